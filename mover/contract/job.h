@@ -1,0 +1,304 @@
+#pragma once
+
+// What the operator asks of a mover, and what a mover (or any other worker program of ours) prints.
+// The words are explained for people in docs/mover.md; every verb may be run twice with the same result.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "operator/base/result.h"
+
+namespace roadstead::mover {
+
+/// Where a mover finds its job and its key: uploaded into the container by the archive call before it is started.
+/// The key is 64 hex digits (32 bytes) and is unlinked as soon as it is read.
+inline constexpr std::string_view kJobPath = "/roadstead/job.json";
+inline constexpr std::string_view kKeyPath = "/roadstead/key";
+
+/// The directory beside a volume's `_data` that holds everything of ours, and the names inside a request's directory.
+inline constexpr std::string_view kDataName = "_data";
+inline constexpr std::string_view kOwnName = ".roadstead";
+inline constexpr std::string_view kTreeName = "tree";
+inline constexpr std::string_view kMarkName = "mark.json";
+
+/// `<namespace>.<name>.<item>`, the `request` of every verb below; made shorter by a hash beyond 200 bytes.
+std::string request_name(std::string_view ns, std::string_view name, std::string_view item);
+
+/// True for what may be a directory name below `.roadstead`: 1 to 255 of [A-Za-z0-9._-], not beginning with a dot.
+bool is_request_name(std::string_view request);
+
+// ---- the parts of a job -------------------------------------------------------------------------------------------
+
+/// Whether the bytes leave from here, arrive here, or both (one process with both mounts, no network).
+enum class Role { Send, Receive, Both };
+
+/// Who listens. It does not depend on the direction of the bytes.
+enum class LinkMode { Serve, Call };
+
+/// How the two movers of a transfer meet. Both get the same `transfer` and key, once: a retry needs a new key.
+struct Link {
+  LinkMode mode = LinkMode::Call;
+  std::string address;         ///< Call: whom. Serve: which local address; empty = all, IPv4 and IPv6.
+  std::uint16_t port = 0;      ///< Serve: inside the container.
+  int connections = 4;         ///< 1..32; the caller's number counts, the server learns it.
+  std::string transfer;        ///< The transfer's name, 1..128 bytes: the identity of the pre-shared key.
+  int wait_seconds = 60;       ///< Serve: ends with `ListenExpired` when nobody has come. Call: goes on trying so long.
+  int idle_seconds = 30;       ///< Silence of the peer that ends the attempt with `ConnectionLost`.
+  bool operator==(const Link&) const = default;
+};
+
+/// Which WAL segments of a PostgreSQL data directory are shipped. Segments are compared by log and segment number (the
+/// last 16 of their 24 hex digits), whatever their timeline; *.history files are shipped, all other files in
+/// `directory` are not; its sub-directories are shipped empty.
+struct KeepWal {
+  std::string directory = "pg_wal";
+  std::string first;  ///< 24 hex digits.
+  std::string last;   ///< 24 hex digits, included.
+  bool operator==(const KeepWal&) const = default;
+};
+
+/// The tree to read. A pattern of `exclude` without a slash matches a name anywhere; with one, the whole path from the
+/// root (a leading slash means only that). `*` and `?` do not match slashes. A directory is left out with its content.
+struct Source {
+  std::string path;
+  std::vector<std::string> exclude;
+  std::optional<KeepWal> keep_wal;
+  bool operator==(const Source&) const = default;
+};
+
+/// Where the staged tree is built: `<parent>/.roadstead/<request>/tree`, with `<parent>/_data` read as a basis.
+struct Target {
+  std::string parent;   ///< The mounted parent of the volume's `_data`.
+  std::string request;  ///< See request_name().
+  bool operator==(const Target&) const = default;
+};
+
+// ---- the verbs ----------------------------------------------------------------------------------------------------
+
+/// "copy": source tree to staged tree. Send needs link and source; Receive link and target; Both source and target.
+/// Result data: CopyData.
+struct Copy {
+  Role role = Role::Both;
+  std::optional<Link> link;
+  std::optional<Source> source;
+  std::optional<Target> target;
+  bool operator==(const Copy&) const = default;
+};
+
+/// "connect": proves the path, the transfer's name and the key, and moves nothing. Result data: ConnectData.
+struct Connect {
+  Link link;
+  bool operator==(const Connect&) const = default;
+};
+
+/// "inspect": looks at a volume by its parent, or measures a source, or both. Result data: InspectData.
+struct Inspect {
+  std::optional<std::string> parent;
+  bool sizes = false;  ///< Also measures `_data`, which takes a walk over it.
+  std::optional<Source> source;
+  bool operator==(const Inspect&) const = default;
+};
+
+/// "mark": writes `content` (a JSON text) as the request's mark.json, atomically and durably.
+struct Mark {
+  Target target;
+  std::string content;
+  bool operator==(const Mark&) const = default;
+};
+
+/// "exchange": makes the tree with this inode number the volume's `_data`. Result data: ExchangeData.
+struct Exchange {
+  Target target;
+  std::uint64_t inode = 0;
+  bool operator==(const Exchange&) const = default;
+};
+
+enum class WriteMode {
+  Replace,       ///< The content becomes the whole file.
+  ManagedBlock,  ///< The content stands between `# roadstead begin` and `# roadstead end` at the end of the file.
+};
+
+struct FinishFile {
+  std::string path;  ///< Relative to the tree's root.
+  WriteMode mode = WriteMode::Replace;
+  std::string content;
+  std::uint32_t permissions = 0600;  ///< Of a file that is new or replaced; a managed block keeps the file's.
+  bool operator==(const FinishFile&) const = default;
+};
+
+/// "finish": writes files into the staged tree, owned by the owner of the tree's root. Result data: InodeData.
+struct Finish {
+  Target target;
+  std::vector<FinishFile> files;
+  bool operator==(const Finish&) const = default;
+};
+
+/// "discard": removes the request's tree if its inode is the one given, or whichever when 0. The mark stays.
+/// Result data: RemovedData.
+struct Discard {
+  Target target;
+  std::uint64_t inode = 0;
+  bool operator==(const Discard&) const = default;
+};
+
+/// "empty": removes everything inside a directory, but not itself nor the entries named in `keep`.
+/// Result data: RemovedData.
+struct Empty {
+  std::string path;
+  std::vector<std::string> keep;
+  bool operator==(const Empty&) const = default;
+};
+
+/// "makeDirectory": the directory and its missing parents, with this owner and mode; one that exists gets them too.
+struct MakeDirectory {
+  std::string path;
+  std::uint32_t uid = 0;
+  std::uint32_t gid = 0;
+  std::uint32_t mode = 0700;
+  bool operator==(const MakeDirectory&) const = default;
+};
+
+using Job = std::variant<Copy, Connect, Inspect, Mark, Exchange, Finish, Discard, Empty, MakeDirectory>;
+
+/// The verb's word: "copy", "makeDirectory".
+std::string_view verb_of(const Job& job);
+
+std::string to_json(const Job& job);
+
+/// Invalid: not JSON, an unknown verb or field, a missing field, or a value outside its limits; the message names it.
+Result<Job> parse_job(std::string_view text);
+
+// ---- what is printed ----------------------------------------------------------------------------------------------
+
+/// How far it is. Totals are absent until they were measured; nothing here ever goes backwards.
+struct Progress {
+  std::string phase;  ///< "Connecting", "Listening", "Scanning", "Copying", "Finishing".
+  std::uint64_t bytes_done = 0;
+  std::optional<std::uint64_t> bytes_total;
+  std::uint64_t files_done = 0;
+  std::optional<std::uint64_t> files_total;
+  std::optional<std::uint64_t> bytes_per_second;
+  std::optional<std::uint64_t> eta_seconds;
+  bool operator==(const Progress&) const = default;
+};
+
+/// The last line of every worker program of ours: a hint, the truth is on the volume.
+struct WorkerResult {
+  bool ok = false;
+  std::string reason;        ///< One CamelCase word, e.g. "Copied", "ConnectionLost", "NoSpace".
+  std::string message;       ///< One sentence.
+  std::string next;          ///< What to do next; empty where nothing is to do.
+  std::string data = "{}";   ///< A JSON object; the structs below read it.
+  bool operator==(const WorkerResult&) const = default;
+};
+
+using Line = std::variant<Progress, WorkerResult>;
+
+/// One line without its newline.
+std::string to_json(const Line& line);
+
+/// Nothing for a line that is none of ours.
+std::optional<Line> parse_line(std::string_view text);
+
+// ---- what stands in a result's data ---------------------------------------------------------------------------------
+
+/// Of "copy". Both ends print it; the receiver's says what is on its disk. "Bytes" are logical bytes of files, holes
+/// included, unless said otherwise.
+struct CopyData {
+  std::uint64_t bytes_total = 0;
+  std::uint64_t bytes_done = 0;
+  std::uint64_t bytes_sent = 0;      ///< Data that crossed the wire (payload of extents).
+  std::uint64_t bytes_same = 0;      ///< Found unchanged on the target by hash, so not sent.
+  std::uint64_t bytes_verified = 0;  ///< Complete and verified by an earlier attempt, so not even read again.
+  std::uint64_t files_total = 0;     ///< Regular files; further names of a hard-linked file count as none.
+  std::uint64_t files_done = 0;
+  std::uint64_t entries = 0;         ///< Directories, symbolic links and names of files, the root included.
+  std::uint64_t skipped_count = 0;   ///< Devices, FIFOs, sockets.
+  std::vector<std::string> skipped;  ///< The first 20 of them.
+  std::uint64_t tree_inode = 0;      ///< The staged tree's; receiver only. What "exchange" wants.
+  std::uint64_t needed_bytes = 0;    ///< With reason `NoSpace`: what is still to be written,
+  std::uint64_t free_bytes = 0;      ///< and what the target had left.
+  std::uint64_t millis = 0;          ///< From the first byte to the last sync.
+  bool operator==(const CopyData&) const = default;
+};
+
+struct ConnectData {
+  double round_trip_millis = 0;
+  std::string peer;  ///< The address the connection came from or went to.
+  bool operator==(const ConnectData&) const = default;
+};
+
+/// A request's directory below `.roadstead`.
+struct RequestSeen {
+  std::string request;
+  std::optional<std::string> mark;  ///< mark.json's text (at most 1 MiB of it).
+  std::optional<std::uint64_t> tree_inode;
+  bool operator==(const RequestSeen&) const = default;
+};
+
+struct VolumeSeen {
+  bool exists = false;       ///< `_data` is there and is a directory.
+  std::uint64_t inode = 0;   ///< Of `_data`.
+  bool same_device = false;  ///< `_data` is on its parent's device.
+  bool mount_point = false;  ///< `_data` is a mount point: it cannot be exchanged.
+  std::uint64_t free_bytes = 0;
+  std::uint64_t total_bytes = 0;
+  std::uint64_t free_inodes = 0;
+  std::optional<std::uint64_t> logical_bytes;    ///< Only with `sizes`.
+  std::optional<std::uint64_t> allocated_bytes;  ///< Only with `sizes`; what it takes on the disk.
+  std::optional<std::uint64_t> files;            ///< Only with `sizes`.
+  std::vector<RequestSeen> requests;
+  bool operator==(const VolumeSeen&) const = default;
+};
+
+struct SourceSeen {
+  std::uint64_t logical_bytes = 0;
+  std::uint64_t allocated_bytes = 0;
+  std::uint64_t files = 0;
+  std::uint64_t entries = 0;
+  bool operator==(const SourceSeen&) const = default;
+};
+
+struct InspectData {
+  std::optional<VolumeSeen> volume;
+  std::optional<SourceSeen> source;
+  bool operator==(const InspectData&) const = default;
+};
+
+struct ExchangeData {
+  bool already = false;              ///< It was current before; nothing was done.
+  std::uint64_t inode = 0;           ///< Of `_data` now.
+  std::uint64_t previous_inode = 0;  ///< Of the request's tree now: the old data. 0: there is none.
+  bool operator==(const ExchangeData&) const = default;
+};
+
+struct InodeData {
+  std::uint64_t inode = 0;
+  bool operator==(const InodeData&) const = default;
+};
+
+struct RemovedData {
+  std::uint64_t removed = 0;  ///< Entries.
+  bool operator==(const RemovedData&) const = default;
+};
+
+std::string to_json(const CopyData& data);
+std::string to_json(const ConnectData& data);
+std::string to_json(const InspectData& data);
+std::string to_json(const ExchangeData& data);
+std::string to_json(const InodeData& data);
+std::string to_json(const RemovedData& data);
+
+/// Fields that are absent keep their defaults, so that a failed worker's partial data can be read too.
+Result<CopyData> parse_copy_data(std::string_view text);
+Result<ConnectData> parse_connect_data(std::string_view text);
+Result<InspectData> parse_inspect_data(std::string_view text);
+Result<ExchangeData> parse_exchange_data(std::string_view text);
+Result<InodeData> parse_inode_data(std::string_view text);
+Result<RemovedData> parse_removed_data(std::string_view text);
+
+}  // namespace roadstead::mover
