@@ -2,14 +2,17 @@
 
 #include <string>
 
-#include "crds/secret_ref.h"
+#include "crds/common.h"
 #include "operator/base/result.h"
 
 namespace roadstead {
 
+using crds::SecretRef;
+
 class Secrets {
  public:
   virtual ~Secrets() = default;
+  /// One trailing newline of a file is not part of the secret.
   /// Errors: NotFound, Forbidden, Invalid; the message names the reference, never the value.
   virtual Result<std::string> resolve(const SecretRef& ref) = 0;
 };
