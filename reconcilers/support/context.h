@@ -17,7 +17,7 @@ struct Context {
   Hosts& hosts;
   Images& images;
   Secrets& secrets;
-  metrics::Metrics& metrics;
+  Metrics& metrics;
   const Clock& clock;
   std::string installation;         ///< --installation; part of every name and label.
   std::string installation_secret;  ///< What the keys of transfers are derived from (HKDF); never leaves the process.
