@@ -1,0 +1,51 @@
+# The thin front: each target calls one script or one tool. `make help` lists them.
+SHELL := /bin/bash
+PRESET ?= dev
+BUILD := build/$(PRESET)
+JOBS ?= $(shell nproc)
+
+.DEFAULT_GOAL := help
+
+.PHONY: help deps configure build images test unit fleet-test demo bench soak check format clean
+
+help: ## Lists the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+deps: ## Installs what is missing on a Debian 12 and says what (root)
+	images/deps.sh
+
+configure:
+	@test -f $(BUILD)/build.ninja || cmake --preset $(PRESET) >/dev/null
+
+build: configure ## Builds everything (PRESET=dev|release|asan|tsan)
+	cmake --build --preset $(PRESET) -j $(JOBS)
+
+images: build ## Builds the container images that tests and demo need, from a cache where it can (root)
+	tests/fleet/fleet.py images
+
+unit: build ## Unit and component tests alone
+	ctest --preset $(PRESET) -j $(JOBS)
+
+fleet-test: build ## The tests on a fleet of three real Docker Engines (root)
+	python3 -m pytest -q tests/fleet -m "not soak"
+
+test: deps ## Everything: installs, builds, then unit, component and fleet tests (root)
+	$(MAKE) unit fleet-test
+
+demo: deps build ## Three hosts, a database under load, a backup, a restore onto another host (root)
+	python3 tests/fleet/demo.py
+
+bench: build ## Prints memory, idle CPU, start time of the operator and the mover's speed against rsync (root)
+	python3 tests/bench/bench.py
+
+soak: build ## Longer random kills (root)
+	python3 -m pytest -q tests/fleet -m soak
+
+check: ## Formatting, lint and the sanitizer builds of unit and component tests
+	tests/check.sh
+
+format: ## Formats every source file
+	git ls-files '*.h' '*.cpp' | xargs clang-format -i
+
+clean: ## Removes the build directories
+	rm -rf build
