@@ -1,0 +1,34 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "crds/host.h"
+#include "operator/ports/engine.h"
+
+namespace roadstead::reconcilers::host {
+
+struct Space {
+  std::int64_t free_bytes = 0;
+  std::int64_t total_bytes = 0;
+};
+
+/// What one look at an engine gave. An engine that did not answer leaves the rest empty.
+struct Observed {
+  Result<EngineInfo> info = fail(ErrorKind::Unavailable, "not asked yet");
+  std::optional<std::vector<VolumeInfo>> volumes;
+  std::optional<Space> space;                                       ///< Only when it was measured this time.
+  std::optional<std::vector<crds::UnfinishedRestore>> unfinished;   ///< Only when the marks were read this time.
+};
+
+/// How often an engine that answers is looked at, and one that does not. A host that vanishes is told within 30 s.
+inline constexpr Millis kInterval{15'000};
+inline constexpr Millis kRetryInterval{5'000};
+/// `lastSeen` moves at most this often, so that a quiet host does not fill the store with versions.
+inline constexpr Millis kLastSeenStep{60'000};
+
+/// The status after this look: pure, so that a table can show every case. What was not observed this time stays.
+crds::HostStatus status_after(const crds::Host& host, const Observed& seen, Time now);
+
+}  // namespace roadstead::reconcilers::host

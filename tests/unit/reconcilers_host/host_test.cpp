@@ -1,0 +1,88 @@
+#include <gtest/gtest.h>
+
+#include "operator/base/rfc3339.h"
+#include "reconcilers/host/decide.h"
+
+namespace roadstead::reconcilers::host {
+namespace {
+
+const Time kNoon = parse_rfc3339("2026-11-22T12:00:00Z").value();
+
+crds::Host uat() {
+  crds::Host host;
+  host.metadata.name = "uat";
+  host.metadata.generation = 3;
+  host.spec.engine.endpoint = "ssh://deploy@uat.example.org";
+  return host;
+}
+
+Observed answering() {
+  Observed seen;
+  seen.info = EngineInfo{.id = "A", .version = "20.10.24", .api_version = "1.41", .root_directory = "/var/lib/docker"};
+  return seen;
+}
+
+struct Refusal {
+  ErrorKind kind;
+  std::string reason;
+};
+class HostRefusals : public testing::TestWithParam<Refusal> {};
+
+TEST_P(HostRefusals, AreToldByCauseWithTheCommandThatShowsTheSame) {
+  Observed seen;
+  seen.info = fail(GetParam().kind, "connect to uat.example.org:22: refused");
+  const auto status = status_after(uat(), seen, kNoon);
+  const auto* condition = crds::find_condition(status.conditions, "Reachable");
+  ASSERT_NE(condition, nullptr);
+  EXPECT_EQ(condition->status, crds::ConditionStatus::False);
+  EXPECT_EQ(condition->reason, GetParam().reason);
+  EXPECT_EQ(condition->message,
+            "connect to uat.example.org:22: refused; try: docker -H ssh://deploy@uat.example.org version.");
+  EXPECT_EQ(condition->observed_generation, 3);
+}
+
+INSTANTIATE_TEST_SUITE_P(ByKind, HostRefusals,
+                         testing::Values(Refusal{ErrorKind::Unavailable, "EngineUnreachable"},
+                                         Refusal{ErrorKind::Timeout, "EngineUnreachable"},
+                                         Refusal{ErrorKind::Forbidden, "CredentialsRefused"},
+                                         Refusal{ErrorKind::Invalid, "EndpointInvalid"},
+                                         Refusal{ErrorKind::NotFound, "SecretNotFound"}));
+
+TEST(Host, ThatVanishesKeepsWhatWasKnownOfIt) {
+  crds::Host host = uat();
+  Observed seen = answering();
+  seen.space = Space{10, 20};
+  seen.volumes = std::vector<VolumeInfo>{{.name = "b", .driver = "local"}, {.name = "a", .driver = "local"}};
+  host.status = status_after(host, seen, kNoon);
+  Observed gone;
+  gone.info = fail(ErrorKind::Unavailable, "connection refused");
+  const auto status = status_after(host, gone, kNoon + std::chrono::seconds(20));
+  EXPECT_FALSE(crds::is_true(status.conditions, "Reachable"));
+  EXPECT_EQ(status.last_seen, kNoon);
+  EXPECT_EQ(status.data_root->free_bytes, 10);
+  ASSERT_EQ(status.volumes.size(), 2U);
+  EXPECT_EQ(status.volumes[0].name, "a");
+}
+
+TEST(Host, ThatIsQuietChangesItsStatusOnlyOnceAMinute) {
+  crds::Host host = uat();
+  host.status = status_after(host, answering(), kNoon);
+  const auto soon = status_after(host, answering(), kNoon + std::chrono::seconds(59));
+  EXPECT_EQ(soon.last_seen, kNoon);
+  const auto later = status_after(host, answering(), kNoon + std::chrono::seconds(60));
+  EXPECT_EQ(later.last_seen, kNoon + std::chrono::seconds(60));
+}
+
+TEST(Host, ThatComesBackIsSeenAtOnce) {
+  crds::Host host = uat();
+  host.status = status_after(host, answering(), kNoon);
+  Observed gone;
+  gone.info = fail(ErrorKind::Unavailable, "connection refused");
+  host.status = status_after(host, gone, kNoon + std::chrono::seconds(10));
+  const auto status = status_after(host, answering(), kNoon + std::chrono::seconds(20));
+  EXPECT_TRUE(crds::is_true(status.conditions, "Reachable"));
+  EXPECT_EQ(status.last_seen, kNoon + std::chrono::seconds(20));
+}
+
+}  // namespace
+}  // namespace roadstead::reconcilers::host
