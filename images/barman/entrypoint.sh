@@ -12,7 +12,8 @@ log_limit_bytes=16777216
 period_seconds=60
 stop_seconds=8 # below the 10 s an engine waits before it kills
 
-is_empty() { [ -z "$(find "$1" -mindepth 1 -maxdepth 1 ! -name lost+found -print -quit)" ]; }
+# The password file may have been put there before the first start.
+is_empty() { [ -z "$(find "$1" -mindepth 1 -maxdepth 1 ! -name lost+found ! -name .pgpass -print -quit)" ]; }
 
 # A new volume belongs to root. One that holds something is left alone: it may be somebody else's.
 claim_empty_roots() {
