@@ -1,0 +1,47 @@
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <stop_token>
+#include <string>
+#include <thread>
+
+#include "operator/base/names.h"
+#include "operator/runtime/runnable.h"
+#include "reconcilers/support/hosts.h"
+
+namespace roadstead {
+
+/// Turns what happens to our containers on every host into keys to look at: one thread per Host follows its engine's
+/// events. On every (re)connection all containers of this installation are listed, so that nothing that happened in
+/// between is missed. Only wakes: what it says is never believed, the reconcilers look for themselves.
+class HostEvents final : public Runnable {
+ public:
+  using Wake = std::function<void(const ObjectKey&)>;
+
+  /// References outlive it. `wake` is called from several threads.
+  HostEvents(ResourceClient& api, reconcilers::Hosts& hosts, std::string installation, Wake wake);
+
+  ~HostEvents() override { stop(); }
+
+  [[nodiscard]] std::string name() const override { return "host events"; }
+  [[nodiscard]] Result<void> start() override;
+  void stop() override;
+
+ private:
+  /// Keeps one follower per Host until `stop` is asked for; then ends them all.
+  void run(const std::stop_token& stop);
+  void follow(const std::string& host, const std::stop_token& stop);
+  Result<void> follow_once(const std::string& host, const std::stop_token& stop);
+  Result<void> wake_all(const std::string& host, Engine& engine, const Limits& limits);
+
+  ResourceClient& api_;
+  reconcilers::Hosts& hosts_;
+  const std::string installation_;
+  const Wake wake_;
+  std::map<std::string, std::jthread> followers_;  // only run() touches it
+  std::jthread thread_;                            // last, so that it joins first
+};
+
+}  // namespace roadstead
