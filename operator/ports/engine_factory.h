@@ -1,10 +1,12 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 
 #include "operator/base/result.h"
 #include "operator/ports/engine.h"
+#include "operator/ports/transport.h"
 
 namespace roadstead {
 
@@ -15,6 +17,9 @@ struct EngineEndpoint {
   std::string known_hosts;   ///< known_hosts text (ssh); nothing else is ever trusted.
   auto operator<=>(const EngineEndpoint&) const = default;
 };
+
+/// Makes the way to an engine of one scheme; does not connect yet. Errors: Invalid.
+using TransportFactory = std::function<Result<std::shared_ptr<Transport>>(const EngineEndpoint&)>;
 
 class EngineFactory {
  public:
