@@ -337,13 +337,15 @@ class Host:
         pathlib.Path("/etc/docker").mkdir(exist_ok=True)
         (self.data_root / "volumes").mkdir(parents=True, exist_ok=True)
         script = 'set -e; mount --bind "$1" /run; mount --bind "$2" /etc/docker; mkdir /run/sshd /run/lock\n'
-        script += 'if [ -e "$3" ]; then mount -o loop "$3" "$4"; fi\n'
+        # dockerd would put its data directory over itself as a shared mount, and hide the disk for volumes beneath it
+        script += 'mount --bind "$4" "$4"; mount --make-shared "$4"\n'
+        script += 'if [ -e "$3" ]; then mount -o loop "$3" "$4/volumes"; fi\n'
         script += 'exec tini -s -- sleep infinity'
         with open(self.dir / "boot.log", "ab") as log:
             subprocess.Popen(
                 ["nsenter", f"--net={NETNS / self.netns}", "unshare", "--mount", "--propagation", "private", "--pid", "--fork",
                  "--mount-proc", "sh", "-c", script, f"roadstead-{self.netns}",
-                 self.run_dir, etc_docker, self.disk, self.data_root / "volumes"],
+                 self.run_dir, etc_docker, self.disk, self.data_root],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
         wait_for(f"host {self.name} (log: {self.dir}/boot.log)",
                  lambda: self.first_process() and (self.run_dir / "lock").exists() and self._settled(), 10)
@@ -488,6 +490,8 @@ class Fleet:
         ensure_images(say)
         mount_cgroups()
         self.dir.mkdir(parents=True, exist_ok=True)
+        directory_file(self.prefix).parent.mkdir()
+        directory_file(self.prefix).write_text(str(self.dir))
         try:
             self._make_secrets()
             self._make_network()
@@ -508,6 +512,9 @@ class Fleet:
 
     def down(self, say=print, keep_logs=False):
         """Takes everything down, whatever is still there of it. Safe to repeat."""
+        owner = directory_of(self.prefix)
+        if owner not in (None, self.dir):
+            raise FleetError(f"prefix {self.prefix} belongs to the fleet in {owner}; give --dir {owner}, or another --prefix")
         self.writer.stop()
         for netns in [path.name for path in NETNS.glob(f"{self.prefix}-*")] if NETNS.exists() else ():
             if netns == self.lan or netns[len(self.prefix) + 1:] in HOSTS:
@@ -628,6 +635,17 @@ class Fleet:
 
     def start_writer(self, rate=20.0, payload_bytes=200):
         return self.writer.start(rate, payload_bytes)
+
+
+def directory_file(prefix):
+    return pathlib.Path(f"/run/roadstead-{prefix}/dir")
+
+
+def directory_of(prefix):
+    """The directory of the fleet that has this prefix now, None if none has."""
+    with contextlib.suppress(FileNotFoundError):
+        return pathlib.Path(directory_file(prefix).read_text())
+    return None
 
 
 def compose_labels(service, project="montagu"):
