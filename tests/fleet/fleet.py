@@ -388,8 +388,12 @@ class Host:
         if not pid_file.exists():
             return
         pid = pid_file.read_text().strip()
-        self.run("kill", "-KILL" if hard else "-TERM", pid, check=False)
-        wait_for(f"end of the engine of {self.name}", lambda: self.run("kill", "-0", pid, check=False).returncode != 0, 60)
+        self._kill("KILL" if hard else "TERM", pid)
+        wait_for(f"end of the engine of {self.name}", lambda: not self._kill("0", pid), 60)
+
+    def _kill(self, signal_name, pid):
+        """Whether there was such a process; `pid` as this host counts."""
+        return self.run("sh", "-c", f"kill -{signal_name} {pid}", check=False).returncode == 0
 
     def start_sshd(self):
         if port_answers(self.address, 22):

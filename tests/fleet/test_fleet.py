@@ -1,5 +1,7 @@
 """The fleet itself: what every other test here stands on."""
 
+import contextlib
+import os
 import pathlib
 import signal
 import subprocess
@@ -29,8 +31,11 @@ def traces():
     names = [path.name for path in fleet_module.NETNS.glob(f"{PREFIX}-*")] if fleet_module.NETNS.exists() else []
     names += [line for line in said.splitlines() if line.startswith(f"{PREFIX}-")]
     names += map(str, pathlib.Path("/sys/fs/cgroup").glob(f"*/{PREFIX}-*"))
-    names += [line for line in subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout.splitlines()
-              if f"roadstead-{PREFIX}" in line]
+    for process in pathlib.Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            arguments = (process / "cmdline").read_bytes().decode(errors="replace")
+            if f"roadstead-{PREFIX}" in arguments:
+                names.append(arguments)
     return names
 
 
@@ -95,7 +100,7 @@ def test_another_directory_cannot_take_its_prefix(fleet, tmp_path):
 
 def test_after_a_crash_it_comes_up_anew_and_leaves_nothing_behind(fleet):
     for pid in fleet.annex2.pids()[:1] + fleet.uat.pids()[-1:]:
-        subprocess.run(["kill", f"-{signal.SIGKILL}", str(pid)], check=False)
+        os.kill(pid, signal.SIGKILL)
     (fleet.dir / "fleet.json").unlink()
     again = Fleet(fleet.dir, PREFIX)
     again.up()
