@@ -735,7 +735,9 @@ class PsqlSession:
     def __init__(self, fleet):
         environment = {**os.environ, "PGPASSWORD": fleet.password("vimc"), "PGCONNECT_TIMEOUT": "3"}
         self.process = subprocess.Popen(
-            ["psql", "-XAtqn", "-v", "ON_ERROR_STOP=1", "-h", fleet.production2.address, "-U", "vimc", "-d", "montagu"],
+            # a connection that is dead, but was not told so, breaks within ten seconds
+            ["psql", "-XAtqn", "-v", "ON_ERROR_STOP=1", "-d", f"host={fleet.production2.address} user=vimc dbname=montagu "
+             "tcp_user_timeout=10000 keepalives_idle=4 keepalives_interval=2 keepalives_count=3"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment, text=True, bufsize=1)
 
     def ask(self, sql):

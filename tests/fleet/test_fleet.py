@@ -80,6 +80,17 @@ def test_acknowledged_rows_survive_a_power_cut_and_the_writer_goes_on(fleet):
     assert acknowledged <= there <= sent
 
 
+def test_the_writer_stops_although_its_connection_hangs(fleet):
+    fleet.start_production()
+    fleet.start_writer(rate=100)
+    fleet.production2.unplug()
+    try:
+        fleet.writer.stop()
+    finally:
+        fleet.production2.plug()
+    assert "lost" in fleet.writer.rows()[-1]
+
+
 def test_containers_reach_other_hosts_by_address(fleet):
     fleet.start_production()
     asked = fleet.annex2.docker("run", "--rm", "--entrypoint", "pg_isready", fleet_module.BARMAN_IMAGE, "-h",
