@@ -56,6 +56,15 @@ HttpRequest post(std::string target, const json& body) {
 std::string container_path(const std::string& name) { return "/containers/" + url_encoded(name); }
 std::string volume_path(const std::string& name) { return "/volumes/" + url_encoded(name); }
 
+Parameters log_parameters(const LogOptions& options) {
+  Parameters parameters{{"stdout", "1"}, {"stderr", "1"}, {"timestamps", "1"}, {"tail", options.tail < 0 ? "all" : std::to_string(options.tail)}};
+  if (options.since) {
+    const auto ms = options.since->time_since_epoch().count();
+    parameters.emplace_back("since", fmt::format("{}.{:03}000000", ms / 1000, ms % 1000));
+  }
+  return parameters;
+}
+
 /// An empty name would make another path, and so another call.
 Result<void> named(const std::string& what, const std::string& name) {
   if (name.empty() || name == "." || name == "..") return fail(ErrorKind::Invalid, "{}: \"{}\" is no name", what, name);
@@ -293,40 +302,53 @@ Result<int> DockerEngine::wait_container(const std::string& name, const Limits& 
 
 Result<std::vector<LogLine>> DockerEngine::logs(const std::string& name, const LogOptions& options, const Limits& limits) {
   std::vector<LogLine> lines;
-  auto read = read_logs(name, options, false, [&](const LogLine& line) {
+  const auto keep = [&](const LogLine& line) {
     lines.push_back(line);
     return lines.size() < kMostLogLines;
-  }, limits);
+  };
+  const auto terminal = has_terminal(name, limits);
+  if (!terminal) return tl::unexpected(terminal.error());
+  LogAssembler log(*terminal, {}, keep);
+  auto read = read_logs(name, log_parameters(options), limits, log);
   if (!read) return tl::unexpected(read.error());
   return lines;
 }
 
 Result<void> DockerEngine::follow_logs(const std::string& name, const LogOptions& options, const std::function<bool(const LogLine&)>& line,
                                        const Limits& limits) {
-  return read_logs(name, options, true, line, limits);
+  const auto terminal = has_terminal(name, limits);
+  if (!terminal) return tl::unexpected(terminal.error());
+  LogAssembler log(*terminal, {}, line);
+  auto parameters = log_parameters(options);
+  parameters.emplace_back("follow", "1");
+  if (auto read = read_logs(name, parameters, with_idle(limits, kForEver), log); !read || !log.wanted()) return read;
+
+  // Docker 20.10 ends a followed log without its last lines when the container ends meanwhile: ask for what is missing.
+  LogAssembler missing(*terminal, log.position(), line);
+  parameters = log_parameters(options);
+  if (const auto since = log.position().since(); !since.empty()) {
+    parameters = log_parameters({-1, {}});
+    parameters.emplace_back("since", since);
+  }
+  auto rest = read_logs(name, parameters, limits, missing);
+  if (!rest && (rest.error().kind == ErrorKind::NotFound || rest.error().kind == ErrorKind::Conflict)) return {};  // removed as it ended
+  return rest;
 }
 
-Result<void> DockerEngine::read_logs(const std::string& name, const LogOptions& options, bool follow,
-                                     const std::function<bool(const LogLine&)>& line, const Limits& limits) {
+Result<bool> DockerEngine::has_terminal(const std::string& name, const Limits& limits) {
   const auto what = "logs of container " + name;
-  if (auto ok = named(what, name); !ok) return ok;
+  if (auto ok = named(what, name); !ok) return tl::unexpected(ok.error());
   const auto inspected = query(what, get(container_path(name) + "/json"), limits);
   if (!inspected) return tl::unexpected(inspected.error());
-  const bool terminal = inspected->value(json::json_pointer("/Config/Tty"), json(false)) == true;
+  return guarded(what, [&]() -> Result<bool> { return inspected->at("Config").value("Tty", false); });
+}
 
-  std::vector<std::pair<std::string, std::string>> parameters{
-      {"stdout", "1"}, {"stderr", "1"}, {"timestamps", "1"}, {"tail", options.tail < 0 ? "all" : std::to_string(options.tail)}};
-  if (follow) parameters.emplace_back("follow", "1");
-  if (options.since) {
-    const auto ms = options.since->time_since_epoch().count();
-    parameters.emplace_back("since", fmt::format("{}.{:03}000000", ms / 1000, ms % 1000));
-  }
+Result<void> DockerEngine::read_logs(const std::string& name, const Parameters& parameters, const Limits& limits, LogAssembler& log) {
+  const auto what = "logs of container " + name;
   auto reply = call(On::OwnConnection, get(container_path(name) + "/logs" + query_of(parameters)), limits);
   if (!reply) return within(what, reply.error());
-  LogAssembler log(terminal, line);
-  const auto patient = follow ? with_idle(limits, kForEver) : limits;
   for (;;) {
-    const auto piece = reply->next_piece(patient);
+    const auto piece = reply->next_piece(limits);
     if (!piece) return within(what, piece.error());
     if (piece->empty()) break;
     const auto more = log.feed(*piece);
@@ -445,7 +467,7 @@ Result<void> DockerEngine::import_image(const ByteSource& archive, const std::st
   const auto what = "import image " + reference;
   if (auto ok = named(what, reference); !ok) return ok;
   const auto image = image_reference(reference);
-  std::vector<std::pair<std::string, std::string>> parameters{{"fromSrc", "-"}, {"repo", image.name}, {"tag", image.tag}};
+  Parameters parameters{{"fromSrc", "-"}, {"repo", image.name}, {"tag", image.tag}};
   for (const auto& change : changes) parameters.emplace_back("changes", change);
   return follow_progress(what, {"POST", "/images/create" + query_of(parameters), {{"Content-Type", "application/x-tar"}}, {}, archive}, limits);
 }

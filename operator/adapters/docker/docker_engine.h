@@ -10,6 +10,8 @@
 
 namespace roadstead::docker {
 
+class LogAssembler;
+
 class DockerEngine final : public Engine {
  public:
   explicit DockerEngine(std::shared_ptr<Transport> transport) : http_(std::move(transport)) {}
@@ -66,8 +68,8 @@ class DockerEngine final : public Engine {
   Result<void> command(const std::string& what, HttpRequest request, const Limits& limits);
   Result<nlohmann::json> query(const std::string& what, HttpRequest request, const Limits& limits);
   Result<void> follow_progress(const std::string& what, HttpRequest request, const Limits& limits);
-  Result<void> read_logs(const std::string& name, const LogOptions& options, bool follow,
-                         const std::function<bool(const LogLine&)>& line, const Limits& limits);
+  Result<bool> has_terminal(const std::string& name, const Limits& limits);
+  Result<void> read_logs(const std::string& name, const Parameters& parameters, const Limits& limits, LogAssembler& log);
   Result<ExecResult> run_exec(const std::string& id, const ExecSpec& spec, const Limits& limits);
   Result<int> exec_exit_code(const std::string& id, std::chrono::steady_clock::time_point deadline, const Limits& limits);
 

@@ -329,7 +329,7 @@ std::string url_encoded(std::string_view text, std::string_view also_plain) {
   return encoded;
 }
 
-std::string query_of(const std::vector<std::pair<std::string, std::string>>& parameters) {
+std::string query_of(const Parameters& parameters) {
   std::string query;
   for (const auto& [name, value] : parameters) {
     query += query.empty() ? '?' : '&';

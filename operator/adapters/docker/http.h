@@ -80,7 +80,9 @@ class HttpClient {
 /// Percent-encodes everything but letters, digits and "-._~" and what stands in `also_plain`.
 std::string url_encoded(std::string_view text, std::string_view also_plain = {});
 
+using Parameters = std::vector<std::pair<std::string, std::string>>;
+
 /// "?a=b&c=d" with both sides encoded; nothing for no parameters.
-std::string query_of(const std::vector<std::pair<std::string, std::string>>& parameters);
+std::string query_of(const Parameters& parameters);
 
 }  // namespace roadstead::docker

@@ -36,6 +36,14 @@ Result<void> MuxReader::feed(std::span<const std::byte> piece, const Sink& sink)
   return {};
 }
 
+std::string LogPosition::since() const {
+  const auto time = parse_rfc3339(stamp);
+  if (!time) return {};
+  const auto dot = stamp.find('.');
+  const auto digits = dot == stamp.npos ? std::string() : stamp.substr(dot + 1, std::min<std::size_t>(9, stamp.find_first_not_of("0123456789", dot + 1) - dot - 1));
+  return fmt::format("{}.{:0<9}", std::chrono::floor<std::chrono::seconds>(*time).time_since_epoch().count(), digits);
+}
+
 Result<bool> LogAssembler::feed(std::span<const std::byte> piece) {
   if (terminal_) {
     while (!piece.empty() && wanted_) {  // one line is one message
@@ -70,7 +78,10 @@ void LogAssembler::take_message(Channel channel, Stream& stream) {
   std::string_view message = stream.message;
   const auto space = message.find(' ');
   if (const auto time = space == message.npos ? Result<Time>(fail(ErrorKind::Invalid, "")) : parse_rfc3339(message.substr(0, space))) {
-    if (!stream.started) stream.line.time = *time;
+    if (!stream.started) {
+      stream.line.time = *time;
+      stream.stamp = message.substr(0, space);
+    }
     message.remove_prefix(space + 1);
   }
   stream.started = true;
@@ -87,8 +98,16 @@ void LogAssembler::take_message(Channel channel, Stream& stream) {
 
 void LogAssembler::emit(Channel channel, Stream& stream) {
   stream.line.error_stream = channel == Channel::Err;
-  if (wanted_) wanted_ = sink_(stream.line);
+  const bool known = after_.lines > 0 && stream.stamp == after_.stamp;
+  if (known) {
+    --after_.lines;
+  } else if (wanted_) {
+    if (position_.stamp < stream.stamp) position_ = {stream.stamp, 0};
+    if (position_.stamp == stream.stamp) ++position_.lines;
+    wanted_ = sink_(stream.line);
+  }
   stream.line = LogLine{};
+  stream.stamp.clear();
   stream.started = false;
 }
 

@@ -34,6 +34,14 @@ class MuxReader {
   Channel channel_ = Channel::Out;
 };
 
+/// How far a log was handed on: the engine's newest time stamp (nanoseconds, fixed width) and how many lines had it.
+struct LogPosition {
+  std::string stamp;
+  int lines = 0;
+  /// The `since` parameter that reads from this stamp on; empty for the beginning.
+  [[nodiscard]] std::string since() const;
+};
+
 /// Puts a container's log together, asked for with `timestamps=1`: every frame is one message of the engine, a time
 /// stamp first; a long line is several messages, of which only the last ends with a line end.
 class LogAssembler {
@@ -42,17 +50,21 @@ class LogAssembler {
   /// A longer line is handed on in parts of this size.
   static constexpr std::size_t kLongestLine = 1024 * 1024;
 
-  /// `terminal`: the container has one, so there are no frames and one stream.
-  LogAssembler(bool terminal, LineSink sink) : terminal_(terminal), sink_(std::move(sink)) {}
+  /// `terminal`: the container has one, so there are no frames and one stream. Lines up to `after` are left out.
+  LogAssembler(bool terminal, LogPosition after, LineSink sink)
+      : terminal_(terminal), sink_(std::move(sink)), after_(std::move(after)), position_(after_) {}
 
   /// False: the sink wants no more. Errors: Unavailable.
   Result<bool> feed(std::span<const std::byte> piece);
   /// Hands on a last line without an end. Errors: Unavailable (the stream ended inside a frame).
   Result<void> finish();
+  [[nodiscard]] const LogPosition& position() const { return position_; }
+  [[nodiscard]] bool wanted() const { return wanted_; }
 
  private:
   struct Stream {
     std::string message;  // of the frame being read
+    std::string stamp;    // of the line's first message
     LogLine line;         // of the messages before
     bool started = false;
   };
@@ -62,6 +74,8 @@ class LogAssembler {
 
   const bool terminal_;
   const LineSink sink_;
+  LogPosition after_;     // its lines are still to be left out
+  LogPosition position_;
   bool wanted_ = true;
   MuxReader mux_;
   std::map<Channel, Stream> streams_;
