@@ -10,7 +10,6 @@
 #include "operator/adapters/apiserver/request_parts.h"
 #include "operator/adapters/apiserver/status.h"
 #include "operator/adapters/apiserver/watch_lines.h"
-#include "operator/base/hash.h"
 #include "operator/base/log.h"
 
 namespace roadstead::apiserver {
@@ -19,7 +18,6 @@ namespace {
 using nlohmann::json;
 
 constexpr int kMergeAttempts = 5;  // a patch without a version of its own is tried again on the newer object
-constexpr std::string_view kStrict = "strict decoding error";
 
 bool is_public(const std::string& path) {
   return path == "/livez" || path == "/readyz" || path == "/healthz" || path == "/version" || path == "/version/";
@@ -35,16 +33,10 @@ About about(const Route& route, std::string name = {}) {
 
 std::string name_in(const json& object) { return object.at("metadata").value("name", ""); }
 
-/// A refused write in the reference's words: 400 for what could not be decoded, 422 for what is wrong.
+/// 400 for what could not be decoded, 422 for what is wrong.
 Response refused_write(const Error& error, const Route& route, const std::string& name) {
-  if (error.kind != ErrorKind::Invalid) return failure_of(error, about(route, name));
-  const std::string& kind = route.type->kind;
-  if (error.message.find(kStrict) != std::string::npos)
-    return bad_request(fmt::format("{} in version \"{}\" cannot be handled as a {}: {}", kind, route.type->version, kind,
-                                   error.message.substr(error.message.find(kStrict))));
-  if (error.message.find(" is invalid: ") != std::string::npos) return failure_of(error, about(route, name));
-  Error full{ErrorKind::Invalid, fmt::format("{}.{} \"{}\" is invalid: {}", kind, route.type->group, name, error.message)};
-  return failure_of(full, about(route, name));
+  const bool undecodable = error.kind == ErrorKind::Invalid && error.message.find("strict decoding error") != std::string::npos;
+  return undecodable ? bad_request(error.message) : failure_of(error, about(route, name));
 }
 
 /// Selectors are the only thing a reader can get wrong.
@@ -83,13 +75,6 @@ bool only_wants_what_we_cannot_write(const Request& request) {
 std::string_view media_type(const Request& request) {
   const std::string_view full = request.header("content-type");
   return full.substr(0, full.find(';'));
-}
-
-/// `roadstead-` becomes `roadstead-x7f2c`, as Kubernetes names what asks for it.
-void generate_name(json& metadata) {
-  const auto prefix = metadata.find("generateName");
-  if (metadata.contains("name") || prefix == metadata.end() || !prefix->is_string()) return;
-  metadata["name"] = prefix->get<std::string>() + random_hex(3).substr(0, 5);
 }
 
 EventRecord event_record(const json& event) {
@@ -181,14 +166,14 @@ Response ApiHandler::get(const Request& request, const Route& route) {
   if (!object) return failure_of(object.error(), about(route));
   if (!wants_table(request)) return json_response(200, *object);
   const std::string version = object->at("metadata").value("resourceVersion", "");
-  return json_response(200, parts_.tables.render(*route.type, {*object}, version, include_object(request), parts_.clock.now()));
+  return json_response(200, render_table(parts_.crds, route.type->kind, {*object}, version, include_object(request), parts_.clock.now()));
 }
 
 Response ApiHandler::list(const Request& request, const Route& route) {
   auto found = parts_.store.list(route.type->kind, list_options(request, route));
   if (!found) return refused_read(found.error(), route);
   if (wants_table(request))
-    return json_response(200, parts_.tables.render(*route.type, found->items, found->resource_version,
+    return json_response(200, render_table(parts_.crds, route.type->kind, found->items, found->resource_version,
                                                    include_object(request), parts_.clock.now()));
   json items = json::array();
   for (json& object : found->items) items.push_back(std::move(object));
@@ -220,7 +205,7 @@ Response ApiHandler::watch(const Request& request, const Route& route) {
     options.render = [this, type = route.type, include = include_object(request)](const json& object, bool bookmark) {
       const std::string version = object.at("metadata").value("resourceVersion", "");
       const std::vector<json> rows = bookmark ? std::vector<json>{} : std::vector<json>{object};
-      return parts_.tables.render(*type, rows, version, include, parts_.clock.now());
+      return render_table(parts_.crds, type->kind, rows, version, include, parts_.clock.now());
     };
   response.stream = watch_lines(std::move(*followed), std::move(options));
   return response;
@@ -234,7 +219,6 @@ Response ApiHandler::create(const Request& request, const Route& route) {
   if (route.type->namespaced && route.ns.empty())
     return bad_request(fmt::format("a {} is created in a namespace: .../namespaces/NAMESPACE/{}", route.type->kind,
                                    route.type->plural));
-  generate_name((*body)["metadata"]);
   const auto made = parts_.store.create(*body, *options);
   if (!made) return refused_write(made.error(), route, name_in(*body));
   return json_response(201, *made);
@@ -245,9 +229,6 @@ Response ApiHandler::put(const Request& request, const Route& route) {
   if (!options) return bad_request(options.error().message);
   auto body = body_of(request, false).and_then([&](json object) { return placed(std::move(object), route); });
   if (!body) return bad_request(body.error().message);
-  if (body->at("metadata").value("resourceVersion", "").empty())
-    return refused_write({ErrorKind::Invalid, "metadata.resourceVersion: Invalid value: 0: must be specified for an update"},
-                         route, route.name);
   const auto written = route.status ? parts_.store.update_status(*body, *options) : parts_.store.update(*body, *options);
   if (!written) return refused_write(written.error(), route, route.name);
   return json_response(200, *written);

@@ -15,7 +15,7 @@ namespace roadstead::apiserver {
 struct ApiHandlerParts {
   ResourceClient& store;
   const ResourceTypes& types;
-  const TableRenderer& tables;
+  Crds crds;  ///< For the columns of tables.
   const Clock& clock;
   Authenticator authenticator;
   std::string version;

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "crds/schema/crd.h"
 #include "operator/adapters/apiserver/server_limits.h"
 #include "operator/base/clock.h"
 #include "operator/base/result.h"
@@ -29,9 +30,11 @@ struct ApiServerOptions {
 /// Bearer tokens come from DATA/tokens.csv ("token,user,uid[,\"group,group\"]", Kubernetes' static token file).
 class ApiServer {
  public:
-  /// `store`, `types` and `clock` outlive the server. Errors: Unavailable (address in use), Internal (pki).
-  [[nodiscard]] static Result<std::unique_ptr<ApiServer>> start(ApiServerOptions options, ResourceClient& store,
-                                                                const ResourceTypes& types, const Clock& clock);
+  /// Serves the kinds of `types`; `crds` give their tables' columns. `store`, `types` and `clock` outlive the server.
+  /// Errors: Unavailable (address in use), Invalid (tokens.csv), Internal (pki).
+  [[nodiscard]] static Result<std::unique_ptr<ApiServer>> start(
+      ApiServerOptions options, ResourceClient& store, const ResourceTypes& types,
+      std::vector<std::shared_ptr<const crds::Crd>> crds, const Clock& clock);
   ~ApiServer();
   [[nodiscard]] std::uint16_t port() const;
   /// DATA/admin.kubeconfig.

@@ -1,7 +1,5 @@
 #include "operator/adapters/apiserver/status.h"
 
-#include <fmt/format.h>
-
 #include <nlohmann/json.hpp>
 
 namespace roadstead::apiserver {
@@ -31,15 +29,6 @@ Outcome outcome_of(ErrorKind kind) {
   return {500, "InternalError"};
 }
 
-/// The reference's sentence where it has a fixed one and the error is about a named object; else the error's own.
-std::string message_of(const Error& error, const About& about) {
-  if (about.type == nullptr || about.name.empty()) return error.message;
-  const std::string named = fmt::format("{} \"{}\"", about.type->qualified_plural(), about.name);
-  if (error.kind == ErrorKind::NotFound) return named + " not found";
-  if (error.kind == ErrorKind::AlreadyExists) return named + " already exists";
-  return error.message;
-}
-
 }  // namespace
 
 json failure_status(int code, const std::string& reason, const std::string& message, const About& about) {
@@ -63,7 +52,7 @@ Response bad_request(const std::string& message) { return failure(400, "BadReque
 
 json status_of(const Error& error, const About& about) {
   const Outcome outcome = outcome_of(error.kind);
-  return failure_status(outcome.code, outcome.reason, message_of(error, about), about);
+  return failure_status(outcome.code, outcome.reason, error.message, about);
 }
 
 Response failure_of(const Error& error, const About& about) {

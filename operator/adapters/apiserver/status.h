@@ -20,7 +20,7 @@ struct About {
 [[nodiscard]] Response failure(int code, const std::string& reason, const std::string& message, const About& about = {});
 [[nodiscard]] Response bad_request(const std::string& message);
 
-/// The store's error as a Status with the reference server's texts.
+/// The store's error, whose texts are a Kubernetes API's already, as a Status.
 [[nodiscard]] nlohmann::json status_of(const Error& error, const About& about);
 [[nodiscard]] Response failure_of(const Error& error, const About& about);
 

@@ -4,9 +4,6 @@
 #include <cctype>
 #include <nlohmann/json.hpp>
 
-#include "operator/base/quantity.h"
-#include "operator/base/rfc3339.h"
-
 namespace roadstead::apiserver {
 namespace {
 
@@ -22,12 +19,10 @@ json event_columns() {
                       column("Message", "One sentence for people.")});
 }
 
-std::string age(const json& event, Time now) {
+std::string last_seen(const json& event, Time now) {
   for (const char* field : {"lastTimestamp", "eventTime", "firstTimestamp"}) {
     const auto found = event.find(field);
-    if (found == event.end() || !found->is_string()) continue;
-    if (const auto time = parse_rfc3339(found->get<std::string>()))
-      return human_duration(std::chrono::duration_cast<std::chrono::seconds>(now - *time));
+    if (found != event.end() && found->is_string()) return crds::age_of(found->get_ref<const std::string&>(), now);
   }
   return "<unknown>";
 }
@@ -39,23 +34,16 @@ std::string about(const json& event) {
   return kind + "/" + object.value("name", "");
 }
 
-}  // namespace
-
-json row_object(const json& object, IncludeObject include) {
-  switch (include) {
-    case IncludeObject::None: return nullptr;
-    case IncludeObject::Object: return object;
-    case IncludeObject::Metadata: break;
-  }
-  return {{"kind", "PartialObjectMetadata"},
-          {"apiVersion", "meta.k8s.io/v1"},
-          {"metadata", object.value("metadata", json::object())}};
+json row_object(const json& event, IncludeObject include) {
+  if (include == IncludeObject::None) return nullptr;
+  if (include == IncludeObject::Object) return event;
+  return {{"kind", "PartialObjectMetadata"}, {"apiVersion", "meta.k8s.io/v1"}, {"metadata", event.value("metadata", json::object())}};
 }
 
 json event_table(const std::vector<json>& events, const std::string& resource_version, IncludeObject include, Time now) {
   json rows = json::array();
   for (const json& event : events)
-    rows.push_back({{"cells", json::array({age(event, now), event.value("type", ""), event.value("reason", ""),
+    rows.push_back({{"cells", json::array({last_seen(event, now), event.value("type", ""), event.value("reason", ""),
                                            about(event), event.value("message", "")})},
                     {"object", row_object(event, include)}});
   return {{"kind", "Table"},
@@ -63,6 +51,15 @@ json event_table(const std::vector<json>& events, const std::string& resource_ve
           {"metadata", {{"resourceVersion", resource_version}}},
           {"columnDefinitions", event_columns()},
           {"rows", std::move(rows)}};
+}
+
+}  // namespace
+
+json render_table(const Crds& crds, const std::string& kind, const std::vector<json>& objects,
+                  const std::string& resource_version, IncludeObject include, Time now) {
+  for (const auto& crd : crds)
+    if (crd->kind == kind) return crds::table_for(*crd, objects, now, resource_version, include);
+  return event_table(objects, resource_version, include, now);
 }
 
 }  // namespace roadstead::apiserver
