@@ -23,6 +23,8 @@ class UniqueFd {
   ~UniqueFd();
   [[nodiscard]] int get() const { return fd_; }
   explicit operator bool() const { return fd_ >= 0; }
+  /// Gives it away unclosed.
+  int release() { return std::exchange(fd_, -1); }
   void reset() { UniqueFd().swap(*this); }
   void swap(UniqueFd& other) noexcept { std::swap(fd_, other.fd_); }
 

@@ -1,0 +1,28 @@
+#pragma once
+
+#include <chrono>
+#include <stop_token>
+#include <string>
+
+#include "operator/adapters/ssh/handles.h"
+#include "operator/base/result.h"
+#include "operator/ports/endpoint.h"
+
+namespace roadstead::ssh {
+
+struct Settings {
+  SshEndpoint endpoint;
+  std::string identity;     ///< Private key, text.
+  std::string known_hosts;  ///< Text; nothing else is trusted.
+  std::string name;         ///< For errors: "ssh://user@host:22".
+};
+
+/// The private key in `identity`. Errors: Invalid.
+Result<KeyHandle> read_identity(const std::string& identity);
+
+/// A non-blocking session, host key verified, logged in. The thread that calls it owns the session from then on.
+/// Errors: Unavailable (not reached, or lost on the way), Forbidden (host key or identity refused; says what to do),
+/// Cancelled within a millisecond (but for the resolution of the host's name).
+Result<SessionHandle> connect(const Settings& settings, std::chrono::milliseconds at_most, const std::stop_token& stop);
+
+}  // namespace roadstead::ssh
