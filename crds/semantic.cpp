@@ -1,0 +1,191 @@
+#include "crds/semantic.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <set>
+#include <string>
+
+#include "crds/cron.h"
+
+namespace roadstead::crds {
+namespace {
+
+using Json = nlohmann::json;
+using Errors = std::vector<FieldError>;
+
+/// The child `key` of an object, or null.
+const Json* child(const Json* value, const char* key) {
+  if (value == nullptr || !value->is_object()) return nullptr;
+  const auto found = value->find(key);
+  return found == value->end() ? nullptr : &*found;
+}
+
+const std::string* text(const Json* value) {
+  return value != nullptr && value->is_string() ? &value->get_ref<const std::string&>() : nullptr;
+}
+
+std::size_t count(const Json* list) { return list != nullptr && list->is_array() ? list->size() : 0; }
+
+std::optional<int> port_of(std::string_view digits) {
+  int value = 0;
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
+  if (error != std::errc{} || end != digits.data() + digits.size() || value < 1 || value > 65535) return std::nullopt;
+  return value;
+}
+
+/// The port of "user@host:22" or "user@[::1]:22"; empty where none is said.
+std::string_view port_part(std::string_view authority) {
+  const std::size_t bracket = authority.rfind(']');
+  const std::size_t colon = authority.rfind(':');
+  if (colon == authority.npos || (bracket != authority.npos && colon < bracket)) return {};
+  return authority.substr(colon + 1);
+}
+
+void check_endpoint(const FieldPath& engine_path, const Json* engine, Errors& errors) {
+  const std::string* endpoint = text(child(engine, "endpoint"));
+  if (endpoint == nullptr) return;
+  const FieldPath path(engine_path, "endpoint");
+  constexpr std::string_view kSsh = "ssh://";
+  if (endpoint->starts_with(kSsh)) {
+    std::string_view authority = std::string_view(*endpoint).substr(kSsh.size());
+    authority = authority.substr(0, authority.find('/'));
+    const std::string_view port = port_part(authority);
+    const bool has_colon = authority.ends_with(':');
+    if (has_colon || (!port.empty() && !port_of(port)))
+      errors.push_back(invalid_value(path, quoted_value(*endpoint), "the port is not between 1 and 65535"));
+    return;
+  }
+  for (const char* name : {"identityRef", "knownHostsRef"})
+    if (child(engine, name) != nullptr)
+      errors.push_back({FieldPath(engine_path, name).field(), "FieldValueForbidden",
+                        "Forbidden: is only for an endpoint that begins with ssh://", FieldPath(engine_path, name).pointer(), {}});
+}
+
+void check_ports(const FieldPath& data_path, const Json* data, Errors& errors) {
+  const std::string* ports = text(child(data, "ports"));
+  if (ports == nullptr) return;
+  const std::string_view range = *ports;
+  const std::size_t dash = range.find('-');
+  const auto low = port_of(range.substr(0, dash));
+  const auto high = dash == range.npos ? low : port_of(range.substr(dash + 1));
+  const FieldPath path(data_path, "ports");
+  if (!low || !high) {
+    errors.push_back(invalid_value(path, quoted_value(*ports), "ports are between 1 and 65535"));
+  } else if (*high < *low) {
+    errors.push_back(invalid_value(path, quoted_value(*ports), "the range goes backwards"));
+  }
+}
+
+void check_host(const FieldPath& spec_path, const Json* spec, Errors& errors) {
+  check_endpoint(FieldPath(spec_path, "engine"), child(spec, "engine"), errors);
+  check_ports(FieldPath(spec_path, "data"), child(spec, "data"), errors);
+}
+
+/// Replay sets these itself; another value would make it stop elsewhere, or somewhere else.
+constexpr std::array<std::string_view, 16> kReservedParameters{
+    "archive_cleanup_command", "archive_mode",    "config_file",  "data_directory",       "hot_standby",        "listen_addresses",
+    "primary_conninfo",        "primary_slot_name", "promote_trigger_file", "recovery_end_command", "recovery_target", "restore_command",
+    "standby_mode",            "unix_socket_directories", "wal_retrieve_retry_interval", "port"};
+
+void check_parameters(const FieldPath& postgres_path, const Json* postgres, Errors& errors) {
+  const Json* parameters = child(postgres, "parameters");
+  if (parameters == nullptr || !parameters->is_object()) return;
+  const FieldPath path(postgres_path, "parameters");
+  for (const auto& [name, value] : parameters->items()) {
+    const FieldPath at(path, name);
+    const bool well_formed = !name.empty() && std::ranges::all_of(name, [](char c) {
+      return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '.';
+    });
+    if (!well_formed) {
+      errors.push_back(invalid_value(at, quoted_value(name), "a parameter's name is made of lower-case letters, digits, _ and ."));
+    } else if (std::ranges::find(kReservedParameters, name) != kReservedParameters.end() || name.starts_with("recovery_target")) {
+      errors.push_back({at.field(), "FieldValueForbidden", "Forbidden: Roadstead sets this parameter itself during replay", at.pointer(), {}});
+    }
+  }
+}
+
+void check_barman_server(const FieldPath& spec_path, const Json* spec, Errors& errors) {
+  const FieldPath postgres_path(spec_path, "postgres");
+  const Json* postgres = child(spec, "postgres");
+  check_parameters(postgres_path, postgres, errors);
+  if (const std::string* user = text(child(postgres, "user")); user != nullptr && user->find_first_not_of('0') == user->find(':'))
+    errors.push_back(invalid_value(FieldPath(postgres_path, "user"), quoted_value(*user), "PostgreSQL refuses to run as root"));
+  const Json* volumes = child(spec, "volumes");
+  const std::string* data = text(child(volumes, "data"));
+  const std::string* recover = text(child(volumes, "recover"));
+  const FieldPath volumes_path(spec_path, "volumes");
+  if (data != nullptr && recover != nullptr && *data == *recover)
+    errors.push_back(invalid_value(FieldPath(volumes_path, "recover"), quoted_value(*recover),
+                                   "is the volume that holds the backups, and would be emptied for a restore"));
+}
+
+void check_schedule(const FieldPath& spec_path, const Json* spec, Errors& errors) {
+  const Json* schedule = child(spec, "schedule");
+  const FieldPath path(spec_path, "schedule");
+  const std::string* cron_text = text(child(schedule, "cron"));
+  const std::string* zone_name = text(child(schedule, "timeZone"));
+  const auto zone = find_zone(zone_name == nullptr ? "UTC" : *zone_name);
+  if (!zone && zone.error().kind == ErrorKind::Invalid)
+    errors.push_back(invalid_value(FieldPath(path, "timeZone"), quoted_value(*zone_name), zone.error().message));
+  if (cron_text == nullptr) return;
+  const FieldPath cron_path(path, "cron");
+  const auto cron = Cron::parse(*cron_text);
+  if (!cron) {
+    errors.push_back(invalid_value(cron_path, quoted_value(*cron_text), cron.error().message));
+  } else if (zone && !cron->next_after(Time{}, **zone)) {  // from any time on: a day that no month has
+    errors.push_back(invalid_value(cron_path, quoted_value(*cron_text), "no such day ever comes"));
+  }
+}
+
+void check_applications(const FieldPath& spec_path, const Json* spec, Errors& errors) {
+  const FieldPath path(spec_path, "applications");
+  const FieldPath start_path(path, "start");
+  const FieldPath containers_path(start_path, "containers");
+  const Json* start = child(child(spec, "applications"), "start");
+  const std::string* mode = text(child(start, "mode"));
+  const bool listed = mode != nullptr && *mode == "Listed";
+  const std::size_t containers = count(child(start, "containers"));
+  if (listed && containers == 0) errors.push_back(required_value(containers_path, "mode Listed starts the containers named here"));
+  if (!listed && containers > 0)
+    errors.push_back({containers_path.field(), "FieldValueForbidden", "Forbidden: is only for mode Listed", containers_path.pointer(), {}});
+}
+
+void check_restore_request(const FieldPath& spec_path, const Json* spec, Errors& errors) {
+  const FieldPath items_path(spec_path, "items");
+  const Json* items = child(spec, "items");
+  std::set<std::string> volumes;
+  for (std::size_t i = 0; i < count(items); ++i) {
+    const std::string* volume = text(child(child(&(*items)[i], "to"), "volume"));
+    if (volume == nullptr || volumes.insert(*volume).second) continue;
+    const FieldPath item(items_path, i), to(item, "to"), at(to, "volume");
+    errors.push_back({at.field(), "FieldValueDuplicate", "Duplicate value: " + quoted_value(*volume), at.pointer(), {}});
+  }
+  check_applications(spec_path, spec, errors);
+  const std::string* confirmed = text(child(child(spec, "confirm"), "host"));
+  const std::string* target = text(child(child(child(spec, "target"), "hostRef"), "name"));
+  const FieldPath confirm_path(spec_path, "confirm");
+  if (confirmed != nullptr && target != nullptr && *confirmed != *target)
+    errors.push_back(invalid_value(FieldPath(confirm_path, "host"), quoted_value(*confirmed),
+                                   "is not the target host " + quoted_value(*target)));
+}
+
+}  // namespace
+
+std::vector<FieldError> check_semantics(const Json& object) {
+  Errors errors;
+  const std::string* kind = text(child(&object, "kind"));
+  const Json* spec = child(&object, "spec");
+  if (kind == nullptr || spec == nullptr) return errors;
+  const FieldPath root;
+  const FieldPath spec_path(root, "spec");
+  if (*kind == "Host") check_host(spec_path, spec, errors);
+  if (*kind == "BarmanServer") check_barman_server(spec_path, spec, errors);
+  if (*kind == "BackupPolicy") check_schedule(spec_path, spec, errors);
+  if (*kind == "RestoreRequest") check_restore_request(spec_path, spec, errors);
+  return errors;
+}
+
+}  // namespace roadstead::crds

@@ -1,0 +1,129 @@
+#include "crds/yaml/builder.h"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+#include "crds/field_error.h"
+
+namespace roadstead::crds {
+
+using Json = nlohmann::json;
+
+void ValueBuilder::begin_document(Mark mark) {
+  document_ = Document{};
+  document_.marks[""] = std::move(mark);
+  frames_.clear();
+  anchors_.clear();
+}
+
+Document ValueBuilder::end_document() {
+  anchors_.clear();
+  return std::exchange(document_, {});
+}
+
+bool ValueBuilder::wants_key() const { return !frames_.empty() && frames_.back().is_map && !frames_.back().key; }
+
+std::string ValueBuilder::child_pointer() const {
+  if (frames_.empty()) return {};
+  const Frame& frame = frames_.back();
+  const FieldPath root;
+  if (frame.is_map) return frame.pointer + FieldPath(root, frame.key.value_or("")).pointer();
+  return fmt::format("{}/{}", frame.pointer, frame.value.size());
+}
+
+std::string ValueBuilder::field() const {
+  if (frames_.empty()) return {};
+  const Frame& frame = frames_.back();
+  if (!frame.is_map) return fmt::format("{}[{}]", frame.field, frame.value.size());
+  if (!frame.key) return frame.field;
+  const FieldPath root;
+  const std::string name = FieldPath(root, *frame.key).field();
+  return frame.field.empty() || name.starts_with('[') ? frame.field + name : frame.field + "." + name;
+}
+
+void ValueBuilder::refuse(const Mark& mark, std::string message) const {
+  throw ReadProblem{mark.line, mark.column, field(), std::move(message)};
+}
+
+void ValueBuilder::count(std::size_t nodes, const Mark& mark) {
+  nodes_ += nodes;
+  if (nodes_ > kMaxNodes) refuse(mark, fmt::format("there are more than {} values", kMaxNodes));
+}
+
+void ValueBuilder::place_mark(const Mark& mark) {
+  // A value in a map is looked for at its key, which has marked the place already; only its wording is new.
+  Mark& there = document_.marks[child_pointer()];
+  if (there.line == 0) there = mark;
+  there.unquoted = mark.unquoted;
+}
+
+void ValueBuilder::attach(Json value) {
+  if (frames_.empty()) {
+    document_.value = std::move(value);
+    return;
+  }
+  Frame& frame = frames_.back();
+  if (frame.is_map) {
+    frame.value[*frame.key] = std::move(value);
+    frame.key.reset();
+  } else {
+    frame.value.push_back(std::move(value));
+  }
+}
+
+void ValueBuilder::begin(bool is_map, Mark mark, Anchor anchor) {
+  if (wants_key()) refuse(mark, "a list or a map cannot be a key");
+  if (frames_.size() >= kMaxDepth) refuse(mark, fmt::format("lists and maps are nested deeper than {} levels", kMaxDepth));
+  count(1, mark);
+  place_mark(mark);
+  Frame frame;
+  frame.value = is_map ? Json::object() : Json::array();
+  frame.is_map = is_map;
+  frame.anchor = anchor;
+  frame.nodes_before = nodes_ - 1;
+  frame.pointer = child_pointer();
+  frame.field = field();
+  if (anchor != 0) anchors_[anchor] = Anchored{};
+  frames_.push_back(std::move(frame));
+}
+
+void ValueBuilder::end() {
+  Frame frame = std::move(frames_.back());
+  frames_.pop_back();
+  if (frame.anchor != 0) anchors_[frame.anchor] = Anchored{frame.value, nodes_ - frame.nodes_before, false};
+  attach(std::move(frame.value));
+}
+
+void ValueBuilder::scalar(Json value, Mark mark, Anchor anchor) {
+  count(1, mark);
+  place_mark(mark);
+  if (anchor != 0) anchors_[anchor] = Anchored{value, 1, false};
+  attach(std::move(value));
+}
+
+void ValueBuilder::key(std::string name, Mark mark) {
+  Frame& frame = frames_.back();
+  const auto [first, is_new] = frame.key_lines.emplace(name, mark.line);
+  frame.key = std::move(name);
+  if (!is_new) refuse(mark, fmt::format("duplicate key {}, the first is on line {}", quoted_value(*frame.key), first->second));
+  count(1, mark);
+  document_.marks[child_pointer()] = std::move(mark);
+}
+
+void ValueBuilder::alias(Anchor anchor, Mark mark) {
+  const auto found = anchors_.find(anchor);
+  if (found == anchors_.end()) refuse(mark, "the alias stands for nothing in this document");
+  if (found->second.open) refuse(mark, "the alias stands inside of what it stands for");
+  if (wants_key()) {
+    if (!found->second.value.is_string()) refuse(mark, "only a string can be a key");
+    return key(found->second.value.get<std::string>(), std::move(mark));
+  }
+  alias_nodes_ += found->second.nodes;
+  if (alias_nodes_ > kMaxAliasNodes) refuse(mark, fmt::format("aliases stand for more than {} values", kMaxAliasNodes));
+  count(found->second.nodes, mark);
+  place_mark(mark);
+  attach(found->second.value);
+}
+
+}  // namespace roadstead::crds
