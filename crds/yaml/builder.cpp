@@ -73,7 +73,7 @@ void ValueBuilder::attach(Json value) {
 }
 
 void ValueBuilder::begin(bool is_map, Mark mark, Anchor anchor) {
-  if (wants_key()) refuse(mark, "a list or a map cannot be a key");
+  if (wants_key()) refuse(mark, "a list or a map cannot be a key, or a bracket is left open");
   if (frames_.size() >= kMaxDepth) refuse(mark, fmt::format("lists and maps are nested deeper than {} levels", kMaxDepth));
   count(1, mark);
   place_mark(mark);
