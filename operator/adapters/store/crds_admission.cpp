@@ -1,0 +1,55 @@
+#include "operator/adapters/store/crds_admission.h"
+
+#include <string>
+#include <vector>
+
+namespace roadstead::store {
+namespace {
+
+using nlohmann::json;
+
+std::string joined_messages(const std::vector<crds::FieldError>& errors) {
+  std::vector<std::string> texts;
+  for (const auto& error : errors)
+    texts.push_back(error.hint.empty() ? error.message : error.message + " (" + error.hint + ")");
+  return fmt::format("{}", fmt::join(texts, ", "));
+}
+
+std::string joined(const std::vector<crds::FieldError>& errors) {
+  std::vector<std::string> texts;
+  for (const auto& error : errors)
+    texts.push_back(error.hint.empty() ? to_string(error) : to_string(error) + " (" + error.hint + ")");
+  return texts.size() == 1 ? texts.front() : fmt::format("[{}]", fmt::join(texts, ", "));
+}
+
+}  // namespace
+
+const crds::Crd* CrdsAdmission::definition_of(const json& object) const {
+  return catalog_.find(object.value("apiVersion", std::string()), object.value("kind", std::string()));
+}
+
+Result<json> CrdsAdmission::admit(const json& incoming, const json* old, bool /*dry_run*/) {
+  const std::string kind = incoming.value("kind", std::string());
+  const crds::Crd* definition = definition_of(incoming);
+  if (!definition) return fail(ErrorKind::Invalid, "no definition of kind \"{}\"", kind);
+  const crds::Crd& crd = *definition;
+  if (const auto unknown = crd.schema.unknown_fields(incoming); !unknown.empty())
+    return fail(ErrorKind::Invalid, "{} in version \"{}\" cannot be handled as a {}: strict decoding error: {}", kind,
+                crd.version, kind, joined_messages(unknown));
+  json object = incoming;
+  crd.schema.apply_defaults(object);
+  if (const auto errors = crds::validate_object(crd, object, old); !errors.empty())
+    return fail(ErrorKind::Invalid, "{}.{} \"{}\" is invalid: {}", kind, crd.group,
+                object.at("metadata").value("name", std::string()), joined(errors));
+  return object;
+}
+
+json CrdsAdmission::prune(json object) {
+  const crds::Crd* crd = definition_of(object);
+  if (!crd) return object;
+  crd->schema.prune(object);
+  crd->schema.apply_defaults(object);
+  return object;
+}
+
+}  // namespace roadstead::store
