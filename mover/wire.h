@@ -1,0 +1,144 @@
+#pragma once
+
+// The frames of the wire protocol, version 1, and their encoding. docs/mover.md describes them for people.
+// All numbers are little-endian. Reading checks every length before it is believed.
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "mover/entry.h"
+#include "mover/hasher.h"
+#include "mover/outcome.h"
+
+namespace roadstead::mover {
+
+inline constexpr std::uint32_t kMagic = 0x564d5352;  // "RSMV"
+inline constexpr std::uint16_t kVersion = 1;
+
+enum class FrameType : std::uint8_t {
+  Hello = 1,       ///< Caller, first on every connection.
+  Welcome = 2,     ///< Server, its answer.
+  Entries = 3,     ///< Sender, first connection: some entries.
+  EntriesEnd = 4,  ///< Sender, first connection: the totals.
+  Want = 5,        ///< Receiver, any connection: extents it asks for.
+  Extents = 6,     ///< Sender: answers, in the order of the wants of that connection.
+  End = 7,         ///< Receiver: no more wants on this connection; sender: and the source had not changed.
+  Done = 8,        ///< Receiver, first connection: durable; sender: heard.
+  Failure = 9,     ///< Either: why it ends the session.
+  Alive = 10,      ///< Either: nothing to say, still here; the receiver's carries how far it is.
+  Ping = 11,       ///< Only of a connection probe.
+  Pong = 12,
+};
+
+inline constexpr std::size_t kFrameHeader = 8;
+inline constexpr std::size_t kMaxExtent = std::size_t{4} << 20;  ///< Bytes of a file in one extent.
+inline constexpr std::size_t kMaxWants = 128;                    ///< In one frame.
+
+/// The codec says how an extent's payload is stored; 1 is kept for zstd.
+inline constexpr std::uint8_t kPlain = 0;
+
+struct FrameHeader {
+  FrameType type = FrameType::Alive;
+  std::uint32_t length = 0;  ///< Of the payload.
+};
+
+void put_header(std::span<std::byte, kFrameHeader> out, const FrameHeader& header);
+
+/// ProtocolError for an unknown type, set reserved bits, or a length beyond the type's limit.
+Outcome<FrameHeader> read_header(std::span<const std::byte, kFrameHeader> in);
+
+/// The most bytes a frame's payload may have.
+std::size_t payload_limit(FrameType type);
+
+using Bytes = std::vector<std::byte>;
+
+/// A whole frame with a payload; the payload must be within its limit.
+Bytes frame_of(FrameType type, std::span<const std::byte> payload = {});
+
+// ---- payloads -----------------------------------------------------------------------------------------------------
+
+enum class Purpose : std::uint8_t { Copy = 1, Connect = 2 };
+enum class Side : std::uint8_t { Send = 1, Receive = 2 };
+
+using SessionId = std::array<std::byte, 16>;
+
+struct Hello {
+  std::uint16_t version = kVersion;
+  Purpose purpose = Purpose::Copy;
+  Side side = Side::Send;         ///< What the caller does.
+  std::uint8_t connections = 1;   ///< How many make up the session.
+  std::uint8_t index = 0;         ///< Which of them this is.
+  SessionId session{};            ///< Chance, the same for all of them.
+};
+
+Bytes encode(const Hello& hello);
+Outcome<Hello> decode_hello(std::span<const std::byte> payload);
+
+/// Appends an entry to an Entries payload.
+void append(Bytes& out, const Entry& entry);
+/// Adds the entries of a payload to `entries`, which checks them.
+Outcome<void> decode_entries(std::span<const std::byte> payload, EntryList& entries);
+
+struct EntriesEnd {
+  std::uint32_t entries = 0;
+  std::uint64_t data_bytes = 0;
+  std::uint64_t skipped = 0;
+  std::vector<std::string> skipped_names;
+};
+
+Bytes encode(const EntriesEnd& end);
+Outcome<EntriesEnd> decode_entries_end(std::span<const std::byte> payload);
+
+/// One extent asked for. With a hash: "this is what I have there".
+struct Want {
+  std::uint32_t file = 0;
+  std::uint64_t offset = 0;
+  std::uint32_t length = 0;
+  std::optional<Digest> have;
+};
+
+void append(Bytes& out, const Want& want);
+Outcome<std::vector<Want>> decode_wants(std::span<const std::byte> payload);
+
+enum class AnswerKind : std::uint8_t {
+  Same = 1,  ///< What you have is right.
+  Data = 2,  ///< Here it is, with its hash.
+  Zero = 3,  ///< It is all zero bytes.
+};
+
+/// What stands before each extent's payload in an Extents frame.
+struct AnswerHeader {
+  AnswerKind kind = AnswerKind::Same;
+  std::uint8_t codec = kPlain;
+  std::uint32_t file = 0;
+  std::uint64_t offset = 0;
+  std::uint32_t length = 0;  ///< Bytes of the file.
+  std::uint32_t stored = 0;  ///< Bytes of payload that follow: 0 but for Data; with kPlain the same as length.
+  Digest hash{};             ///< Of the file's bytes; zero but for Data.
+};
+
+inline constexpr std::size_t kAnswerHeader = 56;
+
+void put_answer(std::span<std::byte, kAnswerHeader> out, const AnswerHeader& answer);
+/// Takes one answer from the front of an Extents payload; its payload is what stands there then.
+Outcome<AnswerHeader> take_answer(std::span<const std::byte>& payload);
+
+struct Tally {
+  std::uint64_t bytes_done = 0;
+  std::uint64_t files_done = 0;
+  std::uint64_t bytes_verified = 0;
+};
+
+Bytes encode(const Tally& tally);
+Outcome<Tally> decode_tally(std::span<const std::byte> payload);
+
+Bytes encode(const Failure& failure);
+Outcome<Failure> decode_failure(std::span<const std::byte> payload);
+
+}  // namespace roadstead::mover
