@@ -284,6 +284,19 @@ Result<void> Barman::create_slot() { return barman_do({"receive-wal", "--create-
 Result<void> Barman::keep(const std::string& id) { return barman_do({"keep", "--target", "full", setup_.server, id}, kCommandTime); }
 Result<void> Barman::release(const std::string& id) { return barman_do({"keep", "--release", setup_.server, id}, kCommandTime); }
 
+Result<void> Barman::reset_receiver() {
+  constexpr std::string_view kPutAside =
+      "cd \"$1\" && mkdir -p before-gap && for f in streaming/* errors/*; do [ ! -f \"$f\" ] || mv -f \"$f\" before-gap/ || exit 1; done";
+  // Neither of the two must stop the rest: there may be nothing to end and no slot to drop.
+  (void)barman_do({"receive-wal", "--stop", setup_.server}, kCommandTime);
+  (void)barman_do({"archive-wal", setup_.server}, kCommandTime);
+  auto aside = run({"sh", "-c", std::string(kPutAside), "sh", server_directory(setup_.server)}, kCommandTime);
+  if (!aside) return within("put received WAL aside", aside.error());
+  if (aside->exit_code != 0) return fail(ErrorKind::Unavailable, "put received WAL aside: {:.300}", aside->err);
+  (void)barman_do({"receive-wal", "--drop-slot", setup_.server}, kCommandTime);
+  return create_slot().and_then([&] { return cron(); });
+}
+
 Result<bool> Barman::is_kept(const std::string& id) {
   auto output = barman_json({"keep", "--status", setup_.server, id}, kCommandTime);
   if (!output) return tl::unexpected(output.error());
@@ -359,8 +372,9 @@ Result<WalListing> Barman::wal_segments(const std::string& from, const std::stri
   if (!parse_segment(from, segment_bytes) || !parse_segment(to, segment_bytes))
     return fail(ErrorKind::Invalid, "\"{}\" or \"{}\" is no name of a WAL segment", from, to);
   // Names are compared without their timeline: the last 16 digits. ".partial" files are longer and stay out.
+  // streaming first: a segment that is archived meanwhile is then seen twice, never not at all.
   constexpr std::string_view kList =
-      "cd \"$1\" && find wals streaming -type f -regextype posix-extended -regex '.*/[0-9A-F]{24}' -printf '%f\\n' 2>/dev/null | "
+      "cd \"$1\" && find streaming wals -type f -regextype posix-extended -regex '.*/[0-9A-F]{24}' -printf '%f\\n' 2>/dev/null | "
       "awk -v from=\"$2\" -v to=\"$3\" '{ n = substr($0, 9) } n >= from && n <= to'";
   auto names = run({"sh", "-c", std::string(kList), "sh", server_directory(setup_.server), from.substr(8), to.substr(8)}, kCommandTime);
   if (!names) return within("list the WAL of " + setup_.server, names.error());

@@ -153,6 +153,9 @@ class Barman {
   Result<void> archive_wal();
   /// One that is there counts as made.
   Result<void> create_slot();
+  /// Production no longer has the WAL the receiver needs next: what it had begun is put aside (before-gap/ beside it),
+  /// slot and receiver are made anew. The archive before the gap stays.
+  Result<void> reset_receiver();
   /// Protects a backup from retention (`keep --target full`); also when it is kept already.
   Result<void> keep(const std::string& id);
   Result<void> release(const std::string& id);

@@ -1,0 +1,212 @@
+#include "reconcilers/backup_policy/decide.h"
+
+#include <algorithm>
+
+#include "operator/base/quantity.h"
+#include "operator/base/rfc3339.h"
+#include "reconcilers/support/backup_names.h"
+
+namespace roadstead::reconcilers::backup_policy {
+namespace {
+
+using Truth = crds::ConditionStatus;
+
+// An operator that was away for years with a schedule of every minute: beyond this the count is "at least".
+constexpr std::int64_t kMostCounted = 100'000;
+
+/// Scheduled times in (after, now].
+struct Due {
+  std::int64_t count = 0;
+  Time newest{};
+  Time second_newest{};  ///< Only with count > 1.
+};
+
+Due due_between(const ReadSchedule& schedule, Time after, Time now) {
+  Due due;
+  for (auto time = schedule.cron.next_after(after, *schedule.zone); time && *time <= now && due.count < kMostCounted;
+       time = schedule.cron.next_after(*time, *schedule.zone)) {
+    due.second_newest = due.newest;
+    due.newest = *time;
+    ++due.count;
+  }
+  return due;
+}
+
+std::optional<Time> scheduled_time_of(const crds::Backup& backup, const std::string& policy) {
+  if (backup.spec.scheduled_time) return backup.spec.scheduled_time;
+  const auto name = parse_scheduled_backup_name(backup.metadata.name);
+  return name && name->policy == policy ? std::optional<Time>(name->scheduled) : std::nullopt;
+}
+
+std::optional<Time> later(std::optional<Time> a, std::optional<Time> b) {
+  if (!a || !b) return a ? a : b;
+  return std::max(*a, *b);
+}
+
+/// What the Backups tell: counts, last ends, what still runs.
+void take_backups(crds::BackupPolicyStatus& status, const std::string& policy, const std::vector<crds::Backup>& backups) {
+  crds::BackupCounts counts;
+  status.active.clear();
+  const crds::Backup* newest = nullptr;
+  for (const crds::Backup& backup : backups) {
+    status.last_schedule_time = later(status.last_schedule_time, scheduled_time_of(backup, policy));
+    if (crds::is_true(backup.status.conditions, "Complete")) {
+      ++counts.succeeded;
+      status.last_success_time = later(status.last_success_time, backup.status.finished_at);
+      if (newest == nullptr || backup.status.finished_at > newest->status.finished_at) newest = &backup;
+    } else if (crds::is_true(backup.status.conditions, "Failed")) {
+      ++counts.failed;
+      status.last_failure_time = later(status.last_failure_time, backup.status.finished_at);
+    } else if (!backup.metadata.deletion_timestamp) {
+      ++counts.running;
+      status.active.push_back(backup.metadata.name);
+    }
+  }
+  status.counts = counts;
+  if (newest == nullptr) return;
+  status.last_backup = crds::LastBackup{newest->metadata.name, newest->status.barman ? newest->status.barman->backup_id : std::string(), newest->status.finished_at,
+                                        newest->status.barman ? newest->status.barman->size_bytes : std::nullopt};
+}
+
+crds::Backup run_for(const crds::BackupPolicy& policy, Time scheduled) {
+  crds::Backup backup;
+  backup.metadata.ns = policy.metadata.ns;
+  backup.metadata.name = scheduled_backup_name(policy.metadata.name, scheduled);
+  backup.metadata.labels[std::string(crds::kPolicyLabel)] = policy.metadata.name;
+  backup.spec.policy_ref = crds::NameRef{policy.metadata.name};
+  backup.spec.scheduled_time = scheduled;
+  return backup;
+}
+
+/// The moment after which scheduled times count.
+Time begin_of(const crds::BackupPolicy& policy, const crds::BackupPolicyStatus& status, Time now) {
+  const bool seen_before = policy.status.observed_generation != 0;
+  const bool changed = seen_before && policy.status.observed_generation != policy.metadata.generation;
+  // A changed schedule has no past, but a run that was due under the old one is still due.
+  if (changed) return policy.status.next_run_time && *policy.status.next_run_time <= now ? *policy.status.next_run_time - Millis{1} : now;
+  auto begin = later(status.last_schedule_time, status.last_missed_time);
+  if (!begin) begin = policy.metadata.creation_timestamp;
+  return begin.value_or(now);
+}
+
+class Planner {
+ public:
+  Planner(const crds::BackupPolicy& policy, Time now) : policy_(policy), now_(now) { plan_.status = policy.status; }
+
+  Plan plan(const std::vector<crds::Backup>& backups, const Result<ReadSchedule>& schedule) {
+    crds::BackupPolicyStatus& status = plan_.status;
+    take_backups(status, policy_.metadata.name, backups);
+    if (!schedule) {
+      status.next_run_time.reset();
+      set("Ready", Truth::False, "ScheduleInvalid", schedule.error().message);
+    } else if (policy_.spec.suspend) {
+      status.next_run_time.reset();
+      set("Ready", Truth::False, "Suspended", "spec.suspend holds new runs back");
+    } else {
+      run_schedule(*schedule);
+    }
+    judge_age();
+    status.observed_generation = policy_.metadata.generation;
+    return std::move(plan_);
+  }
+
+ private:
+  void run_schedule(const ReadSchedule& schedule) {
+    crds::BackupPolicyStatus& status = plan_.status;
+    const Time begin = begin_of(policy_, status, now_);
+    const Due due = due_between(schedule, begin, now_);
+    if (due.count > 1) miss(due.count - 1, due.second_newest, "the operator was not there in time");
+    if (due.count > 0) run_or_give_up(due.newest);
+    const auto next = schedule.cron.next_after(now_, *schedule.zone);
+    // A run that waits stays the next one, so that its lateness can be seen.
+    status.next_run_time = waits_ ? std::optional<Time>(due.newest) : next;
+    plan_.look_again = earlier(plan_.look_again, next);
+    if (!next && !waits_) return set("Ready", Truth::False, "NeverRuns", fmt::format("\"{}\" matches no time within nine years", policy_.spec.schedule.cron));
+    if (!waits_) set("Ready", Truth::True, "Scheduled", fmt::format("The next run is at {}", format_rfc3339(*next)));
+    if (!waits_ && !missed_now_ && due.count > 0) set("Late", Truth::False, "OnTime", "The last scheduled run was made");
+    if (crds::find_condition(status.conditions, "Late") == nullptr) set("Late", Truth::False, "OnTime", "No run was missed");
+  }
+
+  void run_or_give_up(Time scheduled) {
+    crds::BackupPolicyStatus& status = plan_.status;
+    const auto deadline = policy_.spec.starting_deadline_seconds;
+    if (deadline && now_ - scheduled > std::chrono::seconds(*deadline))
+      return miss(1, scheduled, fmt::format("it could not be begun within {} (spec.startingDeadlineSeconds)", human_duration(std::chrono::seconds(*deadline))));
+    if (policy_.spec.concurrency_policy == crds::ConcurrencyPolicy::Forbid && !status.active.empty()) {
+      waits_ = true;
+      if (deadline) plan_.look_again = scheduled + std::chrono::seconds(*deadline) + Millis{1};
+      return set("Ready", Truth::True, "Waiting", fmt::format("The run of {} waits until Backup {} has ended (spec.concurrencyPolicy Forbid)", format_rfc3339(scheduled), status.active.front()));
+    }
+    plan_.create = run_for(policy_, scheduled);
+    status.last_schedule_time = later(status.last_schedule_time, scheduled);
+    status.active.push_back(plan_.create->metadata.name);
+    if (status.counts) ++status.counts->running;
+    constexpr Millis kPrompt = std::chrono::minutes(2);
+    if (now_ - scheduled > kPrompt)
+      plan_.events.push_back({false, "RunCaughtUp", fmt::format("The run of {} begins {} late", format_rfc3339(scheduled), human_duration(std::chrono::duration_cast<std::chrono::seconds>(now_ - scheduled)))});
+  }
+
+  void miss(std::int64_t count, Time newest, const std::string& why) {
+    crds::BackupPolicyStatus& status = plan_.status;
+    missed_now_ = true;
+    status.missed_runs += count;
+    status.last_missed_time = later(status.last_missed_time, newest);
+    const std::string message = count == 1 ? fmt::format("The run of {} was missed: {}", format_rfc3339(newest), why)
+                                           : fmt::format("{} runs were missed, the newest of {}: {}", count, format_rfc3339(newest), why);
+    set("Late", Truth::True, "RunMissed", message + fmt::format("; make one by hand: apply a Backup with spec.policyRef.name {}", policy_.metadata.name));
+    plan_.events.push_back({true, "RunMissed", message});
+  }
+
+  void judge_age() {
+    const auto limit = policy_.spec.objectives ? policy_.spec.objectives->max_age_seconds : std::nullopt;
+    if (!limit) {
+      crds::remove_condition(plan_.status.conditions, "TooOld");
+      return;
+    }
+    const auto since = plan_.status.last_success_time ? plan_.status.last_success_time : policy_.metadata.creation_timestamp;
+    const bool old = since && now_ - *since > std::chrono::seconds(*limit);
+    if (since && !old) plan_.look_again = earlier(plan_.look_again, *since + std::chrono::seconds(*limit) + Millis{1});
+    set("TooOld", old ? Truth::True : Truth::False, old ? "ObjectiveMissed" : "WithinObjective",
+        old ? fmt::format("The last good backup is older than {} (spec.objectives.maxAgeSeconds)", human_duration(std::chrono::seconds(*limit)))
+            : "The last good backup is young enough");
+  }
+
+  static std::optional<Time> earlier(std::optional<Time> a, std::optional<Time> b) {
+    if (!a || !b) return a ? a : b;
+    return std::min(*a, *b);
+  }
+
+  void set(std::string type, Truth truth, std::string reason, std::string message) {
+    if (!message.empty() && message.back() != '.') message += '.';
+    crds::set_condition(plan_.status.conditions, {std::move(type), truth, std::move(reason), std::move(message), std::nullopt, policy_.metadata.generation}, now_);
+  }
+
+  const crds::BackupPolicy& policy_;
+  const Time now_;
+  Plan plan_;
+  bool waits_ = false;
+  bool missed_now_ = false;
+};
+
+}  // namespace
+
+Result<ReadSchedule> read_schedule(const crds::Schedule& schedule) {
+  auto cron = crds::Cron::parse(schedule.cron);
+  if (!cron) return within("spec.schedule.cron", cron.error());
+  auto zone = crds::find_zone(schedule.time_zone);
+  if (!zone) return within("spec.schedule.timeZone", zone.error());
+  return ReadSchedule{std::move(*cron), *zone};
+}
+
+Plan plan_for(const crds::BackupPolicy& policy, const std::vector<crds::Backup>& backups, const Result<ReadSchedule>& schedule, Time now) {
+  return Planner(policy, now).plan(backups, schedule);
+}
+
+std::optional<Millis> interval_at(const ReadSchedule& schedule, Time now) {
+  const auto next = schedule.cron.next_after(now, *schedule.zone);
+  const auto after = next ? schedule.cron.next_after(*next, *schedule.zone) : std::nullopt;
+  if (!after) return std::nullopt;
+  return *after - *next;
+}
+
+}  // namespace roadstead::reconcilers::backup_policy
