@@ -27,6 +27,11 @@ bool wait_or_stop(Millis time, const std::stop_token& stop) {
   return stop.stop_requested();
 }
 
+/// "exec_start: psql …", "archive-path", …: an exec or a file copied in or out changes nothing of a container's state.
+bool is_own_look(const std::string& action) {
+  return action.starts_with("exec_") || action == "archive-path" || action == "extract-to-dir" || action == "top";
+}
+
 }  // namespace
 
 HostEvents::HostEvents(ResourceClient& api, reconcilers::Hosts& hosts, std::string installation, Wake wake)
@@ -74,6 +79,8 @@ Result<void> HostEvents::follow_once(const std::string& host, const std::stop_to
   return handle->engine->events(
       {{std::string(kInstallation), installation_}},
       [&](const EngineEvent& event) {
+        // What the reconcilers do themselves while they look is no news: it would wake them for ever.
+        if (is_own_look(event.action)) return !stop.stop_requested();
         if (const auto owner = reconcilers::owner_of(event.attributes, installation_)) wake_(*owner);
         return !stop.stop_requested();
       },
