@@ -59,6 +59,7 @@ std::string one_line(std::string text) {
 
 Pump::Pump(Session& owner, SessionHandle session)
     : owner_(owner), settings_(owner.settings_), session_(std::move(session)), event_(::ssh_event_new()), heard_(SteadyClock::now()), asked_(heard_) {
+  ::ssh_set_counters(session_.get(), &traffic_, nullptr);
   ::ssh_event_add_session(event_.get(), session_.get());
 }
 
@@ -329,12 +330,12 @@ std::optional<Error> Pump::wait() {
     if (closed) waiting[i]->stage = Channel::Stage::Finished;
   }
   channels_.remove_if([](const Channel& channel) { return channel.stage == Channel::Stage::Finished; });
-  if ((fds[0].revents & POLLIN) != 0) heard_ = SteadyClock::now();
   return keep_alive();
 }
 
 std::optional<Error> Pump::keep_alive() {
   const auto now = SteadyClock::now();
+  if (std::exchange(heard_bytes_, traffic_.in_bytes) != traffic_.in_bytes) heard_ = now;
   if (now - heard_ > kQuietBeforeDead) return lost("the host is silent");
   if (now - heard_ < kQuietBeforeAsking || now - asked_ < kQuietBeforeAsking) return std::nullopt;
   asked_ = now;

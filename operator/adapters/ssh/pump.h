@@ -78,6 +78,8 @@ class Pump {
   SessionHandle session_;
   std::unique_ptr<ssh_event_struct, EventFree> event_;
   std::list<Channel> channels_;
+  ssh_counter_struct traffic_{};  // libssh counts the socket's bytes here; it reads in many of its calls
+  std::uint64_t heard_bytes_ = 0;
   std::chrono::steady_clock::time_point heard_, asked_;  // last bytes of the far side, last keep-alive
 };
 

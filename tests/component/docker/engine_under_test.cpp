@@ -173,6 +173,8 @@ SshdUnderTest::SshdUnderTest(const fs::path& directory, bool allow_stream_local_
   std::ostringstream config;
   config << "Port " << port_ << "\nListenAddress 127.0.0.1\nHostKey " << (directory_ / "host_key").string() << "\nPidFile none\n"
          << "AuthorizedKeysFile " << (directory_ / "authorized_keys").string() << "\nStrictModes no\nUsePAM no\nPermitRootLogin prohibit-password\n"
+         // A login shell reads the start-up files of the person at this machine otherwise: slow, and none of our business.
+         << "SetEnv HOME=" << directory_.string() << "\n"
          << "PasswordAuthentication no\nLogLevel VERBOSE\nAllowStreamLocalForwarding " << (allow_stream_local_forwarding ? "yes" : "no") << "\n";
   write_file(directory_ / "sshd_config", config.str());
   start();
