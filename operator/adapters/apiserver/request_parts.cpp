@@ -5,12 +5,12 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "crds/yaml/reader.h"
+
 namespace roadstead::apiserver {
 namespace {
 
 using nlohmann::json;
-
-constexpr int kMostDepth = 100;
 
 tl::unexpected<BadRequest> bad(std::string message) { return tl::unexpected(BadRequest{std::move(message)}); }
 
@@ -70,18 +70,14 @@ Read<WriteOptions> write_options(const Request& request) {
   return options;
 }
 
-Read<json> body_of(const Request& request, bool) {
-  json parsed;
-  try {
-    parsed = json::parse(request.body, [](int depth, json::parse_event_t, json&) {
-      if (depth > kMostDepth) throw std::runtime_error("nested too deeply");
-      return true;
-    });
-  } catch (const std::exception& broken) {
-    return bad(fmt::format("the body cannot be read: {}", broken.what()));
-  }
-  if (!parsed.is_object()) return bad("the body is not an object");
-  return parsed;
+Read<json> body_of(const Request& request, bool yaml) {
+  const std::size_t first = request.body.find_first_not_of(" \t\r\n");
+  if (first == std::string::npos) return bad("the request has no body");
+  if (!yaml && request.body[first] != '{') return bad("the body is not a JSON object");
+  auto documents = crds::read_manifests(request.body, "body");
+  if (!documents) return bad(to_string(documents.error()));
+  if (documents->size() != 1 || !documents->front().value.is_object()) return bad("the body is not one object");
+  return std::move(documents->front().value);
 }
 
 Read<json> placed(json object, const Route& route) {

@@ -2,6 +2,7 @@
 
 #include <memory>
 
+#include "operator/adapters/kube/https_client.h"
 #include "operator/adapters/kube/kube_config.h"
 #include "operator/ports/api_client.h"
 #include "operator/ports/resource_type.h"
@@ -39,11 +40,14 @@ class KubeClient final : public ApiClient {
   [[nodiscard]] std::string address() const override;
 
  private:
-  class Http;
-  KubeClient(std::unique_ptr<Http> http, const ResourceTypes& types, KubeClientOptions options);
-  std::unique_ptr<Http> http_;
+  KubeClient(std::unique_ptr<HttpsClient> requests, std::unique_ptr<HttpsClient> watches, const ResourceTypes& types);
+  Result<nlohmann::json> write(const char* method, const nlohmann::json& object, bool status, const WriteOptions& options);
+  Result<std::unique_ptr<Watch>> open_watch(const std::string& kind, const ListOptions& options,
+                                            const std::string& resource_version, const char* accept);
+
+  const std::unique_ptr<HttpsClient> requests_;
+  const std::unique_ptr<HttpsClient> watches_;  ///< A time-out of cpprest is one of silence: a watch needs a longer one.
   const ResourceTypes& types_;
-  KubeClientOptions options_;
 };
 
 }  // namespace roadstead::kube
