@@ -1,0 +1,274 @@
+#include <gtest/gtest.h>
+
+#include "mover/assembly.h"
+#include "mover/entry.h"
+#include "mover/filter.h"
+#include "mover/progress.h"
+#include "mover/volume.h"
+#include "mover/wire.h"
+
+namespace roadstead::mover {
+namespace {
+
+using namespace std::chrono_literals;
+
+Entry directory(std::uint32_t parent, std::string name) {
+  return {.type = EntryType::Directory, .parent = parent, .name = std::move(name), .mode = 0755};
+}
+
+Entry file(std::uint32_t parent, std::string name, std::uint64_t size = 0) {
+  return {.type = EntryType::File, .parent = parent, .name = std::move(name), .mode = 0644, .size = size};
+}
+
+EntryList with_root() {
+  EntryList entries;
+  EXPECT_TRUE(entries.add(directory(0, "")));
+  return entries;
+}
+
+TEST(Entries, AreReadAsTheyWereWritten) {
+  EntryList entries = with_root();
+  ASSERT_TRUE(entries.add(directory(0, "a")));
+  Entry one = file(1, "f\xff", 100);
+  one.mode = 06711;
+  one.uid = 4294967295U;
+  one.mtime_seconds = -3;
+  one.mtime_nanos = 999999999;
+  one.stamp = 77;
+  one.sparse = true;
+  one.ranges = std::make_shared<const std::vector<Range>>(std::vector<Range>{{0, 10}, {50, 50}});
+  ASSERT_TRUE(entries.add(one));
+  ASSERT_TRUE(entries.add({.type = EntryType::HardLink, .parent = 0, .name = "h", .link_to = 2}));
+  ASSERT_TRUE(entries.add({.type = EntryType::SymbolicLink, .parent = 0, .name = "s", .link_target = std::make_shared<const std::string>("/x")}));
+  Bytes payload;
+  for (std::uint32_t id = 0; id < entries.size(); ++id) append(payload, entries[id]);
+  EntryList read;
+  ASSERT_TRUE(decode_entries(payload, read));
+  ASSERT_EQ(read.size(), entries.size());
+  EXPECT_EQ(read.path_of(2), "a/f\xff");
+  EXPECT_EQ(read[2].mode, 06711U);
+  EXPECT_EQ(read[2].uid, 4294967295U);
+  EXPECT_EQ(read[2].mtime_seconds, -3);
+  EXPECT_EQ(read[2].mtime_nanos, 999999999U);
+  EXPECT_EQ(read[2].stamp, 77U);
+  EXPECT_EQ(read.ranges_of(2), (std::vector<Range>{{0, 10}, {50, 50}}));
+  EXPECT_EQ(read.data_bytes(), 60U);
+  EXPECT_EQ(read[3].link_to, 2U);
+  EXPECT_EQ(*read[4].link_target, "/x");
+}
+
+TEST(Entries, ThatCouldLeaveTheTreeAreRefused) {
+  for (const char* name : {"", ".", "..", "a/b", "/etc", "../x"}) {
+    EntryList entries = with_root();
+    const auto added = entries.add(file(0, name));
+    ASSERT_FALSE(added) << name;
+    EXPECT_EQ(added.error().reason, "ProtocolError");
+  }
+  EntryList entries = with_root();
+  EXPECT_FALSE(entries.add(file(0, std::string("a\0b", 3))));
+  EXPECT_FALSE(entries.add(file(0, std::string(256, 'x'))));
+  EXPECT_FALSE(entries.add(file(1, "orphan")));
+  ASSERT_TRUE(entries.add(file(0, "f")));
+  EXPECT_FALSE(entries.add(file(1, "below a file")));
+  ASSERT_TRUE(entries.add({.type = EntryType::SymbolicLink, .parent = 0, .name = "s", .link_target = std::make_shared<const std::string>("/etc")}));
+  EXPECT_FALSE(entries.add(file(2, "below a link")));
+}
+
+TEST(Entries, WithImpossibleValuesAreRefused) {
+  EntryList entries = with_root();
+  const auto refused = [&](Entry entry) { return !entries.add(std::move(entry)); };
+  Entry entry = file(0, "f", 100);
+  entry.sparse = true;
+  EXPECT_TRUE(refused(entry));  // no ranges at all
+  for (const std::vector<Range>& ranges : std::vector<std::vector<Range>>{{{0, 101}}, {{50, 10}, {40, 5}}, {{101, 1}}, {{0, 0}}, {{1, ~0ULL}}}) {
+    entry.ranges = std::make_shared<const std::vector<Range>>(ranges);
+    EXPECT_TRUE(refused(entry));
+  }
+  entry = file(0, "f", ~0ULL);
+  EXPECT_TRUE(refused(entry));
+  entry = file(0, "f");
+  entry.mode = 010000;
+  EXPECT_TRUE(refused(entry));
+  entry.mode = 0;
+  entry.mtime_nanos = 1000000000;
+  EXPECT_TRUE(refused(entry));
+  EXPECT_TRUE(refused({.type = EntryType::HardLink, .parent = 0, .name = "h", .link_to = 0}));
+  EXPECT_TRUE(refused({.type = EntryType::SymbolicLink, .parent = 0, .name = "s"}));
+  EXPECT_TRUE(refused({.type = static_cast<EntryType>(9), .parent = 0, .name = "device"}));
+  EXPECT_TRUE(refused(directory(0, "")));  // a second root
+}
+
+TEST(Entries, TooDeepIsRefused) {
+  EntryList entries = with_root();
+  std::uint32_t parent = 0;
+  for (int i = 0; i < kMaxDepth; ++i) {
+    ASSERT_TRUE(entries.add(directory(parent, "d")));
+    parent = entries.size() - 1;
+  }
+  EXPECT_FALSE(entries.add(directory(parent, "d")));
+}
+
+TEST(Entries, OfOneNameAreFound) {
+  EntryList entries = with_root();
+  ASSERT_TRUE(entries.add({.type = EntryType::SymbolicLink, .parent = 0, .name = "x", .link_target = std::make_shared<const std::string>("/etc")}));
+  ASSERT_TRUE(entries.add(directory(0, "a")));
+  ASSERT_TRUE(Children::of(entries));
+  ASSERT_TRUE(entries.add(directory(0, "x")));
+  const auto children = Children::of(entries);
+  ASSERT_FALSE(children);
+  EXPECT_EQ(children.error().message, "'x' was announced twice");
+}
+
+TEST(Entries, ChildrenAreSortedAndInTheirDirectory) {
+  EntryList entries = with_root();
+  ASSERT_TRUE(entries.add(directory(0, "b")));
+  ASSERT_TRUE(entries.add(directory(0, "a")));
+  ASSERT_TRUE(entries.add(file(2, "z")));
+  ASSERT_TRUE(entries.add(file(1, "y")));
+  ASSERT_TRUE(entries.add(file(1, "x")));
+  const auto children = Children::of(entries);
+  ASSERT_TRUE(children);
+  const auto of = [&](std::uint32_t id) { return std::vector<std::uint32_t>(children->begin(id), children->end(id)); };
+  EXPECT_EQ(of(0), (std::vector<std::uint32_t>{2, 1}));
+  EXPECT_EQ(of(1), (std::vector<std::uint32_t>{5, 4}));
+  EXPECT_EQ(of(2), (std::vector<std::uint32_t>{3}));
+}
+
+TEST(Frames, BeyondTheirLimitsAreRefusedBeforeAnythingIsAllocated) {
+  const auto header = [](int type, std::uint32_t length, int reserved = 0) {
+    std::array<std::byte, kFrameHeader> raw{};
+    put_header(raw, {static_cast<FrameType>(type), length});
+    raw[1] = static_cast<std::byte>(reserved);
+    return read_header(raw);
+  };
+  EXPECT_TRUE(header(static_cast<int>(FrameType::Extents), kMaxExtent));
+  for (int type = 1; type <= 12; ++type) {
+    EXPECT_TRUE(header(type, static_cast<std::uint32_t>(payload_limit(static_cast<FrameType>(type)))));
+    EXPECT_FALSE(header(type, static_cast<std::uint32_t>(payload_limit(static_cast<FrameType>(type)) + 1)));
+    EXPECT_FALSE(header(type, 0xffffffffU));
+  }
+  EXPECT_FALSE(header(0, 0));
+  EXPECT_FALSE(header(13, 0));
+  EXPECT_FALSE(header(255, 0));
+  EXPECT_FALSE(header(10, 0, 1));
+}
+
+TEST(Frames, CutShortOrWithSomethingLeftOverAreRefused) {
+  const Bytes hello = encode(Hello{.connections = 3, .index = 2});
+  ASSERT_TRUE(decode_hello(hello));
+  const Bytes end = encode(EntriesEnd{1, 2, 3, {"a", "b"}});
+  ASSERT_TRUE(decode_entries_end(end));
+  const Bytes failure = encode(Failure{"NoSpace", "m", "n"});
+  ASSERT_TRUE(decode_failure(failure));
+  Bytes want;
+  append(want, Want{1, 2, 3, Digest{}});
+  ASSERT_TRUE(decode_wants(want));
+  Bytes entry;
+  append(entry, directory(0, ""));
+  const auto cut = [](const Bytes& bytes, std::size_t to) { return std::span(bytes).first(to); };
+  for (std::size_t i = 0; i < hello.size(); ++i) EXPECT_FALSE(decode_hello(cut(hello, i)));
+  for (std::size_t i = 0; i < end.size(); ++i) EXPECT_FALSE(decode_entries_end(cut(end, i)));
+  for (std::size_t i = 0; i < failure.size(); ++i) EXPECT_FALSE(decode_failure(cut(failure, i)));
+  for (std::size_t i = 1; i < want.size(); ++i) EXPECT_FALSE(decode_wants(cut(want, i)));
+  for (std::size_t i = 1; i < entry.size(); ++i) {
+    EntryList entries;
+    EXPECT_FALSE(decode_entries(cut(entry, i), entries));
+  }
+  Bytes longer = hello;
+  longer.push_back(std::byte{0});
+  EXPECT_FALSE(decode_hello(longer));
+}
+
+TEST(Frames, AGreetingOfAnotherVersionSaysSo) {
+  const auto hello = decode_hello(encode(Hello{.version = 2}));
+  ASSERT_FALSE(hello);
+  EXPECT_EQ(hello.error().reason, "VersionMismatch");
+  EXPECT_FALSE(decode_hello(encode(Hello{.connections = 33})));
+  EXPECT_FALSE(decode_hello(encode(Hello{.connections = 2, .index = 2})));
+}
+
+TEST(Frames, AnAnswerIsTakenFromTheFront) {
+  Bytes payload(kAnswerHeader);
+  AnswerHeader answer{AnswerKind::Data, kPlain, 7, 1 << 20, 3, 3, {}};
+  put_answer(std::span<std::byte, kAnswerHeader>(payload.data(), kAnswerHeader), answer);
+  payload.insert(payload.end(), {std::byte{1}, std::byte{2}, std::byte{3}});
+  std::span<const std::byte> rest(payload);
+  const auto taken = take_answer(rest);
+  ASSERT_TRUE(taken);
+  EXPECT_EQ(taken->file, 7U);
+  EXPECT_EQ(taken->offset, 1U << 20);
+  EXPECT_EQ(rest.size(), 3U);
+  rest = std::span<const std::byte>(payload).first(payload.size() - 1);
+  EXPECT_FALSE(take_answer(rest));  // promises more than is there
+  payload[1] = std::byte{1};        // a codec this version does not have
+  rest = payload;
+  EXPECT_FALSE(take_answer(rest));
+}
+
+TEST(Pieces, AreCutAtMultiplesOfTheExtentWhateverTheRange) {
+  EXPECT_TRUE(pieces_of({}).empty());
+  EXPECT_EQ(pieces_of({{0, kExtent * 2 + 5}}), (std::vector<Range>{{0, kExtent}, {kExtent, kExtent}, {2 * kExtent, 5}}));
+  EXPECT_EQ(pieces_of({{kExtent - 4, 8}, {3 * kExtent, 1}}),
+            (std::vector<Range>{{kExtent - 4, 4}, {kExtent, 4}, {3 * kExtent, 1}}));
+}
+
+TEST(Filter, PatternsMatchNamesOrWholePaths) {
+  const Filter filter(Source{"/s", {"*.tmp", "/postmaster.pid", "log/*"}, std::nullopt});
+  EXPECT_FALSE(filter.takes("a/b/c.tmp", false));
+  EXPECT_FALSE(filter.takes("postmaster.pid", false));
+  EXPECT_TRUE(filter.takes("sub/postmaster.pid", false));
+  EXPECT_TRUE(filter.takes("log", true));
+  EXPECT_FALSE(filter.takes("log/x", false));
+  EXPECT_TRUE(filter.takes("log2/x", false));
+}
+
+TEST(Filter, ShipsOnlyTheWalThatIsNeeded) {
+  const Filter filter(Source{"/s", {}, KeepWal{"pg_wal", "000000010000000A000000FE", "000000010000000B00000002"}});
+  for (const char* kept : {"pg_wal", "pg_wal/000000010000000A000000FE", "pg_wal/000000020000000B00000000", "pg_wal/00000002.history",
+                           "pg_walx/000000010000000A00000001", "base/000000010000000A00000001"})
+    EXPECT_TRUE(filter.takes(kept, false)) << kept;
+  for (const char* left : {"pg_wal/000000010000000A000000FD", "pg_wal/000000010000000B00000003", "pg_wal/000000010000000A000000FE.partial",
+                           "pg_wal/archive_status/000000010000000A000000FE.done", "pg_wal/xlogtemp.12"})
+    EXPECT_FALSE(filter.takes(left, false)) << left;
+  EXPECT_TRUE(filter.takes("pg_wal/archive_status", true));
+}
+
+TEST(ManagedBlock, StandsAtTheEndOnceHoweverOftenItIsWritten) {
+  const std::string once = with_managed_block("shared_buffers = 1\n", "a = 1\n");
+  EXPECT_EQ(once, "shared_buffers = 1\n# roadstead begin\na = 1\n# roadstead end\n");
+  EXPECT_EQ(with_managed_block(once, "a = 1\n"), once);
+  EXPECT_EQ(with_managed_block(once + "later = 2", "b = 2"), "shared_buffers = 1\nlater = 2\n# roadstead begin\nb = 2\n# roadstead end\n");
+  EXPECT_EQ(with_managed_block("", ""), "# roadstead begin\n# roadstead end\n");
+}
+
+TEST(Rate, ComesFromTheLastSecondsAndTellsTheRest) {
+  RateMeter rate;
+  const RateMeter::Clock::time_point start{};
+  rate.add(start, 0);
+  EXPECT_FALSE(rate.bytes_per_second());
+  rate.add(start + 500ms, 50);
+  EXPECT_FALSE(rate.bytes_per_second());
+  for (int i = 2; i <= 20; ++i) rate.add(start + 500ms * i, static_cast<std::uint64_t>(50 * i));
+  EXPECT_EQ(rate.bytes_per_second(), 100U);
+  EXPECT_EQ(rate.seconds_for(250), 3U);
+  for (int i = 21; i <= 60; ++i) rate.add(start + 500ms * i, 1000);
+  EXPECT_EQ(rate.bytes_per_second(), 0U);
+  EXPECT_FALSE(rate.seconds_for(1));
+}
+
+TEST(Meter, NeverGoesBackwardsAndKnowsItsTotalOnce) {
+  Meter meter;
+  EXPECT_FALSE(meter.read().bytes_total);
+  meter.set_totals(100, 2);
+  meter.set_totals(500, 9);
+  meter.raise(60, 1);
+  meter.raise(40, 0);
+  EXPECT_EQ(meter.read().bytes_done, 60U);
+  EXPECT_EQ(meter.read().files_done, 1U);
+  EXPECT_EQ(meter.read().bytes_total, 100U);
+  meter.add(90, 1);
+  EXPECT_EQ(meter.read().bytes_done, 100U);
+}
+
+}  // namespace
+}  // namespace roadstead::mover
