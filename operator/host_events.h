@@ -8,7 +8,7 @@
 #include <thread>
 
 #include "operator/base/names.h"
-#include "operator/runtime/runnable.h"
+#include "operator/base/runnable.h"
 #include "reconcilers/support/hosts.h"
 
 namespace roadstead {

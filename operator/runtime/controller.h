@@ -8,9 +8,9 @@
 #include <vector>
 
 #include "metrics/metrics.h"
+#include "operator/base/runnable.h"
 #include "operator/runtime/backoff.h"
 #include "operator/runtime/reconciler.h"
-#include "operator/runtime/runnable.h"
 #include "operator/runtime/source.h"
 #include "operator/runtime/work_queue.h"
 

@@ -2,7 +2,7 @@
 
 #include <vector>
 
-#include "operator/runtime/runnable.h"
+#include "operator/base/runnable.h"
 
 namespace roadstead {
 

@@ -9,8 +9,8 @@
 
 #include "metrics/metrics.h"
 #include "operator/base/clock.h"
+#include "operator/base/runnable.h"
 #include "operator/runtime/monotonic_clock.h"
-#include "operator/runtime/runnable.h"
 
 namespace roadstead {
 

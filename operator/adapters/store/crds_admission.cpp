@@ -1,5 +1,6 @@
 #include "operator/adapters/store/crds_admission.h"
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -25,7 +26,11 @@ std::string joined(const std::vector<crds::FieldError>& errors) {
 }  // namespace
 
 const crds::Crd* CrdsAdmission::definition_of(const json& object) const {
-  return catalog_.find(object.value("apiVersion", std::string()), object.value("kind", std::string()));
+  const std::string version = object.value("apiVersion", std::string()), kind = object.value("kind", std::string());
+  const auto found = std::find_if(definitions_.begin(), definitions_.end(), [&](const auto& crd) {
+    return crd->kind == kind && crd->api_version() == version;
+  });
+  return found == definitions_.end() ? nullptr : found->get();
 }
 
 Result<json> CrdsAdmission::admit(const json& incoming, const json* old, bool /*dry_run*/) {

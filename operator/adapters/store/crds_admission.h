@@ -1,8 +1,10 @@
 #pragma once
 
+#include <memory>
 #include <nlohmann/json.hpp>
+#include <vector>
 
-#include "crds/catalog.h"
+#include "crds/schema/crd.h"
 #include "operator/adapters/store/admission.h"
 
 namespace roadstead::store {
@@ -11,15 +13,15 @@ namespace roadstead::store {
 /// semantics and immutability checked.
 class CrdsAdmission final : public Admission {
  public:
-  /// `catalog` must outlive this.
-  explicit CrdsAdmission(const crds::Catalog& catalog) : catalog_(catalog) {}
+  using Definitions = std::vector<std::shared_ptr<const crds::Crd>>;
+  explicit CrdsAdmission(Definitions definitions) : definitions_(std::move(definitions)) {}
 
   Result<nlohmann::json> admit(const nlohmann::json& incoming, const nlohmann::json* old, bool dry_run) override;
   nlohmann::json prune(nlohmann::json object) override;
 
  private:
   [[nodiscard]] const crds::Crd* definition_of(const nlohmann::json& object) const;
-  const crds::Catalog& catalog_;
+  const Definitions definitions_;
 };
 
 }  // namespace roadstead::store

@@ -39,7 +39,7 @@ class TemporaryDirectory {
 struct Kinds {
   crds::Catalog catalog = crds::builtin_catalog().value();
   ResourceTypes types = ResourceTypes::from_crds(definitions()).value();
-  CrdsAdmission admission{catalog};
+  CrdsAdmission admission{catalog.all()};
 
  private:
   static std::vector<nlohmann::json> definitions() {
