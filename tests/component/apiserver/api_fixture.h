@@ -13,7 +13,8 @@ namespace roadstead::apiserver {
 /// A real store behind the real server on a free loopback port, and clients of it.
 class ApiUnderTest {
  public:
-  explicit ApiUnderTest(ServerLimits limits = {}, store::StoreOptions store_options = {}) {
+  explicit ApiUnderTest(ServerLimits limits = {}, store::StoreOptions store_options = {},
+                        const Clock& clock = system_clock()) {
     store_ = store::open_store(directory_.path(), clock, std::move(store_options)).value();
     ApiServerOptions options;
     options.data_dir = directory_.path().string();
@@ -35,10 +36,13 @@ class ApiUnderTest {
   static store::Kinds& kinds() { return store::builtin_kinds(); }
   std::string directory() const { return directory_.path().string(); }
 
-  SystemClock clock;
   std::string not_ready;
 
  private:
+  static const Clock& system_clock() {
+    static const SystemClock clock;
+    return clock;
+  }
   store::TemporaryDirectory directory_;
   std::unique_ptr<store::Store> store_;
   std::unique_ptr<ApiServer> server_;

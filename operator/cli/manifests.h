@@ -1,0 +1,23 @@
+#pragma once
+
+#include <istream>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "crds/manifest.h"
+#include "operator/base/result.h"
+
+namespace roadstead::cli {
+
+struct ReadManifests {
+  std::vector<nlohmann::json> objects;            ///< In the order of the files and of the documents in them.
+  std::vector<crds::Diagnostic> problems;         ///< With any of them, nothing is to be applied.
+  std::vector<std::pair<std::string, std::size_t>> files;  ///< Each with its number of good objects.
+};
+
+/// Reads files, directories (*.yaml, *.yml, *.json in the order of their names; deeper only if `recursive`) and "-"
+/// (`in`), and judges them offline. Errors: NotFound, Forbidden, Invalid (a directory without manifests).
+[[nodiscard]] Result<ReadManifests> read_all(const std::vector<std::string>& paths, bool recursive, std::istream& in);
+
+}  // namespace roadstead::cli
