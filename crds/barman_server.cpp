@@ -144,7 +144,8 @@ void refresh_summary(BarmanServerStatus& status) {
     if (!bytes || *bytes < 0) return std::nullopt;
     return human_bytes(static_cast<std::uint64_t>(*bytes));
   };
-  status.summary = BarmanServerSummary{text(status.database_size_bytes), text(status.wal_lag_bytes), text(status.archive_bytes)};
+  status.summary =
+      BarmanServerSummary{text(status.database_size_bytes), text(status.wal_lag_bytes), text(status.archive_bytes)};
 }
 
 template <>

@@ -83,9 +83,9 @@ struct ReplicationSlot {
 
 /// One entry of barman's catalogue.
 struct CatalogBackup {
-  std::string id;    ///< "20261101T000003"
-  std::string name;  ///< "roadstead.<namespace>.<Backup>.<attempt>", or what somebody else called it.
-  std::string type;  ///< "full", "incremental"
+  std::string id;      ///< "20261101T000003"
+  std::string name;    ///< "roadstead.<namespace>.<Backup>.<attempt>", or what somebody else called it.
+  std::string type;    ///< "full", "incremental"
   std::string status;  ///< barman's word: EMPTY, STARTED, WAITING_FOR_WALS, DONE, FAILED.
   std::optional<Time> begin_time;
   std::optional<Time> end_time;

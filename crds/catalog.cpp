@@ -39,7 +39,8 @@ const Crd* Catalog::find_by_name(std::string_view name) const {
   name = name.substr(0, dot);
   for (const auto& crd : crds_) {
     if (dot != std::string_view::npos && crd->group != group) continue;
-    const bool own_name = equal_ignoring_case(name, crd->kind) || equal_ignoring_case(name, crd->plural) || equal_ignoring_case(name, crd->singular);
+    const bool own_name = equal_ignoring_case(name, crd->kind) || equal_ignoring_case(name, crd->plural) ||
+                          equal_ignoring_case(name, crd->singular);
     if (own_name || std::ranges::find(crd->short_names, name) != crd->short_names.end()) return crd.get();
   }
   return nullptr;
@@ -50,7 +51,11 @@ Result<void> add_definitions(Catalog& catalog, std::string_view text, std::strin
   if (!documents) return fail(ErrorKind::Invalid, "{}", to_string(documents.error()));
   for (const Document& document : *documents) {
     auto crd = load_crd(document.value);
-    if (!crd) return within(to_string(Diagnostic{std::string(source_name), document.mark_of("").line, document.mark_of("").column, {}, "definition"}), crd.error());
+    if (!crd)
+      return within(
+          to_string(Diagnostic{
+              std::string(source_name), document.mark_of("").line, document.mark_of("").column, {}, "definition"}),
+          crd.error());
     if (auto added = catalog.add(std::move(*crd)); !added) return added;
   }
   return {};

@@ -16,7 +16,8 @@ class Catalog {
 
   /// Null where it is not known. `api_version` is "roadstead.dev/v1alpha1".
   [[nodiscard]] const Crd* find(std::string_view api_version, std::string_view kind) const;
-  [[nodiscard]] const Crd* find_resource(std::string_view group, std::string_view version, std::string_view plural) const;
+  [[nodiscard]] const Crd* find_resource(std::string_view group, std::string_view version,
+                                         std::string_view plural) const;
   /// What a person may call it: kind, plural, singular (in any case) or short name, with or without ".group".
   [[nodiscard]] const Crd* find_by_name(std::string_view name) const;
 
@@ -29,7 +30,8 @@ class Catalog {
 /// The kinds of embedded_crds(). Errors: Internal (the program was built from broken files).
 [[nodiscard]] Result<Catalog> builtin_catalog();
 
-/// Adds every definition of a YAML text, for kinds that are not ours. Errors: Invalid with file and line, AlreadyExists.
+/// Adds every definition of a YAML text, for kinds that are not ours. Errors: Invalid with file and line,
+/// AlreadyExists.
 [[nodiscard]] Result<void> add_definitions(Catalog& catalog, std::string_view text, std::string_view source_name);
 
 }  // namespace roadstead::crds

@@ -21,8 +21,8 @@ struct EnumNames<ConditionStatus> {
 struct Condition {
   std::string type;  ///< CamelCase, unique in its list: "Ready".
   ConditionStatus status = ConditionStatus::Unknown;
-  std::string reason;   ///< One CamelCase word for programs.
-  std::string message;  ///< One sentence for people: what, where, what to do next.
+  std::string reason;                        ///< One CamelCase word for programs.
+  std::string message;                       ///< One sentence for people: what, where, what to do next.
   std::optional<Time> last_transition_time;  ///< When `status` last changed.
   std::int64_t observed_generation = 0;      ///< The generation this was judged at; 0 = not said.
 };

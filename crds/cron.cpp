@@ -96,7 +96,8 @@ Result<void> add_part(std::string_view part, const Field& field, Bits& bits) {
   if (slash != part.npos) {
     const auto number = number_of(part.substr(slash + 1));
     if (!number || *number == 0 || *number > field.high)
-      return fail(ErrorKind::Invalid, "{} \"{}\" has a step that is not between 1 and {}", field.name, part, field.high);
+      return fail(ErrorKind::Invalid, "{} \"{}\" has a step that is not between 1 and {}", field.name, part,
+                  field.high);
     if (range != "*" && dash == range.npos)
       return fail(ErrorKind::Invalid, "{} \"{}\" has a step without a range, write {}-{}/{}", field.name, part, range,
                   field.high, *number);
@@ -110,7 +111,8 @@ Result<Bits> bits_of(std::string_view text, const Field& field) {
   Bits bits;
   for (std::size_t begin = 0; begin <= text.size();) {
     const std::size_t end = std::min(text.find(',', begin), text.size());
-    if (auto added = add_part(text.substr(begin, end - begin), field, bits); !added) return tl::unexpected(added.error());
+    if (auto added = add_part(text.substr(begin, end - begin), field, bits); !added)
+      return tl::unexpected(added.error());
     begin = end + 1;
   }
   return bits;
@@ -157,7 +159,8 @@ Result<Cron> Cron::parse(std::string_view text) {
     return fail(ErrorKind::Invalid, "\"{}\" does not belong into the schedule, set timeZone instead", words[0]);
   if (words.size() != kFields.size())
     return fail(ErrorKind::Invalid,
-                "\"{}\" has {} fields, five are wanted: minute, hour, day of month, month, day of week", text, words.size());
+                "\"{}\" has {} fields, five are wanted: minute, hour, day of month, month, day of week", text,
+                words.size());
   std::array<Bits, kFields.size()> bits;
   for (std::size_t i = 0; i < kFields.size(); ++i) {
     auto parsed = bits_of(words[i], kFields[i]);

@@ -19,7 +19,8 @@ using TimeZone = date::time_zone;
 /// Errors: Invalid (no such zone), Unavailable (the machine has no time zone data).
 [[nodiscard]] Result<const TimeZone*> find_zone(std::string_view name);
 
-/// Five fields (minute, hour, day of month, month, day of week) with lists, ranges, steps and English names, or @hourly,
+/// Five fields (minute, hour, day of month, month, day of week) with lists, ranges, steps and English names, or
+/// @hourly,
 /// @daily, @midnight, @weekly, @monthly, @yearly, @annually. As in Vixie's cron, a day matches if either of the two day
 /// fields does, once neither begins with `*`.
 class Cron {

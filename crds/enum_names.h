@@ -12,7 +12,9 @@ template <class E>
 struct EnumNames;
 
 template <class E>
-concept NamedEnum = requires { EnumNames<E>::names[0]; };
+concept NamedEnum = requires {
+  EnumNames<E>::names[0];
+};
 
 template <NamedEnum E>
 constexpr std::string_view to_string(E value) {

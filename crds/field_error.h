@@ -11,12 +11,14 @@ namespace roadstead::crds {
 struct FieldError {
   std::string field;    ///< "spec.items[0].to.volume"; empty for the object as a whole.
   std::string reason;   ///< As in a Status' causes: FieldValueRequired, FieldValueInvalid, FieldValueTypeInvalid, ...
-  std::string message;  ///< `Invalid value: 0: spec.keep in body should be greater than or equal to 1`; does not start with the field.
+  std::string message;  ///< `Invalid value: 0: spec.keep in body should be greater than or equal to 1`; does not start
+                        ///< with the field.
   std::string pointer;  ///< The same place as a JSON pointer, for finding its line.
-  std::string hint;     ///< What to write instead, where that is known: `did you mean "keep"?`. Not part of the message.
+  std::string hint;  ///< What to write instead, where that is known: `did you mean "keep"?`. Not part of the message.
 };
 
-inline constexpr std::string_view kUnknownField = "FieldValueUnknown";  ///< Reason of unknown_fields(); never in a Status.
+inline constexpr std::string_view kUnknownField =
+    "FieldValueUnknown";  ///< Reason of unknown_fields(); never in a Status.
 
 /// "spec.keep: Invalid value: ..."
 std::string to_string(const FieldError& error);

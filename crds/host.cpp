@@ -80,7 +80,9 @@ void fields(Io& io, HostStatus& value) {
 void refresh_summary(HostStatus& status) {
   status.summary.reset();
   if (!status.data_root || !status.data_root->free_bytes || !status.data_root->total_bytes) return;
-  const auto text = [](std::int64_t bytes) { return human_bytes(static_cast<std::uint64_t>(std::max<std::int64_t>(0, bytes))); };
+  const auto text = [](std::int64_t bytes) {
+    return human_bytes(static_cast<std::uint64_t>(std::max<std::int64_t>(0, bytes)));
+  };
   status.summary = HostSummary{text(*status.data_root->free_bytes) + " of " + text(*status.data_root->total_bytes)};
 }
 

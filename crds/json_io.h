@@ -51,7 +51,8 @@ struct ReadError {
 
 class JsonReader {
  public:
-  /// `object` and `error` must outlive the reader; `path` ("spec.items[0]") is where `object` stands, empty at the root.
+  /// `object` and `error` must outlive the reader; `path` ("spec.items[0]") is where `object` stands, empty at the
+  /// root.
   JsonReader(const Json& object, std::string path, ReadError& error)
       : object_(object), path_(std::move(path)), error_(error) {
     if (!object_.is_object()) wanted("an object", object_, path_);
@@ -84,7 +85,9 @@ class JsonReader {
     const auto found = object_.find(name);
     return found == object_.end() || found->is_null() ? nullptr : &*found;
   }
-  std::string at(std::string_view name) const { return path_.empty() ? std::string(name) : path_ + "." + std::string(name); }
+  std::string at(std::string_view name) const {
+    return path_.empty() ? std::string(name) : path_ + "." + std::string(name);
+  }
   void set(std::string message) {
     if (!error_.message) error_.message = std::move(message);
   }
@@ -119,7 +122,7 @@ class JsonReader {
     for (std::size_t i = 0; i < from.size(); ++i) read(from[i], to.emplace_back(), fmt::format("{}[{}]", path, i));
   }
   template <class T>
-    requires is_record<T>
+  requires is_record<T>
   void read(const Json& from, T& to, const std::string& path) {
     JsonReader inner(from, path, error_);
     fields(inner, to);
@@ -189,7 +192,7 @@ class JsonWriter {
     return out;
   }
   template <class T>
-    requires is_record<T>
+  requires is_record<T>
   static Json write(T& value) {
     JsonWriter inner;
     fields(inner, value);

@@ -9,7 +9,8 @@
 
 namespace roadstead::crds {
 
-/// The part of Kubernetes' JSONPath that printer columns and `wait --for=jsonpath` use: `.a.b`, `['a.b']`, `[0]`, `[-1]`,
+/// The part of Kubernetes' JSONPath that printer columns and `wait --for=jsonpath` use: `.a.b`, `['a.b']`, `[0]`,
+/// `[-1]`,
 /// `[*]`, `.*`, `[?(@.type=="Ready")]`. Braces around the whole and a leading `$` may be there.
 class JsonPath {
  public:
@@ -27,8 +28,8 @@ class JsonPath {
  private:
   struct Segment {
     enum class Type { Key, Index, All, Filter } type = Type::Key;
-    std::string key;          // Key
-    long index = 0;           // Index; below zero from the end
+    std::string key;                       // Key
+    long index = 0;                        // Index; below zero from the end
     std::vector<std::string> filter_keys;  // Filter: the way from the element to what is compared
     bool wanted_equal = true;
     bool has_operator = false;  // false: it is enough that it exists

@@ -18,6 +18,8 @@ std::string string_at(const Json& object, const char* key) {
   return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
 }
 
+constexpr std::size_t kMostProblems = 50;  // of one document; the rest is only counted
+
 /// Judges one file, document by document.
 class Judge {
  public:
@@ -34,6 +36,15 @@ class Judge {
     std::vector<Diagnostic> found;
     for (const FieldError& error : errors) found.push_back(diagnostic(document, error));
     std::ranges::stable_sort(found, {}, [](const Diagnostic& d) { return std::pair(d.line, d.column); });
+    if (found.size() > kMostProblems) {
+      const std::size_t more = found.size() - kMostProblems;
+      found.resize(kMostProblems);
+      found.push_back({std::string(file_),
+                       found.back().line,
+                       found.back().column,
+                       {},
+                       fmt::format("{} more problems follow in this document", more)});
+    }
     std::ranges::move(found, std::back_inserter(result.problems));
   }
 
@@ -54,13 +65,15 @@ class Judge {
     const std::string kind = string_at(document.value, "kind");
     for (const char* name : {"apiVersion", "kind"}) {
       if (!string_at(document.value, name).empty()) continue;
-      say(document, std::string("/") + name, name, document.value.contains(name) ? "a string is wanted" : "Required value");
+      say(document, std::string("/") + name, name,
+          document.value.contains(name) ? "a string is wanted" : "Required value");
       return nullptr;
     }
     if (const Crd* crd = catalog_.find(api_version, kind)) return crd;
     const Crd* close = catalog_.find_by_name(kind);
     if (close != nullptr && close->kind == kind) {
-      say(document, "/apiVersion", "apiVersion", fmt::format("{} is not the version of {}, write {}", quoted_value(api_version), kind, close->api_version()));
+      say(document, "/apiVersion", "apiVersion",
+          fmt::format("{} is not the version of {}, write {}", quoted_value(api_version), kind, close->api_version()));
     } else {
       std::string known;
       for (const auto& crd : catalog_.all()) known += (known.empty() ? "" : ", ") + crd->kind;
@@ -88,7 +101,9 @@ class Judge {
     if (!name.empty()) {
       const ObjectKey key{crd.kind, ns, name};
       const auto [first, is_new] = seen_.emplace(key, line);
-      if (!is_new) return say(document, "/metadata/name", "metadata.name", fmt::format("{} is in this file already, on line {}", to_string(key), first->second));
+      if (!is_new)
+        return say(document, "/metadata/name", "metadata.name",
+                   fmt::format("{} is in this file already, on line {}", to_string(key), first->second));
     }
     result.objects.push_back({std::move(document.value), &crd, line});
   }

@@ -17,12 +17,12 @@ struct Manifest {
 };
 
 struct ManifestFile {
-  std::vector<Manifest> objects;      ///< The good ones; a file with any problem is not to be applied in parts.
-  std::vector<Diagnostic> problems;   ///< In the order of the file.
+  std::vector<Manifest> objects;     ///< The good ones; a file with any problem is not to be applied in parts.
+  std::vector<Diagnostic> problems;  ///< In the order of the file.
 };
 
-/// Reads and judges a file as a strict server would, offline: syntax, known kinds, unknown fields, schema, semantics, and
-/// the same object twice. `catalog` must outlive the result.
+/// Reads and judges a file as a strict server would, offline: syntax, known kinds, unknown fields, schema, semantics,
+/// and the same object twice. `catalog` must outlive the result.
 [[nodiscard]] ManifestFile validate_manifests(std::string_view text, std::string_view file, const Catalog& catalog);
 
 }  // namespace roadstead::crds

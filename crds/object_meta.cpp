@@ -14,6 +14,8 @@ bool add_finalizer(ObjectMeta& meta, std::string_view finalizer) {
   return true;
 }
 
-bool remove_finalizer(ObjectMeta& meta, std::string_view finalizer) { return std::erase(meta.finalizers, finalizer) > 0; }
+bool remove_finalizer(ObjectMeta& meta, std::string_view finalizer) {
+  return std::erase(meta.finalizers, finalizer) > 0;
+}
 
 }  // namespace roadstead::crds

@@ -22,7 +22,7 @@ struct OwnerReference {
 /// an object that was never stored.
 struct ObjectMeta {
   std::string name;
-  std::string ns;                ///< "namespace" in JSON; empty for cluster-scoped kinds.
+  std::string ns;  ///< "namespace" in JSON; empty for cluster-scoped kinds.
   std::string uid;
   std::string resource_version;  ///< Opaque: compare for equality only.
   std::int64_t generation = 0;   ///< Counts changes of spec; 0 = never stored.

@@ -121,8 +121,8 @@ enum class RestorePhase {
 };
 template <>
 struct EnumNames<RestorePhase> {
-  static constexpr std::string_view names[] = {"Pending",  "Planning",  "Preparing", "Copying", "Stopping", "Swapping",
-                                               "Starting", "Checking",  "Succeeded", "Blocked", "Failed",   "Cancelled"};
+  static constexpr std::string_view names[] = {"Pending",  "Planning", "Preparing", "Copying", "Stopping", "Swapping",
+                                               "Starting", "Checking", "Succeeded", "Blocked", "Failed",   "Cancelled"};
 };
 
 struct PlannedStep {
@@ -164,9 +164,9 @@ struct PinnedSource {
   std::string backup_root_id;  ///< The backup that barman keeps for it (a full one's own id).
   TargetKind target = TargetKind::Name;
   std::string target_name;
-  std::string target_lsn;  ///< Empty until it is known (Immediate, EndOfWal).
-  std::string begin_wal;   ///< First segment that replay needs.
-  std::string target_wal;  ///< Segment that holds target_lsn.
+  std::string target_lsn;                  ///< Empty until it is known (Immediate, EndOfWal).
+  std::string begin_wal;                   ///< First segment that replay needs.
+  std::string target_wal;                  ///< Segment that holds target_lsn.
   std::optional<std::int64_t> size_bytes;  ///< Of the base backup.
   std::optional<Time> data_as_of;
   bool keep_set = false;  ///< This installation set `barman keep`; released at the end.
@@ -174,7 +174,7 @@ struct PinnedSource {
 
 struct RestoreItemStatus {
   std::string name;
-  std::string step;  ///< "copy"
+  std::string step;   ///< "copy"
   Progress progress;  ///< In JSON its fields stand beside `name`.
 };
 
@@ -232,8 +232,8 @@ struct RestoreRequestStatus {
   std::optional<Receipt> receipt;
   std::optional<Time> started_at;
   std::optional<Time> finished_at;
-  std::optional<Time> stopped_at;   ///< The first application was stopped.
-  std::optional<Time> restarted_at; ///< The last of them ran again.
+  std::optional<Time> stopped_at;    ///< The first application was stopped.
+  std::optional<Time> restarted_at;  ///< The last of them ran again.
   std::optional<ProgressSummary> summary;
 };
 

@@ -1,5 +1,7 @@
 #include "crds/semantic.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <charconv>
@@ -15,6 +17,10 @@ namespace {
 
 using Json = nlohmann::json;
 using Errors = std::vector<FieldError>;
+
+FieldError forbidden(const FieldPath& path, std::string_view why) {
+  return {path.field(), "FieldValueForbidden", fmt::format("Forbidden: {}", why), path.pointer(), {}};
+}
 
 /// The child `key` of an object, or null.
 const Json* child(const Json* value, const char* key) {
@@ -60,8 +66,7 @@ void check_endpoint(const FieldPath& engine_path, const Json* engine, Errors& er
   }
   for (const char* name : {"identityRef", "knownHostsRef"})
     if (child(engine, name) != nullptr)
-      errors.push_back({FieldPath(engine_path, name).field(), "FieldValueForbidden",
-                        "Forbidden: is only for an endpoint that begins with ssh://", FieldPath(engine_path, name).pointer(), {}});
+      errors.push_back(forbidden(FieldPath(engine_path, name), "is only for an endpoint that begins with ssh://"));
 }
 
 void check_ports(const FieldPath& data_path, const Json* data, Errors& errors) {
@@ -85,10 +90,22 @@ void check_host(const FieldPath& spec_path, const Json* spec, Errors& errors) {
 }
 
 /// Replay sets these itself; another value would make it stop elsewhere, or somewhere else.
-constexpr std::array<std::string_view, 16> kReservedParameters{
-    "archive_cleanup_command", "archive_mode",    "config_file",  "data_directory",       "hot_standby",        "listen_addresses",
-    "primary_conninfo",        "primary_slot_name", "promote_trigger_file", "recovery_end_command", "recovery_target", "restore_command",
-    "standby_mode",            "unix_socket_directories", "wal_retrieve_retry_interval", "port"};
+constexpr std::array<std::string_view, 16> kReservedParameters{"archive_cleanup_command",
+                                                               "archive_mode",
+                                                               "config_file",
+                                                               "data_directory",
+                                                               "hot_standby",
+                                                               "listen_addresses",
+                                                               "primary_conninfo",
+                                                               "primary_slot_name",
+                                                               "promote_trigger_file",
+                                                               "recovery_end_command",
+                                                               "recovery_target",
+                                                               "restore_command",
+                                                               "standby_mode",
+                                                               "unix_socket_directories",
+                                                               "wal_retrieve_retry_interval",
+                                                               "port"};
 
 void check_parameters(const FieldPath& postgres_path, const Json* postgres, Errors& errors) {
   const Json* parameters = child(postgres, "parameters");
@@ -100,9 +117,11 @@ void check_parameters(const FieldPath& postgres_path, const Json* postgres, Erro
       return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '.';
     });
     if (!well_formed) {
-      errors.push_back(invalid_value(at, quoted_value(name), "a parameter's name is made of lower-case letters, digits, _ and ."));
-    } else if (std::ranges::find(kReservedParameters, name) != kReservedParameters.end() || name.starts_with("recovery_target")) {
-      errors.push_back({at.field(), "FieldValueForbidden", "Forbidden: Roadstead sets this parameter itself during replay", at.pointer(), {}});
+      errors.push_back(
+          invalid_value(at, quoted_value(name), "a parameter's name is made of lower-case letters, digits, _ and ."));
+    } else if (std::ranges::find(kReservedParameters, name) != kReservedParameters.end() ||
+               name.starts_with("recovery_target")) {
+      errors.push_back(forbidden(at, "Roadstead sets this parameter itself during replay"));
     }
   }
 }
@@ -111,8 +130,10 @@ void check_barman_server(const FieldPath& spec_path, const Json* spec, Errors& e
   const FieldPath postgres_path(spec_path, "postgres");
   const Json* postgres = child(spec, "postgres");
   check_parameters(postgres_path, postgres, errors);
-  if (const std::string* user = text(child(postgres, "user")); user != nullptr && user->find_first_not_of('0') == user->find(':'))
-    errors.push_back(invalid_value(FieldPath(postgres_path, "user"), quoted_value(*user), "PostgreSQL refuses to run as root"));
+  if (const std::string* user = text(child(postgres, "user"));
+      user != nullptr && user->find_first_not_of('0') == user->find(':'))
+    errors.push_back(
+        invalid_value(FieldPath(postgres_path, "user"), quoted_value(*user), "PostgreSQL refuses to run as root"));
   const Json* volumes = child(spec, "volumes");
   const std::string* data = text(child(volumes, "data"));
   const std::string* recover = text(child(volumes, "recover"));
@@ -148,9 +169,9 @@ void check_applications(const FieldPath& spec_path, const Json* spec, Errors& er
   const std::string* mode = text(child(start, "mode"));
   const bool listed = mode != nullptr && *mode == "Listed";
   const std::size_t containers = count(child(start, "containers"));
-  if (listed && containers == 0) errors.push_back(required_value(containers_path, "mode Listed starts the containers named here"));
-  if (!listed && containers > 0)
-    errors.push_back({containers_path.field(), "FieldValueForbidden", "Forbidden: is only for mode Listed", containers_path.pointer(), {}});
+  if (listed && containers == 0)
+    errors.push_back(required_value(containers_path, "mode Listed starts the containers named here"));
+  if (!listed && containers > 0) errors.push_back(forbidden(containers_path, "is only for mode Listed"));
 }
 
 void check_restore_request(const FieldPath& spec_path, const Json* spec, Errors& errors) {
@@ -161,7 +182,8 @@ void check_restore_request(const FieldPath& spec_path, const Json* spec, Errors&
     const std::string* volume = text(child(child(&(*items)[i], "to"), "volume"));
     if (volume == nullptr || volumes.insert(*volume).second) continue;
     const FieldPath item(items_path, i), to(item, "to"), at(to, "volume");
-    errors.push_back({at.field(), "FieldValueDuplicate", "Duplicate value: " + quoted_value(*volume), at.pointer(), {}});
+    errors.push_back(
+        {at.field(), "FieldValueDuplicate", "Duplicate value: " + quoted_value(*volume), at.pointer(), {}});
   }
   check_applications(spec_path, spec, errors);
   const std::string* confirmed = text(child(child(spec, "confirm"), "host"));

@@ -12,8 +12,8 @@ using Json = nlohmann::json;
 
 std::string compact(const Json& value) { return value.dump(-1, ' ', false, Json::error_handler_t::replace); }
 
-Json column_definition(std::string_view name, std::string_view type, std::string_view format, std::string_view description,
-                       std::int64_t priority) {
+Json column_definition(std::string_view name, std::string_view type, std::string_view format,
+                       std::string_view description, std::int64_t priority) {
   return {{"name", name}, {"type", type}, {"format", format}, {"description", description}, {"priority", priority}};
 }
 
@@ -60,16 +60,20 @@ Json table_cell(const PrinterColumn& column, const Json& object, Time now) {
   if (column.type == "integer") return value->is_number_integer() ? *value : Json();
   if (column.type == "number") return value->is_number() ? *value : Json();
   if (column.type == "boolean") return value->is_boolean() ? *value : Json();
-  if (column.type == "date") return value->is_string() ? Json(age_of(value->get_ref<const std::string&>(), now)) : Json("<invalid>");
+  if (column.type == "date")
+    return value->is_string() ? Json(age_of(value->get_ref<const std::string&>(), now)) : Json("<invalid>");
   return value->is_string() ? *value : Json(compact(*value));
 }
 
-Json table_for(const Crd& crd, std::span<const Json> objects, Time now, std::string_view resource_version, IncludeObject include) {
+Json table_for(const Crd& crd, std::span<const Json> objects, Time now, std::string_view resource_version,
+               IncludeObject include) {
   const auto columns = columns_of(crd);
   Json definitions = Json::array();
-  definitions.push_back(column_definition("Name", "string", "name", "Name of the object, unique among its kind and namespace.", 0));
+  definitions.push_back(
+      column_definition("Name", "string", "name", "Name of the object, unique among its kind and namespace.", 0));
   for (const PrinterColumn* column : columns)
-    definitions.push_back(column_definition(column->name, column->type, column->format, column->description, column->priority));
+    definitions.push_back(
+        column_definition(column->name, column->type, column->format, column->description, column->priority));
   static const JsonPath kName = JsonPath::parse(".metadata.name").value_or(JsonPath{});
   Json rows = Json::array();
   for (const Json& object : objects) {

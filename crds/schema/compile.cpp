@@ -14,9 +14,9 @@ constexpr int kMaxSchemaDepth = 64;
 
 /// What a node may say about values; all that is allowed inside of oneOf, anyOf, allOf and not.
 constexpr std::array<std::string_view, 22> kValueKeywords{
-    "enum",      "minimum",       "maximum",  "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minLength", "maxLength",
-    "minItems",  "maxItems",      "pattern",  "format",           "required",         "properties", "items",     "oneOf",
-    "anyOf",     "allOf",         "not",      "minProperties",    "maxProperties",    "uniqueItems"};
+    "enum",     "minimum",  "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minLength", "maxLength",
+    "minItems", "maxItems", "pattern", "format",           "required",         "properties", "items",     "oneOf",
+    "anyOf",    "allOf",    "not",     "minProperties",    "maxProperties",    "uniqueItems"};
 
 /// What only the structural part may say.
 constexpr std::array<std::string_view, 15> kStructureKeywords{"description",
@@ -43,7 +43,8 @@ struct Refusal {
 template <class... Args>
 [[noreturn]] void refuse(const FieldPath& path, fmt::format_string<Args...> text, Args&&... args) {
   const std::string field = path.field();
-  throw Refusal{fmt::format("{}: {}", field.empty() ? "the root" : field, fmt::format(text, std::forward<Args>(args)...))};
+  throw Refusal{
+      fmt::format("{}: {}", field.empty() ? "the root" : field, fmt::format(text, std::forward<Args>(args)...))};
 }
 
 const Json* find(const Json& schema, const char* key) {
@@ -133,7 +134,8 @@ void compile_limits(const Json& schema, SchemaNode& node, const FieldPath& path)
   }
 }
 
-void compile_junctors(const Json& schema, SchemaNode& node, const SchemaNode& structure, const FieldPath& path, int depth) {
+void compile_junctors(const Json& schema, SchemaNode& node, const SchemaNode& structure, const FieldPath& path,
+                      int depth) {
   const auto list = [&](const char* key, std::vector<SchemaNode>& out) {
     const Json* branches = find(schema, key);
     if (branches == nullptr) return;
@@ -166,12 +168,14 @@ SchemaNode compile_junctor(const Json& schema, const SchemaNode& structure, cons
     for (const auto& [name, inner] : properties->items()) {
       const FieldPath at(path, name);
       const auto declared = structure.properties.find(name);
-      if (declared == structure.properties.end()) refuse(at, "stands inside of oneOf, anyOf, allOf or not, but is not declared outside");
+      if (declared == structure.properties.end())
+        refuse(at, "stands inside of oneOf, anyOf, allOf or not, but is not declared outside");
       node.properties.emplace(name, compile_junctor(inner, declared->second, at, depth + 1));
     }
   }
   if (const Json* items = find(schema, "items")) {
-    if (!structure.items) refuse(path, "items stands inside of oneOf, anyOf, allOf or not, but is not declared outside");
+    if (!structure.items)
+      refuse(path, "items stands inside of oneOf, anyOf, allOf or not, but is not declared outside");
     node.items = std::make_unique<SchemaNode>(compile_junctor(*items, *structure.items, path, depth + 1));
   }
   compile_junctors(schema, node, structure, path, depth);
@@ -179,7 +183,8 @@ SchemaNode compile_junctor(const Json& schema, const SchemaNode& structure, cons
 }
 
 void compile_type(const Json& schema, SchemaNode& node, const FieldPath& path) {
-  if (flag(schema, "x-kubernetes-embedded-resource", path)) refuse(path, "x-kubernetes-embedded-resource is not supported");
+  if (flag(schema, "x-kubernetes-embedded-resource", path))
+    refuse(path, "x-kubernetes-embedded-resource is not supported");
   node.nullable = flag(schema, "nullable", path);
   node.preserve_unknown = flag(schema, "x-kubernetes-preserve-unknown-fields", path);
   const auto type = string_of(schema, "type", path);
@@ -223,12 +228,14 @@ void compile_list(const Json& schema, SchemaNode& node, const FieldPath& path, i
   const std::string list_type = string_of(schema, "x-kubernetes-list-type", path).value_or("atomic");
   if (list_type == "set") node.list_type = ListType::Set;
   if (list_type == "map") node.list_type = ListType::Map;
-  if (list_type != "set" && list_type != "map" && list_type != "atomic") refuse(path, "x-kubernetes-list-type \"{}\" is not known", list_type);
+  if (list_type != "set" && list_type != "map" && list_type != "atomic")
+    refuse(path, "x-kubernetes-list-type \"{}\" is not known", list_type);
   if ((node.list_type == ListType::Map) == node.map_keys.empty())
     refuse(path, "x-kubernetes-list-map-keys belongs to x-kubernetes-list-type: map, and only to it");
   for (const std::string& key : node.map_keys) {
     const auto property = node.items ? node.items->properties.find(key) : decltype(node.properties.find(key)){};
-    if (!node.items || property == node.items->properties.end()) refuse(path, "the key \"{}\" is not a property of its items", key);
+    if (!node.items || property == node.items->properties.end())
+      refuse(path, "the key \"{}\" is not a property of its items", key);
     if (!property->second.default_value && std::ranges::find(node.items->required, key) == node.items->required.end())
       refuse(path, "the key \"{}\" is neither required nor has it a default", key);
   }
@@ -241,9 +248,11 @@ void compile_rules(const Json& schema, SchemaNode& node, const FieldPath& path) 
   for (const Json& rule : *rules) {
     if (!rule.is_object()) refuse(path, "a validation rule is not an object");
     const std::string text = string_of(rule, "rule", path).value_or("");
-    if (text != "self == oldSelf") refuse(path, "the validation rule \"{}\" is not supported, only \"self == oldSelf\" is", text);
+    if (text != "self == oldSelf")
+      refuse(path, "the validation rule \"{}\" is not supported, only \"self == oldSelf\" is", text);
     for (const auto& [key, unused] : rule.items())
-      if (key != "rule" && key != "message" && key != "reason") refuse(path, "\"{}\" in a validation rule is not supported", key);
+      if (key != "rule" && key != "message" && key != "reason")
+        refuse(path, "\"{}\" in a validation rule is not supported", key);
     node.immutable = string_of(rule, "message", path).value_or("failed rule: self == oldSelf");
   }
 }

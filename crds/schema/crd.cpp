@@ -43,8 +43,10 @@ class DefinitionReader {
   std::vector<std::string> texts(const Json& parent, const char* key) {
     std::vector<std::string> out;
     for (const Json& value : list(parent, key, false)) {
-      if (value.is_string()) out.push_back(value.get<std::string>());
-      else say(fmt::format("{} is not a list of strings", key));
+      if (value.is_string())
+        out.push_back(value.get<std::string>());
+      else
+        say(fmt::format("{} is not a list of strings", key));
     }
     return out;
   }
@@ -75,10 +77,13 @@ std::vector<PrinterColumn> read_columns(DefinitionReader& reader, const Json& ve
     read.description = reader.text(column, "description", false);
     if (const auto priority = column.find("priority"); priority != column.end() && priority->is_number_integer())
       read.priority = priority->get<std::int64_t>();
-    if (std::ranges::find(kTypes, read.type) == kTypes.end()) reader.say("column " + read.name + " has an unknown type");
+    if (std::ranges::find(kTypes, read.type) == kTypes.end())
+      reader.say("column " + read.name + " has an unknown type");
     auto path = JsonPath::parse(reader.text(column, "jsonPath"));
-    if (path) read.path = std::move(*path);
-    else reader.say("column " + read.name + ": " + path.error().message);
+    if (path)
+      read.path = std::move(*path);
+    else
+      reader.say("column " + read.name + ": " + path.error().message);
     out.push_back(std::move(read));
   }
   return out;
@@ -100,7 +105,8 @@ void check_head(const Crd& crd, const Json& object, std::vector<FieldError>& err
     if (found == object.end()) {
       errors.push_back(required_value(at));
     } else if (!found->is_string() || found->get_ref<const std::string&>() != wanted) {
-      const std::string value = found->is_string() ? quoted_value(found->get_ref<const std::string&>()) : std::string(found->type_name());
+      const std::string value =
+          found->is_string() ? quoted_value(found->get_ref<const std::string&>()) : std::string(found->type_name());
       errors.push_back(invalid_value(at, value, "must be " + wanted));
     }
   };
@@ -112,11 +118,15 @@ void check_head(const Crd& crd, const Json& object, std::vector<FieldError>& err
 
 Result<std::shared_ptr<const Crd>> load_crd(const Json& definition) {
   if (!definition.is_object()) return fail(ErrorKind::Invalid, "a CustomResourceDefinition is an object");
-  if (deeper_than(definition, kMaxDefinitionDepth)) return fail(ErrorKind::Invalid, "a CustomResourceDefinition is nested too deeply");
+  if (deeper_than(definition, kMaxDefinitionDepth))
+    return fail(ErrorKind::Invalid, "a CustomResourceDefinition is nested too deeply");
   DefinitionReader reader;
   const std::string name = reader.text(reader.object(definition, "metadata"), "name");
-  const auto refuse = [&](std::string_view why) { return fail(ErrorKind::Invalid, "CustomResourceDefinition {}: {}", name, why); };
-  if (reader.text(definition, "apiVersion") != "apiextensions.k8s.io/v1" || reader.text(definition, "kind") != "CustomResourceDefinition")
+  const auto refuse = [&](std::string_view why) {
+    return fail(ErrorKind::Invalid, "CustomResourceDefinition {}: {}", name, why);
+  };
+  if (reader.text(definition, "apiVersion") != "apiextensions.k8s.io/v1" ||
+      reader.text(definition, "kind") != "CustomResourceDefinition")
     return refuse("apiVersion and kind are not apiextensions.k8s.io/v1 CustomResourceDefinition");
   const Json& spec = reader.object(definition, "spec");
   const Json& names = reader.object(spec, "names");

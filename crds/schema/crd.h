@@ -48,8 +48,8 @@ struct Crd {
 /// Errors: Invalid, naming the definition and the place. Of several versions the stored one counts; it must be served.
 [[nodiscard]] Result<std::shared_ptr<const Crd>> load_crd(const nlohmann::json& definition);
 
-/// All that is wrong with an object as it would be stored, defaults applied: apiVersion and kind, metadata, schema, and,
-/// where those found nothing, semantics. With `old`, also what must not change did.
+/// All that is wrong with an object as it would be stored, defaults applied: apiVersion and kind, metadata, schema,
+/// and, where those found nothing, semantics. With `old`, also what must not change did.
 [[nodiscard]] std::vector<FieldError> validate_object(const Crd& crd, const nlohmann::json& object,
                                                       const nlohmann::json* old = nullptr);
 

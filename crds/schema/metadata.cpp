@@ -20,11 +20,15 @@ constexpr const char* kLabel = "[a-z0-9]([-a-z0-9]*[a-z0-9])?";
 constexpr const char* kQualified = "[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?";
 
 constexpr std::string_view kNameRule =
-    "a name consists of lower case letters, digits, '-' or '.', and begins and ends with a letter or digit (253 at most)";
+    "a name consists of lower case letters, digits, '-' or '.', and begins and ends with a letter or digit (253 at "
+    "most)";
 constexpr std::string_view kNamespaceRule =
-    "a namespace consists of lower case letters, digits or '-', and begins and ends with a letter or digit (63 at most)";
+    "a namespace consists of lower case letters, digits or '-', and begins and ends with a letter or digit (63 at "
+    "most)";
 
-bool matches(std::string_view text, const char* pattern) { return RE2::FullMatch(re2::StringPiece(text.data(), text.size()), pattern); }
+bool matches(std::string_view text, const char* pattern) {
+  return RE2::FullMatch(re2::StringPiece(text.data(), text.size()), pattern);
+}
 
 bool is_qualified_name(std::string_view text) {
   const std::size_t slash = text.find('/');
@@ -58,8 +62,10 @@ void check_name(const Json& metadata, const FieldPath& path, Errors& errors) {
   if (errors.size() > before) return;
   const bool named = name != nullptr && !name->empty();
   const bool generated = prefix != nullptr && !prefix->empty();
-  if (!named && !generated) errors.push_back(required_value(FieldPath(path, "name"), "name or generateName is required"));
-  if (named && !is_object_name(*name)) errors.push_back(invalid_value(FieldPath(path, "name"), quoted_value(*name), kNameRule));
+  if (!named && !generated)
+    errors.push_back(required_value(FieldPath(path, "name"), "name or generateName is required"));
+  if (named && !is_object_name(*name))
+    errors.push_back(invalid_value(FieldPath(path, "name"), quoted_value(*name), kNameRule));
   if (generated && !named && !is_object_name(*prefix + "x"))
     errors.push_back(invalid_value(FieldPath(path, "generateName"), quoted_value(*prefix), kNameRule));
 }
@@ -85,7 +91,9 @@ void check_labels(const Json& metadata, const char* field, const FieldPath& path
   for (const auto& [key, value] : found->items()) {
     const FieldPath entry(at, key);
     if (!is_qualified_name(key))
-      errors.push_back(invalid_value(entry, quoted_value(key), "a key is a name of at most 63 letters, digits, '-', '_' or '.', with an optional DNS prefix and '/'"));
+      errors.push_back(invalid_value(
+          entry, quoted_value(key),
+          "a key is a name of at most 63 letters, digits, '-', '_' or '.', with an optional DNS prefix and '/'"));
     if (!value.is_string()) {
       type_error(entry, value, "string", errors);
       continue;
@@ -93,10 +101,16 @@ void check_labels(const Json& metadata, const char* field, const FieldPath& path
     const auto& text = value.get_ref<const std::string&>();
     bytes += key.size() + text.size();
     if (labels && !text.empty() && (text.size() > kMaxLabel || !matches(text, kQualified)))
-      errors.push_back(invalid_value(entry, quoted_value(text), "a label's value consists of at most 63 letters, digits, '-', '_' or '.', and begins and ends with a letter or digit"));
+      errors.push_back(invalid_value(entry, quoted_value(text),
+                                     "a label's value consists of at most 63 letters, digits, '-', '_' or '.', and "
+                                     "begins and ends with a letter or digit"));
   }
   if (!labels && bytes > kMaxAnnotations)
-    errors.push_back({at.field(), "FieldValueTooLong", fmt::format("Too long: may not be more than {} bytes", kMaxAnnotations), at.pointer(), {}});
+    errors.push_back({at.field(),
+                      "FieldValueTooLong",
+                      fmt::format("Too long: may not be more than {} bytes", kMaxAnnotations),
+                      at.pointer(),
+                      {}});
 }
 
 void check_finalizers(const Json& metadata, const FieldPath& path, Errors& errors) {
@@ -109,7 +123,8 @@ void check_finalizers(const Json& metadata, const FieldPath& path, Errors& error
     if (!value.is_string()) {
       type_error(FieldPath(at, i), value, "string", errors);
     } else if (!is_qualified_name(value.get_ref<const std::string&>())) {
-      errors.push_back(invalid_value(FieldPath(at, i), quoted_value(value.get_ref<const std::string&>()), "a finalizer is a qualified name such as roadstead.dev/slot"));
+      errors.push_back(invalid_value(FieldPath(at, i), quoted_value(value.get_ref<const std::string&>()),
+                                     "a finalizer is a qualified name such as roadstead.dev/slot"));
     }
   }
 }

@@ -55,6 +55,7 @@ Result<std::unique_ptr<SchemaNode>> compile_node(const Json& open_api);
 std::vector<FieldError> validate_node(const SchemaNode& node, const Json& value, const Json* old);
 void default_node(const SchemaNode& node, Json& value);
 void prune_node(const SchemaNode& node, Json& value, bool is_root);
-void unknown_in_node(const SchemaNode& node, const Json& value, const FieldPath& path, bool is_root, std::vector<FieldError>& out);
+void unknown_in_node(const SchemaNode& node, const Json& value, const FieldPath& path, bool is_root,
+                     std::vector<FieldError>& out);
 
 }  // namespace roadstead::crds

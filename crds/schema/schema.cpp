@@ -17,7 +17,9 @@ Result<Schema> Schema::compile(const Json& open_api) {
   return Schema(std::move(*root));
 }
 
-std::vector<FieldError> Schema::validate(const Json& value, const Json* old) const { return validate_node(*root_, value, old); }
+std::vector<FieldError> Schema::validate(const Json& value, const Json* old) const {
+  return validate_node(*root_, value, old);
+}
 
 void Schema::apply_defaults(Json& value) const { default_node(*root_, value); }
 

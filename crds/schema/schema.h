@@ -15,8 +15,8 @@ struct SchemaNode;
 /// threads. The root stands for a whole object: apiVersion, kind and metadata belong to validate_metadata().
 class Schema {
  public:
-  /// Errors: Invalid, naming the place: a schema that is not structural, uses a keyword this program does not know, or a
-  /// validation rule other than `self == oldSelf`. Nothing is ever ignored in silence.
+  /// Errors: Invalid, naming the place: a schema that is not structural, uses a keyword this program does not know, or
+  /// a validation rule other than `self == oldSelf`. Nothing is ever ignored in silence.
   [[nodiscard]] static Result<Schema> compile(const nlohmann::json& open_api);
 
   Schema(Schema&&) noexcept;
@@ -25,7 +25,8 @@ class Schema {
 
   /// Everything that is wrong with `value`, in the order of the schema. With `old`, also what must not change did.
   /// Unknown fields are not errors here.
-  [[nodiscard]] std::vector<FieldError> validate(const nlohmann::json& value, const nlohmann::json* old = nullptr) const;
+  [[nodiscard]] std::vector<FieldError> validate(const nlohmann::json& value,
+                                                 const nlohmann::json* old = nullptr) const;
 
   /// Puts in the defaults of absent fields, and of nulls where null is not a value.
   void apply_defaults(nlohmann::json& value) const;
@@ -33,8 +34,8 @@ class Schema {
   /// Takes away what the schema does not know.
   void prune(nlohmann::json& value) const;
 
-  /// What prune() would take away: reason kUnknownField, message `unknown field "spec.kep"`, with a hint where a name is
-  /// close. Fields of metadata are checked as well.
+  /// What prune() would take away: reason kUnknownField, message `unknown field "spec.kep"`, with a hint where a name
+  /// is close. Fields of metadata are checked as well.
   [[nodiscard]] std::vector<FieldError> unknown_fields(const nlohmann::json& value) const;
 
  private:

@@ -16,6 +16,7 @@ namespace roadstead::crds {
 namespace {
 
 constexpr int kMaxValueDepth = 100;
+constexpr std::size_t kMostHints = 20;  // comparing names is slow, and nobody reads more
 
 std::string compact(const Json& value) {
   if (value.is_string()) return quoted_value(value.get_ref<const std::string&>());
@@ -33,44 +34,68 @@ bool is_whole(const Json& value) {
 
 std::string_view type_name(const Json& value) {
   switch (value.type()) {
-    case Json::value_t::null: return "null";
-    case Json::value_t::object: return "object";
-    case Json::value_t::array: return "array";
-    case Json::value_t::string: return "string";
-    case Json::value_t::boolean: return "boolean";
+    case Json::value_t::null:
+      return "null";
+    case Json::value_t::object:
+      return "object";
+    case Json::value_t::array:
+      return "array";
+    case Json::value_t::string:
+      return "string";
+    case Json::value_t::boolean:
+      return "boolean";
     case Json::value_t::number_integer:
-    case Json::value_t::number_unsigned: return "integer";
-    case Json::value_t::number_float: return "number";
+    case Json::value_t::number_unsigned:
+      return "integer";
+    case Json::value_t::number_float:
+      return "number";
     case Json::value_t::binary:
-    case Json::value_t::discarded: return "unknown";
+    case Json::value_t::discarded:
+      return "unknown";
   }
   return "unknown";
 }
 
 std::string_view type_name(NodeType type) {
   switch (type) {
-    case NodeType::Any: return "any";
-    case NodeType::Object: return "object";
-    case NodeType::Array: return "array";
-    case NodeType::String: return "string";
-    case NodeType::Integer: return "integer";
-    case NodeType::Number: return "number";
-    case NodeType::Boolean: return "boolean";
-    case NodeType::IntOrString: return "integer,string";
+    case NodeType::Any:
+      return "any";
+    case NodeType::Object:
+      return "object";
+    case NodeType::Array:
+      return "array";
+    case NodeType::String:
+      return "string";
+    case NodeType::Integer:
+      return "integer";
+    case NodeType::Number:
+      return "number";
+    case NodeType::Boolean:
+      return "boolean";
+    case NodeType::IntOrString:
+      return "integer,string";
   }
   return "any";
 }
 
 bool has_type(const Json& value, NodeType type) {
   switch (type) {
-    case NodeType::Any: return true;
-    case NodeType::Object: return value.is_object();
-    case NodeType::Array: return value.is_array();
-    case NodeType::String: return value.is_string();
-    case NodeType::Integer: return is_whole(value);
-    case NodeType::Number: return value.is_number();
-    case NodeType::Boolean: return value.is_boolean();
-    case NodeType::IntOrString: return is_whole(value) || value.is_string();
+    case NodeType::Any:
+      return true;
+    case NodeType::Object:
+      return value.is_object();
+    case NodeType::Array:
+      return value.is_array();
+    case NodeType::String:
+      return value.is_string();
+    case NodeType::Integer:
+      return is_whole(value);
+    case NodeType::Number:
+      return value.is_number();
+    case NodeType::Boolean:
+      return value.is_boolean();
+    case NodeType::IntOrString:
+      return is_whole(value) || value.is_string();
   }
   return true;
 }
@@ -120,29 +145,37 @@ class Validation {
 
   void wrong_type(const SchemaNode& node, const Json& value, const FieldPath& path) {
     std::string hint;
-    if (node.type == NodeType::String && (value.is_boolean() || value.is_number())) hint = "quote it: \"" + value.dump() + "\"";
+    if (node.type == NodeType::String && (value.is_boolean() || value.is_number()))
+      hint = "quote it: \"" + value.dump() + "\"";
     const std::string place = path.field().empty() ? std::string() : path.field() + " in body ";
     add(path, "FieldValueTypeInvalid",
-        fmt::format("Invalid value: \"{0}\": {1}must be of type {2}: \"{0}\"", type_name(value), place, type_name(node.type)), hint);
+        fmt::format("Invalid value: \"{0}\": {1}must be of type {2}: \"{0}\"", type_name(value), place,
+                    type_name(node.type)),
+        hint);
   }
 
   void check_enum(const SchemaNode& node, const Json& value, const FieldPath& path) {
     if (node.enums.empty() || std::ranges::find(node.enums, value) != node.enums.end()) return;
     std::string supported;
     for (const Json& allowed : node.enums) supported += (supported.empty() ? "" : ", ") + compact(allowed);
-    add(path, "FieldValueNotSupported", fmt::format("Unsupported value: {}: supported values: {}", compact(value), supported));
+    add(path, "FieldValueNotSupported",
+        fmt::format("Unsupported value: {}: supported values: {}", compact(value), supported));
   }
 
   void check_number(const SchemaNode& node, const Json& value, const FieldPath& path) {
     if (node.minimum) {
       const int order = compare(value, *node.minimum);
       if (order < 0 || (order == 0 && node.exclusive_minimum))
-        in_body(path, value, fmt::format("should be greater than {}{}", node.exclusive_minimum ? "" : "or equal to ", node.minimum->dump()));
+        in_body(path, value,
+                fmt::format("should be greater than {}{}", node.exclusive_minimum ? "" : "or equal to ",
+                            node.minimum->dump()));
     }
     if (node.maximum) {
       const int order = compare(value, *node.maximum);
       if (order > 0 || (order == 0 && node.exclusive_maximum))
-        in_body(path, value, fmt::format("should be less than {}{}", node.exclusive_maximum ? "" : "or equal to ", node.maximum->dump()));
+        in_body(path, value,
+                fmt::format("should be less than {}{}", node.exclusive_maximum ? "" : "or equal to ",
+                            node.maximum->dump()));
     }
     if (node.multiple_of && std::fmod(value.get<double>(), node.multiple_of->get<double>()) != 0)
       in_body(path, value, fmt::format("should be a multiple of {}", node.multiple_of->dump()));
@@ -157,28 +190,34 @@ class Validation {
   void check_string(const SchemaNode& node, const std::string& value, const FieldPath& path) {
     const std::size_t length = code_points(value);
     if (node.max_length && length > *node.max_length)
-      return add(path, "FieldValueTooLong", fmt::format("Too long: may not be more than {} characters", *node.max_length));
+      return add(path, "FieldValueTooLong",
+                 fmt::format("Too long: may not be more than {} characters", *node.max_length));
     if (node.min_length && length < *node.min_length)
       in_body(path, value, fmt::format("should be at least {} chars long", *node.min_length));
     else if (node.pattern && !RE2::PartialMatch(value, *node.pattern))
       in_body(path, value, fmt::format("should match '{}'", node.pattern->pattern()));
     if (node.format == "date-time" && !parse_rfc3339(value))
       in_body(path, value, fmt::format("must be of type date-time: {}", quoted_value(value)));
-    if (node.format == "byte" && !is_base64(value)) in_body(path, value, fmt::format("must be of type byte: {}", quoted_value(value)));
+    if (node.format == "byte" && !is_base64(value))
+      in_body(path, value, fmt::format("must be of type byte: {}", quoted_value(value)));
   }
 
   static bool is_base64(std::string_view text) {
     if (text.size() % 4 != 0) return false;
-    if (text.ends_with("==")) text.remove_suffix(2);
-    else if (text.ends_with('=')) text.remove_suffix(1);
+    if (text.ends_with("=="))
+      text.remove_suffix(2);
+    else if (text.ends_with('='))
+      text.remove_suffix(1);
     return std::ranges::all_of(text, [](unsigned char c) { return std::isalnum(c) != 0 || c == '+' || c == '/'; });
   }
 
   void check_list(const SchemaNode& node, const Json& value, const Json* old, const FieldPath& path) {
     if (node.max_items && value.size() > *node.max_items)
-      return add(path, "FieldValueTooMany", fmt::format("Too many: {}: must have at most {} items", value.size(), *node.max_items));
+      return add(path, "FieldValueTooMany",
+                 fmt::format("Too many: {}: must have at most {} items", value.size(), *node.max_items));
     if (node.min_items && value.size() < *node.min_items)
-      invalid(path, std::to_string(value.size()), fmt::format("{} in body should have at least {} items", path.field(), *node.min_items));
+      invalid(path, std::to_string(value.size()),
+              fmt::format("{} in body should have at least {} items", path.field(), *node.min_items));
     if (!node.items) return;
     check_duplicates(node, value, path);
     for (std::size_t i = 0; i < value.size(); ++i)
@@ -209,7 +248,8 @@ class Validation {
     for (std::size_t i = 0; i < value.size(); ++i) {
       Json key = identity(node, value[i]);
       if (seen.insert(key).second) continue;
-      const std::string text = key.is_object() ? key.dump(-1, ' ', false, Json::error_handler_t::replace) : compact(key);
+      const std::string text =
+          key.is_object() ? key.dump(-1, ' ', false, Json::error_handler_t::replace) : compact(key);
       add(FieldPath(path, i), "FieldValueDuplicate", "Duplicate value: " + text);
     }
   }
@@ -218,9 +258,11 @@ class Validation {
     for (const std::string& name : node.required)
       if (!value.contains(name)) add(FieldPath(path, name), "FieldValueRequired", "Required value");
     if (node.max_properties && value.size() > *node.max_properties)
-      add(path, "FieldValueTooMany", fmt::format("Too many: {}: must have at most {} items", value.size(), *node.max_properties));
+      add(path, "FieldValueTooMany",
+          fmt::format("Too many: {}: must have at most {} items", value.size(), *node.max_properties));
     if (node.min_properties && value.size() < *node.min_properties)
-      invalid(path, std::to_string(value.size()), fmt::format("{} in body should have at least {} properties", path.field(), *node.min_properties));
+      invalid(path, std::to_string(value.size()),
+              fmt::format("{} in body should have at least {} properties", path.field(), *node.min_properties));
     for (const auto& [name, inner] : value.items()) {
       const auto property = node.properties.find(name);
       const SchemaNode* schema = property != node.properties.end() ? &property->second : node.additional.get();
@@ -240,25 +282,29 @@ class Validation {
   static std::vector<std::string> union_of(const std::vector<SchemaNode>& branches) {
     std::vector<std::string> names;
     for (const SchemaNode& branch : branches) {
-      if (branch.required.size() != 1 || !branch.properties.empty() || !branch.enums.empty() || branch.none_of) return {};
+      if (branch.required.size() != 1 || !branch.properties.empty() || !branch.enums.empty() || branch.none_of)
+        return {};
       names.push_back(branch.required.front());
     }
     return names;
   }
 
   void check_one_of(const SchemaNode& node, const Json& value, const FieldPath& path) {
-    const auto matching = std::ranges::count_if(node.one_of, [&](const SchemaNode& branch) { return fits(branch, value, path); });
+    const auto matching =
+        std::ranges::count_if(node.one_of, [&](const SchemaNode& branch) { return fits(branch, value, path); });
     if (matching == 1) return;
     const std::vector<std::string> names = union_of(node.one_of);
     if (names.empty()) {
-      return invalid(path, compact(value), fmt::format("{} must validate one and only one schema (oneOf). Found {} valid", quoted_value(path.field()),
-                                                       matching == 0 ? "none" : "several"));
+      return invalid(path, compact(value),
+                     fmt::format("{} must validate one and only one schema (oneOf). Found {} valid",
+                                 quoted_value(path.field()), matching == 0 ? "none" : "several"));
     }
     std::vector<std::string> set;
     for (const std::string& name : names)
       if (value.contains(name)) set.push_back(name);
     const std::string wanted = names.size() == 1 ? quoted_value(names.front()) + " must be set"
-                                                 : fmt::format("exactly one of {} must be set, found {}", joined(names), set.empty() ? "none" : joined(set));
+                                                 : fmt::format("exactly one of {} must be set, found {}", joined(names),
+                                                               set.empty() ? "none" : joined(set));
     invalid(path, compact(value), wanted);
   }
 
@@ -266,7 +312,8 @@ class Validation {
     if (!node.one_of.empty()) check_one_of(node, value, path);
     const auto valid = [&](const SchemaNode& branch) { return fits(branch, value, path); };
     if (!node.any_of.empty() && std::ranges::none_of(node.any_of, valid))
-      invalid(path, compact(value), fmt::format("{} must validate at least one schema (anyOf)", quoted_value(path.field())));
+      invalid(path, compact(value),
+              fmt::format("{} must validate at least one schema (anyOf)", quoted_value(path.field())));
     for (const SchemaNode& branch : node.all_of) check(branch, value, nullptr, path);
     if (node.none_of && valid(*node.none_of))
       invalid(path, compact(value), fmt::format("{} must not validate the schema (not)", quoted_value(path.field())));
@@ -310,13 +357,14 @@ std::string closest(std::string_view wrong, const Names& names) {
 }
 
 FieldError unknown_field(const FieldPath& path, std::string hint) {
-  return {path.field(), std::string(kUnknownField), fmt::format("unknown field \"{}\"", path.field()), path.pointer(), std::move(hint)};
+  return {path.field(), std::string(kUnknownField), fmt::format("unknown field \"{}\"", path.field()), path.pointer(),
+          std::move(hint)};
 }
 
 constexpr std::array<std::string_view, 15> kMetadataFields{
-    "name",        "generateName",      "namespace",         "selfLink",          "uid",
-    "labels",      "annotations",       "resourceVersion",   "generation",        "creationTimestamp",
-    "finalizers",  "ownerReferences",   "deletionTimestamp", "managedFields",     "deletionGracePeriodSeconds"};
+    "name",       "generateName",    "namespace",         "selfLink",      "uid",
+    "labels",     "annotations",     "resourceVersion",   "generation",    "creationTimestamp",
+    "finalizers", "ownerReferences", "deletionTimestamp", "managedFields", "deletionGracePeriodSeconds"};
 
 bool is_object_head(std::string_view name) { return name == "apiVersion" || name == "kind" || name == "metadata"; }
 
@@ -334,7 +382,11 @@ void unknown_in_metadata(const Json& object, const FieldPath& root, std::vector<
 std::vector<FieldError> validate_node(const SchemaNode& node, const Json& value, const Json* old) {
   std::vector<FieldError> errors;
   if (deeper_than(value, kMaxValueDepth)) {
-    errors.push_back({"", "FieldValueInvalid", fmt::format("Invalid value: is nested deeper than {} levels", kMaxValueDepth), "", {}});
+    errors.push_back({"",
+                      "FieldValueInvalid",
+                      fmt::format("Invalid value: is nested deeper than {} levels", kMaxValueDepth),
+                      "",
+                      {}});
     return errors;
   }
   Validation(errors).check(node, value, old, FieldPath());
@@ -374,9 +426,11 @@ void prune_node(const SchemaNode& node, Json& value, bool is_root) {
   }
 }
 
-void unknown_in_node(const SchemaNode& node, const Json& value, const FieldPath& path, bool is_root, std::vector<FieldError>& out) {
+void unknown_in_node(const SchemaNode& node, const Json& value, const FieldPath& path, bool is_root,
+                     std::vector<FieldError>& out) {
   if (value.is_array() && node.items)
-    for (std::size_t i = 0; i < value.size(); ++i) unknown_in_node(*node.items, value[i], FieldPath(path, i), false, out);
+    for (std::size_t i = 0; i < value.size(); ++i)
+      unknown_in_node(*node.items, value[i], FieldPath(path, i), false, out);
   if (!value.is_object() || node.any_additional) return;
   for (const auto& [name, inner] : value.items()) {
     if (is_root && is_object_head(name)) continue;
@@ -386,7 +440,8 @@ void unknown_in_node(const SchemaNode& node, const Json& value, const FieldPath&
       unknown_in_node(*schema, inner, FieldPath(path, name), false, out);
     } else if (!node.preserve_unknown) {
       std::vector<std::string> known;
-      for (const auto& [other, unused] : node.properties) known.push_back(other);
+      if (out.size() < kMostHints)
+        for (const auto& [other, unused] : node.properties) known.push_back(other);
       out.push_back(unknown_field(FieldPath(path, name), closest(name, known)));
     }
   }

@@ -17,6 +17,8 @@ inline constexpr std::size_t kMaxDocumentBytes = 1536 * 1024;
 inline constexpr std::size_t kMaxDepth = 100;
 inline constexpr std::size_t kMaxNodes = 200'000;
 inline constexpr std::size_t kMaxAliasNodes = 10'000;
+inline constexpr std::size_t kMaxKeyBytes = 1024;
+inline constexpr std::size_t kMaxMarkedPointer = 512;  // bytes; no manifest of ours comes near
 
 /// Ends a reading; never leaves read_manifests.
 struct ReadProblem {
@@ -53,9 +55,10 @@ class ValueBuilder {
     bool is_map = false;
     std::optional<std::string> key;  // of the value that comes next
     Anchor anchor = 0;
+    Mark mark;
     std::size_t nodes_before = 0;
-    std::string pointer;
-    std::string field;
+    std::string pointer;  // empty beyond kMaxMarkedPointer, or long keys high up would be copied for each value below
+    bool is_marked = true;
     std::map<std::string, std::size_t> key_lines;
   };
   struct Anchored {
@@ -67,13 +70,16 @@ class ValueBuilder {
   void count(std::size_t nodes, const Mark& mark);
   void place_mark(const Mark& mark);
   void attach(nlohmann::json value);
-  [[nodiscard]] std::string child_pointer() const;
+  /// Nothing where marks are no longer kept.
+  [[nodiscard]] std::optional<std::string> child_pointer() const;
+  void keep_anchored(Anchor anchor, const nlohmann::json& value, std::size_t nodes, const Mark& mark);
 
   Document document_;
   std::vector<Frame> frames_;
   std::map<Anchor, Anchored> anchors_;
   std::size_t nodes_ = 0;
   std::size_t alias_nodes_ = 0;
+  std::size_t anchored_nodes_ = 0;  // copied for aliases that may come
 };
 
 }  // namespace roadstead::crds

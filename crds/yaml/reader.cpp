@@ -51,20 +51,26 @@ std::size_t utf8_length(std::string_view text, std::size_t at) {
 
 void check_text(std::string_view text) {
   if (text.size() > kMaxManifestBytes)
-    throw ReadProblem{0, 0, {}, fmt::format("the file has {} bytes, more than the {} that a manifest may have", text.size(), kMaxManifestBytes)};
+    throw ReadProblem{0,
+                      0,
+                      {},
+                      fmt::format("the file has {} bytes, more than the {} that a manifest may have", text.size(),
+                                  kMaxManifestBytes)};
   for (std::size_t at = 0; at < text.size();) {
     const auto byte = static_cast<unsigned char>(text[at]);
     const std::size_t length = utf8_length(text, at);
     const bool control = (byte < 0x20 && byte != '\t' && byte != '\n' && byte != '\r') || byte == 0x7f;
     if (length == 0 || control) {
       const Mark mark = mark_at(text, at);
-      throw ReadProblem{mark.line, mark.column, {}, fmt::format("this is no text file in UTF-8: it holds the byte 0x{:02x}", byte)};
+      throw ReadProblem{
+          mark.line, mark.column, {}, fmt::format("this is no text file in UTF-8: it holds the byte 0x{:02x}", byte)};
     }
     at += length;
   }
 }
 
-// ---- YAML -------------------------------------------------------------------------------------------------------------
+// ---- YAML
+// -------------------------------------------------------------------------------------------------------------
 
 Mark mark_of_event(const YAML::Mark& mark) {
   if (mark.is_null()) return {1, 1, {}};
@@ -85,18 +91,21 @@ class YamlEvents final : public YAML::EventHandler {
   }
   void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override { plain("", mark_of_event(mark), anchor); }
   void OnAlias(const YAML::Mark& mark, YAML::anchor_t anchor) override { builder_.alias(anchor, mark_of_event(mark)); }
-  void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor, const std::string& value) override {
+  void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
+                const std::string& value) override {
     const Mark at = mark_of_event(mark);
     if (tag == "?" || tag.empty()) return plain(value, at, anchor);
     if (tag != "!" && tag != std::string(kYamlTag) + "str") refuse_tag(tag, at);
     if (builder_.wants_key()) return builder_.key(value, at);
     builder_.scalar(value, at, anchor);
   }
-  void OnSequenceStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor, YAML::EmitterStyle::value) override {
+  void OnSequenceStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
+                       YAML::EmitterStyle::value) override {
     begin(false, "seq", tag, mark_of_event(mark), anchor);
   }
   void OnSequenceEnd() override { builder_.end(); }
-  void OnMapStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor, YAML::EmitterStyle::value) override {
+  void OnMapStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
+                  YAML::EmitterStyle::value) override {
     begin(true, "map", tag, mark_of_event(mark), anchor);
   }
   void OnMapEnd() override { builder_.end(); }
@@ -166,7 +175,8 @@ std::vector<Document> read_yaml(std::string_view text) {
   return std::move(events.documents);
 }
 
-// ---- JSON -------------------------------------------------------------------------------------------------------------
+// ---- JSON
+// -------------------------------------------------------------------------------------------------------------
 
 /// Walks the text and tells how far the parser has come.
 class CountingIterator {
@@ -215,11 +225,21 @@ class JsonEvents final : public nlohmann::json_sax<Json> {
   bool number_float(number_float_t v, const string_t&) override { return value(v); }
   bool string(string_t& v) override { return value(std::move(v)); }
   bool binary(binary_t&) override { return false; }
-  bool start_object(std::size_t) override { return guarded([&] { builder.begin(true, here()); }); }
-  bool start_array(std::size_t) override { return guarded([&] { builder.begin(false, here()); }); }
-  bool end_object() override { return guarded([&] { builder.end(); }); }
-  bool end_array() override { return guarded([&] { builder.end(); }); }
-  bool key(string_t& name) override { return guarded([&] { builder.key(name, key_mark()); }); }
+  bool start_object(std::size_t) override {
+    return guarded([&] { builder.begin(true, here()); });
+  }
+  bool start_array(std::size_t) override {
+    return guarded([&] { builder.begin(false, here()); });
+  }
+  bool end_object() override {
+    return guarded([&] { builder.end(); });
+  }
+  bool end_array() override {
+    return guarded([&] { builder.end(); });
+  }
+  bool key(string_t& name) override {
+    return guarded([&] { builder.key(name, key_mark()); });
+  }
 
   bool parse_error(std::size_t, const std::string& token, const nlohmann::detail::exception& error) override {
     // "[json.exception.parse_error.101] parse error at line 1, column 2: syntax error while parsing value - ..."
@@ -227,7 +247,8 @@ class JsonEvents final : public nlohmann::json_sax<Json> {
     const std::size_t detail = what.find(" - ");
     what = detail == what.npos ? what.substr(what.find("] ") + 2) : what.substr(detail + 3);
     const Mark mark = here();
-    problem = ReadProblem{mark.line, mark.column, builder.field(), fmt::format("this is not valid JSON: {}", what.substr(0, what.find("; last read")))};
+    problem = ReadProblem{mark.line, mark.column, builder.field(),
+                          fmt::format("this is not valid JSON: {}", what.substr(0, what.find("; last read")))};
     static_cast<void>(token);
     return false;
   }
@@ -263,7 +284,8 @@ class JsonEvents final : public nlohmann::json_sax<Json> {
   }
   [[nodiscard]] Mark here() { return mark_from_last(offset() == 0 ? 0 : offset() - 1); }
 
-  /// The parser stands behind the closing quote; the opening one is the last that no odd number of backslashes precedes.
+  /// The parser stands behind the closing quote; the opening one is the last that no odd number of backslashes
+  /// precedes.
   [[nodiscard]] Mark key_mark() {
     std::size_t at = offset() < 2 ? 0 : offset() - 2;
     const auto is_opening = [&] {
@@ -313,7 +335,11 @@ void check_sizes(const std::vector<Document>& documents) {
     const std::size_t bytes = document.value.dump().size();
     if (bytes <= kMaxDocumentBytes) continue;
     const Mark& mark = document.mark_of("");
-    throw ReadProblem{mark.line, mark.column, {}, fmt::format("the document has {} bytes, more than the {} that an object may have", bytes, kMaxDocumentBytes)};
+    throw ReadProblem{
+        mark.line,
+        mark.column,
+        {},
+        fmt::format("the document has {} bytes, more than the {} that an object may have", bytes, kMaxDocumentBytes)};
   }
 }
 
@@ -330,7 +356,8 @@ std::string to_string(const Diagnostic& d) {
 const Mark& Document::mark_of(std::string_view pointer) const {
   static const Mark kNowhere;
   while (true) {
-    if (const auto found = marks.find(std::string(pointer)); found != marks.end() && found->second.line > 0) return found->second;
+    if (const auto found = marks.find(std::string(pointer)); found != marks.end() && found->second.line > 0)
+      return found->second;
     const std::size_t slash = pointer.rfind('/');
     if (slash == pointer.npos) return kNowhere;
     pointer = pointer.substr(0, slash);

@@ -38,9 +38,10 @@ struct Document {
 };
 
 /// The documents of a YAML or JSON text, the empty ones left out, with YAML 1.1 scalars as Kubernetes reads them.
-/// Refused, with the place: more than 3 MiB of text or 1.5 MiB in one document, what is not UTF-8 text, nesting beyond 100
-/// levels, more than 200,000 values (aliases counted as what they stand for, and 10,000 of those), keys that are there
-/// twice, merge keys, tags, infinities, an alias inside of what it stands for.
-[[nodiscard]] tl::expected<std::vector<Document>, Diagnostic> read_manifests(std::string_view text, std::string_view source_name);
+/// Refused, with the place: more than 3 MiB of text or 1.5 MiB in one document, what is not UTF-8 text, nesting beyond
+/// 100 levels, more than 200,000 values (aliases counted as what they stand for, and 10,000 of those), keys that are
+/// there twice, merge keys, tags, infinities, an alias inside of what it stands for.
+[[nodiscard]] tl::expected<std::vector<Document>, Diagnostic> read_manifests(std::string_view text,
+                                                                             std::string_view source_name);
 
 }  // namespace roadstead::crds

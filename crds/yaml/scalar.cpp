@@ -15,11 +15,14 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr std::array<std::string_view, 11> kTrue{"y", "Y", "yes", "Yes", "YES", "true", "True", "TRUE", "on", "On", "ON"};
-constexpr std::array<std::string_view, 11> kFalse{"n", "N", "no", "No", "NO", "false", "False", "FALSE", "off", "Off", "OFF"};
+constexpr std::array<std::string_view, 11> kTrue{"y",    "Y",    "yes", "Yes", "YES", "true",
+                                                 "True", "TRUE", "on",  "On",  "ON"};
+constexpr std::array<std::string_view, 11> kFalse{"n",     "N",     "no",  "No",  "NO", "false",
+                                                  "False", "FALSE", "off", "Off", "OFF"};
 constexpr std::array<std::string_view, 5> kNull{"", "~", "null", "Null", "NULL"};
-constexpr std::array<std::string_view, 15> kNotJson{".inf",  ".Inf",  ".INF",  "+.inf", "+.Inf", "+.INF", "-.inf", "-.Inf",
-                                                    "-.INF", ".nan",  ".NaN",  ".NAN",  "+.nan", "+.NaN", "+.NAN"};
+constexpr std::array<std::string_view, 15> kNotJson{".inf",  ".Inf",  ".INF",  "+.inf", "+.Inf",
+                                                    "+.INF", "-.inf", "-.Inf", "-.INF", ".nan",
+                                                    ".NaN",  ".NAN",  "+.nan", "+.NaN", "+.NAN"};
 
 template <std::size_t N>
 bool among(const std::array<std::string_view, N>& words, std::string_view text) {

@@ -1,9 +1,9 @@
 #pragma once
 
 #include <nlohmann/json_fwd.hpp>
+#include <string>
 #include <string_view>
 #include <tl/expected.hpp>
-#include <string>
 
 namespace roadstead::crds {
 

@@ -59,8 +59,12 @@ TEST(Values, KeepAStepsResultAsItIs) {
 
 TEST(Summary, SaysWhatPeopleReadInTheTable) {
   RestoreRequestStatus status;
-  status.items = {{.name = "db", .progress = {.bytes_done = 61, .bytes_total = 100, .percent = 61,
-                                              .bytes_per_second = 412 * 1024 * 1024, .eta_seconds = 130}}};
+  status.items = {{.name = "db",
+                   .progress = {.bytes_done = 61,
+                                .bytes_total = 100,
+                                .percent = 61,
+                                .bytes_per_second = 412 * 1024 * 1024,
+                                .eta_seconds = 130}}};
   status.pinned = {{.item = "db", .data_as_of = parse_rfc3339("2026-11-22T09:41:07Z").value()}};
   refresh_summary(status);
   EXPECT_EQ(status.summary->progress, "61%");

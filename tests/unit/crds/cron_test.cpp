@@ -32,9 +32,10 @@ TEST(Cron, KnowsListsRangesStepsAndNames) {
 }
 
 TEST(Cron, TakesEitherDayFieldWhenNeitherIsAStar) {
-  EXPECT_EQ(next("0 0 13 * fri", "2026-11-22T09:00:00Z"), "2026-11-27T00:00:00Z");   // a Friday
-  EXPECT_EQ(next("0 0 13 * fri", "2026-12-11T00:00:00Z"), "2026-12-13T00:00:00Z");   // the 13th, a Sunday
-  EXPECT_EQ(next("0 0 */2 * sun", "2026-11-22T09:00:00Z"), "2026-11-29T00:00:00Z");  // both: an odd day that is a Sunday
+  EXPECT_EQ(next("0 0 13 * fri", "2026-11-22T09:00:00Z"), "2026-11-27T00:00:00Z");  // a Friday
+  EXPECT_EQ(next("0 0 13 * fri", "2026-12-11T00:00:00Z"), "2026-12-13T00:00:00Z");  // the 13th, a Sunday
+  EXPECT_EQ(next("0 0 */2 * sun", "2026-11-22T09:00:00Z"),
+            "2026-11-29T00:00:00Z");  // both: an odd day that is a Sunday
 }
 
 TEST(Cron, IsLaterThanTheTimeGiven) {
@@ -61,8 +62,10 @@ TEST(Cron, RefusesWithTheFieldAndWhatMayStandThere) {
   EXPECT_EQ(next("1,,2 0 * * *", "2026-11-22T00:00:00Z"), "minute \"\" is not between 0 and 59");
   EXPECT_EQ(next("1,2, 0 * * *", "2026-11-22T00:00:00Z"), "minute \"\" is not between 0 and 59");
   EXPECT_EQ(next("-1 0 * * *", "2026-11-22T00:00:00Z"), "minute \"\" is not between 0 and 59");
-  EXPECT_EQ(next("@reboot", "2026-11-22T00:00:00Z"), "\"@reboot\" is none of @hourly, @daily, @weekly, @monthly, @yearly");
-  EXPECT_EQ(next("CRON_TZ=UTC 0 0 * * *", "2026-11-22T00:00:00Z"), "\"CRON_TZ=UTC\" does not belong into the schedule, set timeZone instead");
+  EXPECT_EQ(next("@reboot", "2026-11-22T00:00:00Z"),
+            "\"@reboot\" is none of @hourly, @daily, @weekly, @monthly, @yearly");
+  EXPECT_EQ(next("CRON_TZ=UTC 0 0 * * *", "2026-11-22T00:00:00Z"),
+            "\"CRON_TZ=UTC\" does not belong into the schedule, set timeZone instead");
   EXPECT_FALSE(Cron::parse(""));
   EXPECT_FALSE(Cron::parse(std::string(100000, '*')));
 }
@@ -105,7 +108,9 @@ class Naive {
 
  private:
   using Local = date::local_time<std::chrono::minutes>;
-  Local local_of(date::sys_time<std::chrono::minutes> utc) const { return date::floor<std::chrono::minutes>(zone_.to_local(utc)); }
+  Local local_of(date::sys_time<std::chrono::minutes> utc) const {
+    return date::floor<std::chrono::minutes>(zone_.to_local(utc));
+  }
   bool was_there_before(date::sys_time<std::chrono::minutes> utc, Local local) const {
     // No clock here goes back by more than an hour.
     for (int back = 1; back <= 3 * 60; ++back)
@@ -117,7 +122,8 @@ class Naive {
     const date::year_month_day ymd{day};
     const date::hh_mm_ss time{local - day};
     return cron_.matches(static_cast<unsigned>(time.minutes().count()), static_cast<unsigned>(time.hours().count()),
-                         static_cast<unsigned>(ymd.day()), static_cast<unsigned>(ymd.month()), date::weekday{day}.c_encoding());
+                         static_cast<unsigned>(ymd.day()), static_cast<unsigned>(ymd.month()),
+                         date::weekday{day}.c_encoding());
   }
   const Cron& cron_;
   const TimeZone& zone_;
@@ -134,7 +140,8 @@ class AroundAChange : public ::testing::TestWithParam<Change> {};
 
 TEST_P(AroundAChange, NextAfterAgreesWithTheMinuteByMinuteModel) {
   const TimeZone& zone = **find_zone(GetParam().zone);
-  for (const char* text : {"30 1 * * *", "*/7 * * * *", "0 * * * *", "15,45 0-3 * * *", "59 23 * * *", "0 0 * * *", "5 2 * * sun"}) {
+  for (const char* text :
+       {"30 1 * * *", "*/7 * * * *", "0 * * * *", "15,45 0-3 * * *", "59 23 * * *", "0 0 * * *", "5 2 * * sun"}) {
     const Cron cron = Cron::parse(text).value();
     const Naive naive(cron, zone);
     const auto begin = date::floor<std::chrono::minutes>(at(GetParam().from));

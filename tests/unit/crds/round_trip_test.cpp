@@ -42,7 +42,8 @@ class Generator {
       for (std::size_t i = 0; i < schema["oneOf"].size(); ++i)
         if (i != choice_ % schema["oneOf"].size()) left_out.insert(schema["oneOf"][i]["required"][0]);
     Json out = Json::object();
-    if (schema.contains("additionalProperties")) out["some_key"] = make(schema["additionalProperties"], path + ".some_key");
+    if (schema.contains("additionalProperties"))
+      out["some_key"] = make(schema["additionalProperties"], path + ".some_key");
     if (schema.contains("properties"))
       for (const auto& [name, inner] : schema["properties"].items())
         if (!left_out.contains(name)) out[name] = make(inner, path + "." + name);
@@ -56,8 +57,9 @@ class Generator {
   }
 
   Json text(const Json& schema, const std::string& path) {
-    for (const char* candidate : {"2026-11-22T09:41:07Z", "some text", "/some/path", "some-name", "some_name", "unix:///run/docker.sock", "16/B374D848",
-                                  "000000010000000000000001", "20261101T000003", "999:999", "10022-10031", "SOME_NAME"})
+    for (const char* candidate :
+         {"2026-11-22T09:41:07Z", "some text", "/some/path", "some-name", "some_name", "unix:///run/docker.sock",
+          "16/B374D848", "000000010000000000000001", "20261101T000003", "999:999", "10022-10031", "SOME_NAME"})
       if (fits(schema, candidate)) return candidate;
     ADD_FAILURE() << path << ": no candidate fits " << schema.dump();
     return "";
@@ -123,12 +125,14 @@ void collect_names(const Json& schema, std::set<std::string>& out) {
 }
 
 TEST(Values, NameNoFieldThatNoSchemaKnows) {
-  std::set<std::string> known{"namespace", "uid", "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp", "labels",
-                              "annotations", "finalizers", "ownerReferences", "controller"};
+  std::set<std::string> known{"namespace",         "uid",    "resourceVersion", "generation", "creationTimestamp",
+                              "deletionTimestamp", "labels", "annotations",     "finalizers", "ownerReferences",
+                              "controller"};
   for (const auto& crd : builtin().all()) collect_names(Json::parse(crd->open_api), known);
   const std::regex field(R"re(io\.(?:required|optional|field|json_text)\("(\w+)")re");
   std::size_t found = 0;
-  for (const char* file : {"common_fields.h", "backup_source_fields.h", "host.cpp", "barman_server.cpp", "backup_policy.cpp", "backup.cpp", "restore_request.cpp"}) {
+  for (const char* file : {"common_fields.h", "backup_source_fields.h", "host.cpp", "barman_server.cpp",
+                           "backup_policy.cpp", "backup.cpp", "restore_request.cpp"}) {
     std::ifstream stream(std::string(ROADSTEAD_SOURCE_DIR "/crds/") + file);
     std::stringstream text;
     text << stream.rdbuf();
@@ -151,13 +155,15 @@ TEST(Definitions, DescribeEveryField) {
   ASSERT_EQ(builtin().all().size(), 5u);
   for (const auto& crd : builtin().all()) {
     expect_descriptions(Json::parse(crd->open_api), crd->kind);
-    for (const PrinterColumn& column : crd->columns) EXPECT_FALSE(column.description.empty()) << crd->kind << " " << column.name;
+    for (const PrinterColumn& column : crd->columns)
+      EXPECT_FALSE(column.description.empty()) << crd->kind << " " << column.name;
     EXPECT_EQ(crd->categories, (std::vector<std::string>{"all", "roadstead"}));
   }
 }
 
 TEST(Catalog, FindsAKindByEachOfItsNames) {
-  for (const char* name : {"rr", "restorerequest", "restorerequests", "RestoreRequest", "restorerequests.roadstead.dev"})
+  for (const char* name :
+       {"rr", "restorerequest", "restorerequests", "RestoreRequest", "restorerequests.roadstead.dev"})
     EXPECT_EQ(builtin().find_by_name(name), builtin().find(kApiVersion, "RestoreRequest")) << name;
   EXPECT_EQ(builtin().find_by_name("pods"), nullptr);
   EXPECT_EQ(builtin().find_by_name("hosts.example.org"), nullptr);

@@ -32,15 +32,17 @@ void PrintTo(const Case& c, std::ostream* out) { *out << c.name; }
 
 class Validation : public ::testing::TestWithParam<Case> {};
 
-TEST_P(Validation, SaysWhatKubernetesSays) { EXPECT_EQ(said(schema_of(GetParam().properties), GetParam().value), GetParam().said); }
+TEST_P(Validation, SaysWhatKubernetesSays) {
+  EXPECT_EQ(said(schema_of(GetParam().properties), GetParam().value), GetParam().said);
+}
 
 INSTANTIATE_TEST_SUITE_P(
     All, Validation,
     ::testing::Values(
         Case{"Minimum", R"({"keep":{"type":"integer","minimum":1}})", R"({"keep":0})",
              "FieldValueInvalid keep: Invalid value: 0: keep in body should be greater than or equal to 1"},
-        Case{"ExclusiveMaximum", R"({"keep":{"type":"number","maximum":1.5,"exclusiveMaximum":true}})", R"({"keep":1.5})",
-             "FieldValueInvalid keep: Invalid value: 1.5: keep in body should be less than 1.5"},
+        Case{"ExclusiveMaximum", R"({"keep":{"type":"number","maximum":1.5,"exclusiveMaximum":true}})",
+             R"({"keep":1.5})", "FieldValueInvalid keep: Invalid value: 1.5: keep in body should be less than 1.5"},
         Case{"Type", R"({"keep":{"type":"integer"}})", R"({"keep":"x"})",
              R"(FieldValueTypeInvalid keep: Invalid value: "string": keep in body must be of type integer: "string")"},
         Case{"WholeFloatIsAnInteger", R"({"keep":{"type":"integer"}})", R"({"keep":3.0})", ""},
@@ -51,8 +53,8 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"Nullable", R"({"keep":{"type":"integer","nullable":true}})", R"({"keep":null})", ""},
         Case{"Enum", R"({"m":{"type":"string","enum":["Full","Incremental"]}})", R"({"m":"Zip"})",
              R"(FieldValueNotSupported m: Unsupported value: "Zip": supported values: "Full", "Incremental")"},
-        Case{"Required", R"({"a":{"type":"object","required":["b"],"properties":{"b":{"type":"string"}}}})", R"({"a":{}})",
-             "FieldValueRequired a.b: Required value"},
+        Case{"Required", R"({"a":{"type":"object","required":["b"],"properties":{"b":{"type":"string"}}}})",
+             R"({"a":{}})", "FieldValueRequired a.b: Required value"},
         Case{"Pattern", R"({"s":{"type":"string","pattern":"^a+$"}})", R"({"s":"b"})",
              R"(FieldValueInvalid s: Invalid value: "b": s in body should match '^a+$')"},
         Case{"LengthCountsCharacters", R"({"s":{"type":"string","maxLength":2}})", R"({"s":"äö"})", ""},
@@ -66,22 +68,31 @@ INSTANTIATE_TEST_SUITE_P(
              "FieldValueInvalid l: Invalid value: 0: l in body should have at least 1 items"},
         Case{"TooMany", R"({"l":{"type":"array","maxItems":1,"items":{"type":"string"}}})", R"({"l":["a","b"]})",
              "FieldValueTooMany l: Too many: 2: must have at most 1 items"},
-        Case{"Set", R"({"tags":{"type":"array","x-kubernetes-list-type":"set","items":{"type":"string"}}})", R"({"tags":["a","a"]})",
-             R"(FieldValueDuplicate tags[1]: Duplicate value: "a")"},
-        Case{"ListMap",
-             R"({"l":{"type":"array","x-kubernetes-list-type":"map","x-kubernetes-list-map-keys":["n"],"items":{"type":"object","required":["n"],"properties":{"n":{"type":"string"}}}}})",
-             R"({"l":[{"n":"a"},{"n":"b"},{"n":"a"}]})", R"(FieldValueDuplicate l[2]: Duplicate value: {"n":"a"})"},
-        Case{"MapKeyWithADot", R"({"m":{"type":"object","additionalProperties":{"type":"string"}}})", R"({"m":{"a.b":1}})",
-             R"(FieldValueTypeInvalid m[a.b]: Invalid value: "integer": m[a.b] in body must be of type string: "integer")"},
-        Case{"IntOrString", R"({"p":{"x-kubernetes-int-or-string":true,"anyOf":[{"type":"integer"},{"type":"string"}]}})", R"({"p":true})",
-             R"(FieldValueTypeInvalid p: Invalid value: "boolean": p in body must be of type integer,string: "boolean")"},
-        Case{"UnionOfNone",
-             R"({"r":{"type":"object","oneOf":[{"required":["file"]},{"required":["env"]}],"properties":{"file":{"type":"string"},"env":{"type":"string"}}}})",
-             R"({"r":{}})", R"(FieldValueInvalid r: Invalid value: "object": exactly one of "file", "env" must be set, found none)"},
-        Case{"UnionOfTwo",
-             R"({"r":{"type":"object","oneOf":[{"required":["file"]},{"required":["env"]}],"properties":{"file":{"type":"string"},"env":{"type":"string"}}}})",
-             R"({"r":{"file":"a","env":"b"}})",
-             R"(FieldValueInvalid r: Invalid value: "object": exactly one of "file", "env" must be set, found "file", "env")"},
+        Case{"Set", R"({"tags":{"type":"array","x-kubernetes-list-type":"set","items":{"type":"string"}}})",
+             R"({"tags":["a","a"]})", R"(FieldValueDuplicate tags[1]: Duplicate value: "a")"},
+        Case{
+            "ListMap",
+            R"({"l":{"type":"array","x-kubernetes-list-type":"map","x-kubernetes-list-map-keys":["n"],"items":{"type":"object","required":["n"],"properties":{"n":{"type":"string"}}}}})",
+            R"({"l":[{"n":"a"},{"n":"b"},{"n":"a"}]})", R"(FieldValueDuplicate l[2]: Duplicate value: {"n":"a"})"},
+        Case{
+            "MapKeyWithADot", R"({"m":{"type":"object","additionalProperties":{"type":"string"}}})",
+            R"({"m":{"a.b":1}})",
+            R"(FieldValueTypeInvalid m[a.b]: Invalid value: "integer": m[a.b] in body must be of type string: "integer")"},
+        Case{
+            "IntOrString",
+            R"({"p":{"x-kubernetes-int-or-string":true,"anyOf":[{"type":"integer"},{"type":"string"}]}})",
+            R"({"p":true})",
+            R"(FieldValueTypeInvalid p: Invalid value: "boolean": p in body must be of type integer,string: "boolean")"},
+        Case{
+            "UnionOfNone",
+            R"({"r":{"type":"object","oneOf":[{"required":["file"]},{"required":["env"]}],"properties":{"file":{"type":"string"},"env":{"type":"string"}}}})",
+            R"({"r":{}})",
+            R"(FieldValueInvalid r: Invalid value: "object": exactly one of "file", "env" must be set, found none)"},
+        Case{
+            "UnionOfTwo",
+            R"({"r":{"type":"object","oneOf":[{"required":["file"]},{"required":["env"]}],"properties":{"file":{"type":"string"},"env":{"type":"string"}}}})",
+            R"({"r":{"file":"a","env":"b"}})",
+            R"(FieldValueInvalid r: Invalid value: "object": exactly one of "file", "env" must be set, found "file", "env")"},
         Case{"AnyOf", R"({"n":{"type":"integer","anyOf":[{"minimum":10},{"maximum":1}]}})", R"({"n":5})",
              R"(FieldValueInvalid n: Invalid value: 5: "n" must validate at least one schema (anyOf))"},
         Case{"Not", R"({"s":{"type":"string","not":{"enum":["root"]}}})", R"({"s":"root"})",
@@ -92,8 +103,8 @@ INSTANTIATE_TEST_SUITE_P(
     [](const auto& tested) { return tested.param.name; });
 
 TEST(Immutability, HoldsWhereTheRuleSaysSo) {
-  const Schema schema =
-      schema_of(R"({"t":{"type":"object","x-kubernetes-validations":[{"rule":"self == oldSelf","message":"stays"}],"properties":{"n":{"type":"string"}}},"c":{"type":"boolean"}})");
+  const Schema schema = schema_of(
+      R"({"t":{"type":"object","x-kubernetes-validations":[{"rule":"self == oldSelf","message":"stays"}],"properties":{"n":{"type":"string"}}},"c":{"type":"boolean"}})");
   EXPECT_EQ(said(schema, R"({"t":{"n":"a"},"c":true})", R"({"t":{"n":"a"},"c":false})"), "");
   EXPECT_EQ(said(schema, R"({"t":{"n":"b"}})", R"({"t":{"n":"a"}})"), "FieldValueInvalid t: Invalid value: stays");
   EXPECT_EQ(said(schema, R"({"t":{"n":"b"}})"), "") << "a new object has nothing to keep";
@@ -116,7 +127,11 @@ TEST(Immutability, OfARestoreRequestLeavesConfirmAndCancel) {
   EXPECT_EQ(changed("/spec/applications/stop/graceSeconds", 5), "spec.applications");
   EXPECT_EQ(changed("/spec/strategy", "Staged"), "spec.strategy");
   EXPECT_EQ(changed("/spec/dryRun", true), "spec.dryRun");
-  EXPECT_EQ(changed("/spec/checks", Json::parse(R"([{"name":"c","sql":{"container":"a","database":"b","user":"c","query":"d","expect":"e"}}])")), "spec.checks");
+  EXPECT_EQ(
+      changed(
+          "/spec/checks",
+          Json::parse(R"([{"name":"c","sql":{"container":"a","database":"b","user":"c","query":"d","expect":"e"}}])")),
+      "spec.checks");
 }
 
 TEST(Defaults, FillFromTheOutsideInAndReplaceNull) {
@@ -135,7 +150,8 @@ TEST(Pruning, TakesAwayWhatIsUnknownAndNothingElse) {
   const Crd& crd = *builtin().find(kApiVersion, "RestoreRequest");
   Json object = minimal("RestoreRequest");
   object["metadata"]["managedFields"] = Json::array({{{"manager", "x"}}});
-  object["status"] = {{"steps", {{{"name", "a/b"}, {"attempt", 1}, {"state", "Running"}, {"result", {{"free", {{"form", 1}}}}}}}}};
+  object["status"] = {
+      {"steps", {{{"name", "a/b"}, {"attempt", 1}, {"state", "Running"}, {"result", {{"free", {{"form", 1}}}}}}}}};
   const Json good = object;
   object["spec"]["later"] = 1;
   object["spec"]["items"][0]["to"]["postgres"] = {{"volume", "x"}};
@@ -143,7 +159,9 @@ TEST(Pruning, TakesAwayWhatIsUnknownAndNothingElse) {
   EXPECT_EQ(crd.schema.unknown_fields(good).size(), 0u);
   std::vector<std::string> unknown;
   for (const FieldError& error : crd.schema.unknown_fields(object)) unknown.push_back(error.message);
-  EXPECT_EQ(unknown, (std::vector<std::string>{R"(unknown field "extra")", R"(unknown field "spec.items[0].to.postgres")", R"(unknown field "spec.later")"}));
+  EXPECT_EQ(unknown,
+            (std::vector<std::string>{R"(unknown field "extra")", R"(unknown field "spec.items[0].to.postgres")",
+                                      R"(unknown field "spec.later")"}));
   crd.schema.prune(object);
   EXPECT_EQ(object, good);
 }
@@ -177,26 +195,36 @@ TEST_P(BadSchema, IsRefusedWhenItIsLoaded) {
 INSTANTIATE_TEST_SUITE_P(
     All, BadSchema,
     ::testing::Values(
-        Refused{"OtherRule", R"({"type":"object","properties":{"a":{"type":"integer","x-kubernetes-validations":[{"rule":"self > 0"}]}}})",
-                R"(a: the validation rule "self > 0" is not supported, only "self == oldSelf" is)"},
-        Refused{"Reference", R"({"type":"object","properties":{"a":{"$ref":"#/x"}}})", R"(a: the keyword "$ref" is not supported)"},
+        Refused{
+            "OtherRule",
+            R"({"type":"object","properties":{"a":{"type":"integer","x-kubernetes-validations":[{"rule":"self > 0"}]}}})",
+            R"(a: the validation rule "self > 0" is not supported, only "self == oldSelf" is)"},
+        Refused{"Reference", R"({"type":"object","properties":{"a":{"$ref":"#/x"}}})",
+                R"(a: the keyword "$ref" is not supported)"},
         Refused{"NoType", R"({"type":"object","properties":{"a":{}}})", "a: has no type"},
-        Refused{"UnknownType", R"({"type":"object","properties":{"a":{"type":"file"}}})", R"(a: type "file" is not known)"},
+        Refused{"UnknownType", R"({"type":"object","properties":{"a":{"type":"file"}}})",
+                R"(a: type "file" is not known)"},
         Refused{"NoItems", R"({"type":"object","properties":{"a":{"type":"array"}}})", "a: is an array without items"},
-        Refused{"Pattern", R"({"type":"object","properties":{"a":{"type":"string","pattern":"("}}})", "a: pattern (: missing ): ("},
+        Refused{"Pattern", R"({"type":"object","properties":{"a":{"type":"string","pattern":"("}}})",
+                "a: pattern (: missing ): ("},
         Refused{"Default", R"({"type":"object","properties":{"a":{"type":"integer","default":"x"}}})",
                 R"(a: the default is not valid: Invalid value: "string": must be of type integer: "string")"},
         Refused{"UndeclaredInUnion", R"({"type":"object","oneOf":[{"properties":{"b":{"minimum":1}}}]})",
                 "b: stands inside of oneOf, anyOf, allOf or not, but is not declared outside"},
         Refused{"TypeInUnion", R"({"type":"object","oneOf":[{"type":"object"}]})",
                 R"(the root: "type" may not stand inside of oneOf, anyOf, allOf or not)"},
-        Refused{"MapWithoutKeys", R"({"type":"object","properties":{"a":{"type":"array","x-kubernetes-list-type":"map","items":{"type":"object"}}}})",
-                "a: x-kubernetes-list-map-keys belongs to x-kubernetes-list-type: map, and only to it"},
-        Refused{"BothKindsOfProperties", R"({"type":"object","properties":{"a":{"type":"string"}},"additionalProperties":true})",
+        Refused{
+            "MapWithoutKeys",
+            R"({"type":"object","properties":{"a":{"type":"array","x-kubernetes-list-type":"map","items":{"type":"object"}}}})",
+            "a: x-kubernetes-list-map-keys belongs to x-kubernetes-list-type: map, and only to it"},
+        Refused{"BothKindsOfProperties",
+                R"({"type":"object","properties":{"a":{"type":"string"}},"additionalProperties":true})",
                 "the root: has both properties and additionalProperties"},
         Refused{"NotAnObject", R"({"type":"string"})", "the root: the type of the whole is not object"},
-        Refused{"NegativeLength", R"({"type":"object","properties":{"a":{"type":"string","maxLength":-1}}})", "a: maxLength is not a whole number"},
-        Refused{"UniqueItems", R"({"type":"object","properties":{"a":{"type":"array","uniqueItems":true,"items":{"type":"string"}}}})",
+        Refused{"NegativeLength", R"({"type":"object","properties":{"a":{"type":"string","maxLength":-1}}})",
+                "a: maxLength is not a whole number"},
+        Refused{"UniqueItems",
+                R"({"type":"object","properties":{"a":{"type":"array","uniqueItems":true,"items":{"type":"string"}}}})",
                 "a: uniqueItems is not allowed, use x-kubernetes-list-type: set"}),
     [](const auto& tested) { return tested.param.name; });
 
@@ -228,11 +256,15 @@ TEST(Metadata, FollowsTheRulesForNames) {
     return judged(object);
   };
   EXPECT_EQ(with("/metadata/namespace", "default"), "");
-  EXPECT_TRUE(with("/metadata/name", "Big_Name").starts_with("metadata.name: Invalid value: \"Big_Name\": a name consists of"));
+  EXPECT_TRUE(
+      with("/metadata/name", "Big_Name").starts_with("metadata.name: Invalid value: \"Big_Name\": a name consists of"));
   EXPECT_TRUE(with("/metadata/namespace", "a.b").starts_with("metadata.namespace: Invalid value"));
   EXPECT_TRUE(with("/metadata/labels", {{"a b", "x"}}).starts_with("metadata.labels[a b]: Invalid value"));
   EXPECT_TRUE(with("/metadata/labels", {{"a", "not ok"}}).starts_with("metadata.labels.a: Invalid value"));
-  EXPECT_TRUE(with("/metadata/labels", {{"a", 1}}).starts_with("metadata.labels.a: Invalid value: \"number\": metadata.labels.a in body must be of type string"));
+  EXPECT_TRUE(
+      with("/metadata/labels", {{"a", 1}})
+          .starts_with(
+              "metadata.labels.a: Invalid value: \"number\": metadata.labels.a in body must be of type string"));
   EXPECT_EQ(with("/metadata/annotations", {{"example.org/x", "any text at all"}}), "");
   EXPECT_EQ(with("/metadata", Json::object()), "metadata.name: Required value: name or generateName is required");
   EXPECT_EQ(with("/metadata", {{"generateName", "run-"}}), "");
@@ -250,24 +282,32 @@ TEST(Semantics, SayWhatNoSchemaCan) {
   };
   EXPECT_EQ(with("BackupPolicy", "/spec/schedule/cron", "0 25 * * *"),
             R"(spec.schedule.cron: Invalid value: "0 25 * * *": hour "25" is not between 0 and 23)");
-  EXPECT_EQ(with("BackupPolicy", "/spec/schedule/cron", "0 0 31 2 *"), R"(spec.schedule.cron: Invalid value: "0 0 31 2 *": no such day ever comes)");
-  EXPECT_EQ(with("BackupPolicy", "/spec/schedule/timeZone", "Europe/Lundon"),
-            R"(spec.schedule.timeZone: Invalid value: "Europe/Lundon": "Europe/Lundon" is not the name of a time zone such as Europe/London or UTC)");
+  EXPECT_EQ(with("BackupPolicy", "/spec/schedule/cron", "0 0 31 2 *"),
+            R"(spec.schedule.cron: Invalid value: "0 0 31 2 *": no such day ever comes)");
+  EXPECT_EQ(
+      with("BackupPolicy", "/spec/schedule/timeZone", "Europe/Lundon"),
+      R"(spec.schedule.timeZone: Invalid value: "Europe/Lundon": "Europe/Lundon" is not the name of a time zone such as Europe/London or UTC)");
   EXPECT_EQ(with("Host", "/spec/engine/endpoint", "ssh://root@host:99999"),
             R"(spec.engine.endpoint: Invalid value: "ssh://root@host:99999": the port is not between 1 and 65535)");
   EXPECT_EQ(with("Host", "/spec/engine/endpoint", "ssh://root@host:2222/run/docker.sock"), "");
   EXPECT_EQ(with("Host", "/spec/engine/endpoint", "ssh://root@[::1]"), "");
-  EXPECT_TRUE(with("Host", "/spec/engine/endpoint", "tcp://host:2376").starts_with("spec.engine.endpoint: Invalid value"));
-  EXPECT_TRUE(with("Host", "/spec/engine/endpoint", "ssh://root:secret@host").starts_with("spec.engine.endpoint: Invalid value"));
+  EXPECT_TRUE(
+      with("Host", "/spec/engine/endpoint", "tcp://host:2376").starts_with("spec.engine.endpoint: Invalid value"));
+  EXPECT_TRUE(with("Host", "/spec/engine/endpoint", "ssh://root:secret@host")
+                  .starts_with("spec.engine.endpoint: Invalid value"));
   EXPECT_EQ(with("Host", "/spec/engine/identityRef", {{"file", "/k"}}),
             "spec.engine.identityRef: Forbidden: is only for an endpoint that begins with ssh://");
-  EXPECT_EQ(with("Host", "/spec/data", {{"address", "h"}, {"ports", "20-10"}}), R"(spec.data.ports: Invalid value: "20-10": the range goes backwards)");
-  EXPECT_EQ(with("BarmanServer", "/spec/volumes/recover", "barman_data"),
-            R"(spec.volumes.recover: Invalid value: "barman_data": is the volume that holds the backups, and would be emptied for a restore)");
-  EXPECT_EQ(with("BarmanServer", "/spec/postgres/parameters", {{"recovery_target_name", "x"}}),
-            "spec.postgres.parameters.recovery_target_name: Forbidden: Roadstead sets this parameter itself during replay");
+  EXPECT_EQ(with("Host", "/spec/data", {{"address", "h"}, {"ports", "20-10"}}),
+            R"(spec.data.ports: Invalid value: "20-10": the range goes backwards)");
+  EXPECT_EQ(
+      with("BarmanServer", "/spec/volumes/recover", "barman_data"),
+      R"(spec.volumes.recover: Invalid value: "barman_data": is the volume that holds the backups, and would be emptied for a restore)");
+  EXPECT_EQ(
+      with("BarmanServer", "/spec/postgres/parameters", {{"recovery_target_name", "x"}}),
+      "spec.postgres.parameters.recovery_target_name: Forbidden: Roadstead sets this parameter itself during replay");
   EXPECT_EQ(with("BarmanServer", "/spec/postgres/parameters", {{"shared_buffers", "1GB"}}), "");
-  EXPECT_EQ(with("BarmanServer", "/spec/postgres/user", "0:0"), R"(spec.postgres.user: Invalid value: "0:0": PostgreSQL refuses to run as root)");
+  EXPECT_EQ(with("BarmanServer", "/spec/postgres/user", "0:0"),
+            R"(spec.postgres.user: Invalid value: "0:0": PostgreSQL refuses to run as root)");
   EXPECT_EQ(with("RestoreRequest", "/spec/applications", {{"start", {{"mode", "Listed"}}}}),
             "spec.applications.start.containers: Required value: mode Listed starts the containers named here");
   EXPECT_EQ(with("RestoreRequest", "/spec/confirm", {{"host", "production2"}, {"volumes", {"v"}}}),

@@ -34,7 +34,8 @@ inline Json minimal(const std::string& kind) {
                 "streamingUser":{"name":"streaming_barman","passwordRef":{"file":"/b"}}},
       "postgres":{"image":"postgres:17","dataDirectory":"/pgdata"},"volumes":{"data":"barman_data","recover":"barman_recover"}})");
   if (kind == "BackupPolicy")
-    object["spec"] = Json::parse(R"({"source":{"barman":{"serverRef":{"name":"montagu"}}},"schedule":{"cron":"@daily"}})");
+    object["spec"] =
+        Json::parse(R"({"source":{"barman":{"serverRef":{"name":"montagu"}}},"schedule":{"cron":"@daily"}})");
   if (kind == "Backup") object["spec"] = Json::parse(R"({"policyRef":{"name":"montagu-base"}})");
   if (kind == "RestoreRequest")
     object["spec"] = Json::parse(R"({"target":{"hostRef":{"name":"uat"}},

@@ -17,12 +17,15 @@ const Time kNow = at("2026-11-22T09:45:07Z");
 std::string printed(const Json& table) {
   std::string out;
   for (const Json& column : table["columnDefinitions"])
-    out += (out.empty() ? "" : "|") + (column["priority"] == 0 ? column["name"].get<std::string>() : "(" + column["name"].get<std::string>() + ")");
+    out += (out.empty() ? "" : "|") + (column["priority"] == 0 ? column["name"].get<std::string>()
+                                                               : "(" + column["name"].get<std::string>() + ")");
   for (const Json& row : table["rows"]) {
     out += "\n";
     for (std::size_t i = 0; i < row["cells"].size(); ++i) {
       const Json& cell = row["cells"][i];
-      out += (i == 0 ? "" : "|") + (cell.is_string() ? cell.get<std::string>() : cell.is_null() ? std::string() : cell.dump());
+      out += (i == 0 ? "" : "|") + (cell.is_string() ? cell.get<std::string>()
+                                    : cell.is_null() ? std::string()
+                                                     : cell.dump());
     }
   }
   return out;
@@ -42,11 +45,13 @@ std::string table_of(const char* kind, const char* status) {
 }
 
 TEST(Tables, OfARestoreLookLikeTheManual) {
-  EXPECT_EQ(table_of("RestoreRequest",
-                     R"({"phase":"Copying","summary":{"progress":"61%","rate":"412.0 MiB/s","eta":"2m10s","dataAsOf":"2026-11-22T09:41:07Z"},
+  EXPECT_EQ(
+      table_of(
+          "RestoreRequest",
+          R"({"phase":"Copying","summary":{"progress":"61%","rate":"412.0 MiB/s","eta":"2m10s","dataAsOf":"2026-11-22T09:41:07Z"},
                          "conditions":[{"type":"Accepted","status":"True"},{"type":"Complete","status":"False","message":"copying"}]})"),
-            "Name|Target|Phase|Progress|Rate|ETA|Data As Of|(Dry Run)|(Message)|Age\n"
-            "x|uat|Copying|61%|412.0 MiB/s|2m10s|2026-11-22T09:41:07Z|false|copying|4m");
+      "Name|Target|Phase|Progress|Rate|ETA|Data As Of|(Dry Run)|(Message)|Age\n"
+      "x|uat|Copying|61%|412.0 MiB/s|2m10s|2026-11-22T09:41:07Z|false|copying|4m");
 }
 
 TEST(Tables, LeaveBlankWhatIsNotKnown) {
@@ -60,15 +65,20 @@ TEST(Tables, OfTheOtherKinds) {
                                  "summary":{"free":"412.0 GiB of 1.8 TiB"},"conditions":[{"type":"Reachable","status":"True"}]})"),
             "Name|Endpoint|Reachable|Engine|Free|(Protected)|(Arch)|(Last Seen)|Age\n"
             "x|unix:///var/run/docker.sock|True|27.3.1|412.0 GiB of 1.8 TiB|false|x86_64|7s|4m");
-  EXPECT_EQ(table_of("BarmanServer", R"({"postgresVersion":"17.11","lastBackup":{"id":"20261101T000003","endTime":"2026-11-01T00:20:00Z"},
+  EXPECT_EQ(
+      table_of("BarmanServer",
+               R"({"postgresVersion":"17.11","lastBackup":{"id":"20261101T000003","endTime":"2026-11-01T00:20:00Z"},
                                          "firstRecoverabilityPoint":"2026-09-01T00:20:00Z","slot":{"name":"barman","active":true,"walStatus":"reserved"},
                                          "summary":{"walLag":"1.2 MiB","databaseSize":"757.0 GiB","archive":"1.1 TiB"},"conditions":[{"type":"Ready","status":"True"}]})"),
-            "Name|Host|Source|Ready|Postgres|Last Backup|WAL Lag|(Database)|(Archive)|(Slot)|(Recoverable Since)|Age\n"
-            "x|annex2|production2|True|17.11|21d|1.2 MiB|757.0 GiB|1.1 TiB|reserved|2026-09-01T00:20:00Z|4m");
-  EXPECT_EQ(table_of("BackupPolicy", R"({"lastSuccessTime":"2026-11-01T00:20:00Z","nextRunTime":"2026-12-01T00:00:00Z","missedRuns":2})"),
-            "Name|Schedule|Suspend|Last Success|Next Run|(Zone)|(Last Failure)|(Missed)|Age\n"
-            "x|@daily|false|21d|2026-12-01T00:00:00Z|UTC||2|4m");
-  Json backup = object_with("Backup", R"({"phase":"Running","summary":{"progress":"40%","eta":"5m"},"size":"2.2 GiB"})");
+      "Name|Host|Source|Ready|Postgres|Last Backup|WAL Lag|(Database)|(Archive)|(Slot)|(Recoverable Since)|Age\n"
+      "x|annex2|production2|True|17.11|21d|1.2 MiB|757.0 GiB|1.1 TiB|reserved|2026-09-01T00:20:00Z|4m");
+  EXPECT_EQ(
+      table_of("BackupPolicy",
+               R"({"lastSuccessTime":"2026-11-01T00:20:00Z","nextRunTime":"2026-12-01T00:00:00Z","missedRuns":2})"),
+      "Name|Schedule|Suspend|Last Success|Next Run|(Zone)|(Last Failure)|(Missed)|Age\n"
+      "x|@daily|false|21d|2026-12-01T00:00:00Z|UTC||2|4m");
+  Json backup =
+      object_with("Backup", R"({"phase":"Running","summary":{"progress":"40%","eta":"5m"},"size":"2.2 GiB"})");
   backup["metadata"]["labels"] = {{"roadstead.dev/policy", "montagu-base"}};
   EXPECT_EQ(printed(table_for(*builtin().find(kApiVersion, "Backup"), std::vector<Json>{backup}, kNow, "94")),
             "Name|Policy|Phase|Progress|ETA|Size|Finished|(Backup ID)|(Rate)|(Data As Of)|Age\n"
@@ -112,7 +122,8 @@ TEST(Cells, HaveTheTypeOfTheirColumn) {
 }
 
 TEST(JsonPaths, FindWhatKubectlFinds) {
-  const Json value = Json::parse(R"({"a":{"b":1,"x.y":2},"l":[{"type":"Ready","status":"True","n":1},{"type":"Other","status":"False","n":2}],"e":[]})");
+  const Json value = Json::parse(
+      R"({"a":{"b":1,"x.y":2},"l":[{"type":"Ready","status":"True","n":1},{"type":"Other","status":"False","n":2}],"e":[]})");
   const auto found = [&](const char* path) {
     const auto parsed = JsonPath::parse(path);
     if (!parsed) return parsed.error().message;
