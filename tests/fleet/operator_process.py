@@ -76,14 +76,18 @@ class Operator:
 
     def start(self):
         """Returns when it is ready to be asked."""
+        self.launch()
+        wait_for(f"operator (log: {self.log})", self._answers, 15)
+        return self
+
+    def launch(self):
+        """Starts the process and does not wait."""
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
                 [self.program, "operator", "--data", self.data, "--manifests", self.manifests,
                  "--listen", f"127.0.0.1:{self.port}", "--metrics-listen", f"127.0.0.1:{self.metrics_port}",
                  "--mover-image", self.mover_image],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
-        wait_for(f"operator (log: {self.log})", self._answers, 15)
-        return self
 
     def _answers(self):
         if self.process.poll() is not None:
@@ -138,7 +142,7 @@ class Operator:
     def items(self, kind):
         return json.loads(self.cli("get", kind, "-A", "-o", "json").stdout)["items"]
 
-    def wait(self, kind, name, condition, seconds):
+    def wait(self, kind, name, condition, seconds, every=0.2):
         """Polls until condition(object) is true and returns the object; the error shows its last status."""
         last = {}
 
@@ -148,7 +152,7 @@ class Operator:
             return last.get("object") if last.get("object") and condition(last["object"]) else None
 
         try:
-            return wait_for(f"{kind} {name}", look, seconds, every=0.3)
+            return wait_for(f"{kind} {name}", look, seconds, every)
         except fleet_module.FleetError as error:
             status = (last.get("object") or {}).get("status")
             raise AssertionError(f"{error}; its status: {json.dumps(status, indent=1)}; operator's log: {self.log}") from None
