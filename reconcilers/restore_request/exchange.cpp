@@ -1,0 +1,51 @@
+// exchange: one step of the file system, all old or all new. "Make inode N current": saying it twice changes nothing.
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "operator/base/rfc3339.h"
+#include "reconcilers/restore_request/applications.h"
+#include "reconcilers/restore_request/steps.h"
+
+namespace roadstead::reconcilers::restore {
+
+Outcome exchange(Run& run, Frame& frame) {
+  const crds::RestoreItem& item = frame.item();
+  auto target = run.target();
+  if (!target) return from_lookup(target.error());
+  const auto inode = result_number(run.request.status, name_of({item.name, step::kCopy}), "treeInode");
+  if (!inode || *inode == 0) return Failed{"Internal", "the staged tree's inode is not known", "apply a new request"};
+  // Somebody may have started something since.
+  if (auto outcome = quiesce(run, frame, *target)) return *outcome;
+
+  MoverAnswer answer;
+  const mover::Exchange job{mover_target(run.request, item.name), *inode};
+  if (auto outcome = run_mover(run, frame, "exchange", item.to.volume, job, answer)) return *outcome;
+  auto data = mover::parse_exchange_data(answer.data);
+  if (!data || data->inode != *inode)
+    return Retry{"ExchangeUnclear", fmt::format("after the exchange the data of volume {} is not the new one", item.to.volume), {}};
+  nlohmann::json result = nlohmann::json::parse(answer.data);
+  if (answer.finished_at) result["finishedAt"] = format_rfc3339_millis(*answer.finished_at);
+  return Done{result.dump(), fmt::format("Volume {} holds the new data.", item.to.volume)};
+}
+
+Outcome put_back(Run& run, Frame& frame) {
+  const crds::RestoreItem& item = frame.item();
+  const auto mark = std::ranges::find(run.request.status.marks, item.name, &crds::MarkSummary::item);
+  if (mark == run.request.status.marks.end() || mark->old_inode.value_or(0) == 0)
+    return Blocked{"DataNotWhole", fmt::format("the old data of volume {} is not known any more; the applications stay stopped", item.to.volume), kBlockedRetry};
+  const auto old_inode = static_cast<std::uint64_t>(*mark->old_inode);
+  auto target = run.target();
+  if (!target) return from_lookup(target.error());
+  if (auto outcome = quiesce(run, frame, *target)) return *outcome;
+  MoverAnswer answer;
+  const mover::Exchange job{mover_target(run.request, item.name), old_inode};
+  if (auto outcome = run_mover(run, frame, "putback", item.to.volume, job, answer)) {
+    if (auto* retry = std::get_if<Retry>(&*outcome))
+      retry->message = fmt::format("the old data of volume {} could not be put back, so the applications stay stopped: {}", item.to.volume, retry->message);
+    return *outcome;
+  }
+  return Done{answer.data, fmt::format("Volume {} holds the old data again.", item.to.volume)};
+}
+
+}  // namespace roadstead::reconcilers::restore

@@ -1,0 +1,54 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <variant>
+
+#include "crds/common.h"
+#include "operator/base/clock.h"
+
+namespace roadstead::reconcilers::restore {
+
+/// The step is done; `result` (the text of a JSON object) is kept in its entry.
+struct Done {
+  std::string result = "{}";
+  std::string message;
+};
+
+/// It goes on by itself. `again` 0: what it remembers must be stored, then it is asked again at once.
+struct Working {
+  std::string message;
+  Millis again{1'000};
+  std::optional<crds::Progress> progress;
+};
+
+/// It waits for something named that somebody else changes; looked at again after `again`.
+struct Blocked {
+  std::string reason, message;
+  Millis again{30'000};
+};
+
+/// This attempt failed; the next one may not. The third failure is for good.
+struct Retry {
+  std::string reason, message, next;
+};
+
+/// A host's engine does not answer: nothing is known, nothing is counted.
+struct Unreachable {
+  std::string host;
+  std::string message;
+  bool is_source = false;  ///< The backup host, not the target.
+};
+
+/// No attempt can help.
+struct Failed {
+  std::string reason, message, next;
+};
+
+/// What one look at the current step gave.
+using Outcome = std::variant<Done, Working, Blocked, Retry, Unreachable, Failed>;
+
+inline constexpr Millis kHostRetry{5'000};
+inline constexpr Millis kBlockedRetry{30'000};
+
+}  // namespace roadstead::reconcilers::restore

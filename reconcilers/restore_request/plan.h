@@ -1,0 +1,195 @@
+#pragma once
+
+// What happens next, decided from the spec and the status alone: no I/O, no clock, no log.
+//
+//   per item:  probe, pin, mark, prepare, replay, copy, finish      (probe and pin of all items come first)
+//   then:      stop, exchange (per item), start, check, receipt
+//   way out:   putback (per exchanged item, while others are not), restart, receipt
+//
+// probe comes before pin, so that a request that is blocked for days restores the "latest" of the day it goes on.
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "crds/barman_server.h"
+#include "crds/host.h"
+#include "crds/restore_request.h"
+#include "operator/base/clock.h"
+#include "reconcilers/restore_request/outcome.h"
+
+namespace roadstead::reconcilers::restore {
+
+namespace step {
+inline constexpr std::string_view kProbe = "probe", kPin = "pin", kMark = "mark", kPrepare = "prepare", kReplay = "replay",
+                                  kCopy = "copy", kFinish = "finish", kStop = "stop", kExchange = "exchange",
+                                  kStart = "start", kCheck = "check", kReceipt = "receipt", kPutBack = "putback",
+                                  kRestart = "restart";
+}  // namespace step
+
+inline constexpr std::string_view kFinalizer = "roadstead.dev/restore";
+/// Failures of one step that are borne; the last of them is for good.
+inline constexpr int kFailureLimit = 3;
+
+/// Where a request stands: an item's step, or one of the whole request (empty item).
+struct StepRef {
+  std::string item;
+  std::string_view step;
+  auto operator<=>(const StepRef&) const = default;
+};
+
+/// "montagu-db/copy"; "stop".
+std::string name_of(const StepRef& ref);
+
+/// 16 hex digits of everything in the spec that cannot change.
+std::string spec_hash(const crds::RestoreRequest& request);
+
+/// The steps from here to the end: the way forward, or the way out once an end is decided.
+std::vector<StepRef> path_of(const crds::RestoreRequest& request);
+/// The first of them that has not succeeded; nothing: all is done.
+std::optional<StepRef> current_step(const crds::RestoreRequest& request);
+
+// ---- what the status says -----------------------------------------------------------------------------------------
+
+/// The entry of a step that succeeded; null where there is none.
+const crds::Step* succeeded(const crds::RestoreRequestStatus& status, const std::string& name);
+/// Its Running entry; null where there is none.
+crds::Step* running(crds::RestoreRequestStatus& status, const std::string& name);
+bool was_begun(const crds::RestoreRequestStatus& status, const std::string& name);
+int failures_of(const crds::RestoreRequestStatus& status, const std::string& name);
+const crds::PinnedSource* pinned_of(const crds::RestoreRequestStatus& status, const std::string& item);
+/// A step's result as a field's text or number; nothing where it is not there.
+std::optional<std::string> result_text(const crds::RestoreRequestStatus& status, const std::string& step, const char* field);
+std::optional<std::uint64_t> result_number(const crds::RestoreRequestStatus& status, const std::string& step, const char* field);
+
+/// True from the first mark: from then on something of ours is on a host.
+bool touched(const crds::RestoreRequestStatus& status);
+/// True from the first exchange that was begun: then it goes forward only.
+bool past_cancelling(const crds::RestoreRequestStatus& status);
+/// True once an end (Failed, Cancelled) is decided and the way out is being gone.
+bool is_ending(const crds::RestoreRequestStatus& status);
+
+/// The printed summary.
+crds::RestorePhase phase_of(const crds::RestoreRequest& request);
+
+// ---- changes of the status ----------------------------------------------------------------------------------------
+
+/// The Running entry of a step, made if there is none.
+crds::Step& begin(crds::RestoreRequestStatus& status, const StepRef& ref, Time now);
+
+/// Decides the end. Entries that ran are closed; the reason stays in the condition Complete until the end is reached.
+void decide_end(crds::RestoreRequestStatus& status, const std::string& result, const std::string& reason,
+                const std::string& message, std::int64_t generation, Time now);
+
+/// Puts what a step gave into the status: entry, item, conditions. Returns when to look again; nothing: at once.
+std::optional<Millis> take(crds::RestoreRequest& request, const StepRef& ref, const Outcome& outcome, Time now);
+
+/// The terminal conditions, once the path is at its end.
+void finish(crds::RestoreRequest& request, Time now);
+
+/// How long after its nth failure a step is tried again.
+Millis backoff(int failures);
+
+/// Progress of the same step never goes backwards, over attempts too.
+crds::Progress merged(const crds::Progress& before, crds::Progress now);
+
+// ---- who serves a transfer ----------------------------------------------------------------------------------------
+
+enum class Serving { Local, Source, Target, Nobody };
+/// The host with data ports; both: the one that keeps the backup.
+Serving serving_side(const crds::Host& source, const crds::Host& target);
+
+// ---- who comes first ----------------------------------------------------------------------------------------------
+
+/// What a request needs for itself alone.
+struct Claims {
+  std::string target_host;
+  std::vector<std::string> volumes;            ///< On the target.
+  std::vector<std::string> barman_servers;     ///< "namespace/name": their recover volumes.
+};
+Claims claims_of(const crds::RestoreRequest& request);
+
+/// The unfinished request that `request` must wait for: one that has begun to touch the same volume or recover volume,
+/// else one that was created before it. Null: none.
+const crds::RestoreRequest* first_before(const crds::RestoreRequest& request, const std::vector<crds::RestoreRequest>& all);
+
+/// True if another request, not finished, is pinned to this backup.
+bool needed_by_another(const crds::RestoreRequest& request, const std::vector<crds::RestoreRequest>& all,
+                       const std::string& server, const std::string& backup_root);
+
+// ---- which backup --------------------------------------------------------------------------------------------------
+
+struct ChosenBackup {
+  std::optional<crds::CatalogBackup> backup;
+  std::string problem;  ///< Why there is none, and what to do.
+};
+/// latest: the newest full backup that is DONE. backupID: that one, if it can be restored.
+ChosenBackup choose_backup(const crds::RestorePoint& point, const std::string& server, const std::vector<crds::CatalogBackup>& catalogue);
+
+/// What the staged copy of a database of this size takes: it has grown since, and two WAL segments and more come along.
+std::int64_t space_for(std::int64_t database_bytes);
+
+// ---- the plan -----------------------------------------------------------------------------------------------------
+
+/// A container on the target, as far as a restore cares.
+struct Application {
+  std::string id, name;
+  bool runs = false;          ///< Running, paused or restarting.
+  bool mounts_target = false; ///< Mounts a target volume, or binds a path under its mount point.
+  bool paused = false;
+  bool auto_remove = false;
+  std::string restart_policy; ///< "on-failure:5"
+  std::optional<crds::ComposeIdentity> compose;
+};
+
+struct Refusal {
+  std::string reason, message;
+};
+
+/// Everything the plan of one item is made from.
+struct ProbeSeen {
+  crds::Host source, target;
+  std::string volume;
+  bool volume_exists = false;
+  std::string volume_driver = "local";
+  bool volume_has_options = false;
+  bool data_is_mount_point = false;
+  bool data_on_parent_device = true;
+  std::int64_t free_bytes = 0;
+  std::int64_t needed_bytes = 0;
+  std::string backup_id;                 ///< Empty: there is none.
+  std::string backup_problem;            ///< Why the asked one cannot be used; empty: it can.
+  std::vector<std::string> wal_gaps;     ///< In words.
+  std::string wal_advice;                ///< What else can be restored.
+  std::vector<Application> applications;
+  std::vector<std::string> other_marks;  ///< Unfinished restores of others beside the volume, in words.
+};
+
+struct Judged {
+  crds::RestorePlan plan;
+  std::vector<Refusal> refusals;
+};
+/// The plan of one item and what stands against it.
+Judged judge(const crds::RestoreRequest& request, const crds::RestoreItem& item, const ProbeSeen& seen);
+
+// ---- applications -------------------------------------------------------------------------------------------------
+
+/// Which of them must be stopped: what mounts a target volume, what the request lists, and its compose projects.
+/// In the order of stopping: those that mount a target volume last.
+std::vector<Application> to_stop(const crds::RestoreRequest& request, const std::vector<Application>& all);
+
+/// Adds to the ledger what is not in it yet; true if there was something.
+bool extend_ledger(std::vector<crds::LedgerEntry>& ledger, const std::vector<Application>& applications);
+
+/// True if `application` is the one of the entry: compose identity where it has one, else the name.
+bool is_same(const crds::LedgerEntry& entry, const Application& application);
+
+/// "on-failure:5" → {"on-failure", 5}.
+struct RestartPolicy {
+  std::string name;
+  int maximum = 0;
+};
+RestartPolicy parse_restart_policy(const std::string& text);
+
+}  // namespace roadstead::reconcilers::restore

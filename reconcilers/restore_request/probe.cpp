@@ -1,0 +1,245 @@
+// probe: can it be done, and what will it do? Reads only; asked again until nothing stands against it.
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "reconcilers/restore_request/applications.h"
+#include "reconcilers/restore_request/mark.h"
+#include "reconcilers/restore_request/pair.h"
+#include "reconcilers/restore_request/steps.h"
+#include "reconcilers/support/typed_client.h"
+
+namespace roadstead::reconcilers::restore {
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr Millis kOtherRetry{5'000};
+
+/// Proves the way that the bytes will go, once per request: two movers that only say hello.
+std::optional<Outcome> prove_path(Run& run, Frame& frame, const HostHandle& source, const HostHandle& target) {
+  const Serving serving = serving_side(source.host, target.host);
+  if (serving == Serving::Local || serving == Serving::Nobody || frame.memory().value("connected", false)) return std::nullopt;
+  const auto side = [&](const HostHandle& host, std::string step) {
+    return PairSide{&host, std::move(step), [&](const mover::Link& link) -> Result<WorkerSpec> {
+                      auto image = run.context.images.ensure_mover(host, run.limits);
+                      if (!image) return tl::unexpected(image.error());
+                      return WorkerSpec{{}, mover_container(*image), job_files(mover::Connect{link})};
+                    }};
+  };
+  const PairJob job{side(source, "connect-source"), side(target, "connect-target"), serving == Serving::Source};
+  const auto end = run_pair(run, frame, job);
+  if (const auto* outcome = std::get_if<Outcome>(&end)) return *outcome;
+  const auto& seen = std::get<PairEnd>(end).receiver;
+  remove_pair_after_write(run, frame, job, seen.attempt);
+  const bool good = seen.result && seen.result->ok;
+  const std::string why = seen.result ? seen.result->message : last_words(seen);
+  if (!good) {
+    next_attempt(frame);
+    const auto& server = serving == Serving::Source ? source.host : target.host;
+    const auto& caller = serving == Serving::Source ? target.host : source.host;
+    return Blocked{"NoDataPath", fmt::format("host {} cannot reach host {} at {}, ports {}: {}; open the ports or correct spec.data of host {}",
+                                             caller.metadata.name, server.metadata.name, server.spec.data->address, *server.spec.data->ports,
+                                             why, server.metadata.name),
+                   kBlockedRetry};
+  }
+  Json memory = frame.memory();
+  memory["connected"] = true;
+  frame.remember(memory);
+  return std::nullopt;
+}
+
+/// Looks at the target volume from beside it; where there is none yet, at the place where it will be.
+std::optional<Outcome> look_at_volume(Run& run, Frame& frame, const HostHandle& target, ProbeSeen& seen, std::string& marks_of) {
+  const std::string& name = frame.item().to.volume;
+  auto volume = target.engine->inspect_volume(name, run.limits);
+  if (!volume && volume.error().kind != ErrorKind::NotFound) return from_error(volume.error(), target, false);
+  std::string parent;
+  if (volume) {
+    seen.volume_exists = true;
+    seen.volume_driver = volume->driver;
+    seen.volume_has_options = !volume->options.empty();
+    parent = parent_of(volume->mountpoint);
+  } else {
+    auto info = target.engine->info(run.limits);
+    if (!info) return from_error(info.error(), target, false);
+    parent = info->root_directory + "/volumes";
+  }
+  if (seen.volume_driver != "local" || seen.volume_has_options) return std::nullopt;  // refused, whatever is there
+
+  WorkerJob job;
+  job.host = &target;
+  job.step = "inspect";
+  job.wait = Millis{5'000};
+  job.make = [&](int) -> Result<WorkerSpec> {
+    auto image = run.context.images.ensure_mover(target, run.limits);
+    if (!image) return tl::unexpected(image.error());
+    WorkerSpec spec{{}, mover_container(*image), job_files(mover::Inspect{.parent = std::string(kParent), .sizes = false, .source = {}})};
+    spec.container.network_mode = "none";
+    spec.container.mounts = {{MountSpec::Type::Bind, parent, std::string(kParent), true}};
+    return spec;
+  };
+  const auto end = run_worker(run, frame, job);
+  if (const auto* outcome = std::get_if<Outcome>(&end)) return *outcome;
+  const auto& worker = std::get<WorkerSeen>(end);
+  if (!worker.result || !worker.result->ok) return from_failure(run, frame, worker, job);
+  remove_after_write(run, frame, job, worker.attempt);
+  auto data = mover::parse_inspect_data(worker.result->data);
+  if (!data || !data->volume) return Retry{"WorkerFailed", "inspect on host " + target.host.metadata.name + " answered nothing", {}};
+  seen.free_bytes = static_cast<std::int64_t>(data->volume->free_bytes);
+  if (seen.volume_exists) {
+    seen.data_is_mount_point = data->volume->mount_point;
+    seen.data_on_parent_device = data->volume->same_device;
+  }
+  marks_of = worker.result->data;
+  return std::nullopt;
+}
+
+/// Restores of others that did not come to their end here.
+std::vector<std::string> other_marks(const Run& run, const std::string& inspect_data, const std::string& host) {
+  std::vector<std::string> out;
+  auto data = mover::parse_inspect_data(inspect_data);
+  if (!data || !data->volume) return out;
+  for (const auto& seen : data->volume->requests) {
+    if (!seen.mark) continue;
+    auto mark = parse_mark(*seen.mark);
+    if (!mark || mark->state == MarkState::Receipt) continue;
+    const bool own = mark->ns == run.request.metadata.ns && mark->name == run.request.metadata.name && mark->installation == run.context.installation;
+    if (own) continue;
+    out.push_back(fmt::format("restore {}/{} (installation {}) was left unfinished on volume {} of {}; apply its manifest again so that it ends, "
+                              "or, if it is of no use any more, remove .roadstead/{} beside the volume's data",
+                              mark->ns, mark->name, mark->installation, mark->volume, host, seen.request));
+  }
+  return out;
+}
+
+std::string wal_advice(const std::string& server, const std::string& backup, const WalGap& gap) {
+  return fmt::format("points up to the segment before {} can be restored, e.g. `point: {{backupID: {}}}`; for later points make a new base backup "
+                     "(`roadstead apply` a Backup of BarmanServer {})", gap.first, backup, server);
+}
+
+/// From the backup's first segment to the newest there is (latest), or to the backup's last.
+std::optional<Outcome> look_at_wal(Barman& barman, const HostHandle& source, const crds::RestorePoint& point, const crds::CatalogBackup& backup,
+                                   ProbeSeen& seen) {
+  constexpr std::string_view kAfterAll = "FFFFFFFF00000000";  // a name at every segment size
+  const std::string farthest = point.backup_id ? backup.end_wal : backup.begin_wal.substr(0, 8) + std::string(kAfterAll);
+  auto listing = barman.wal_segments(backup.begin_wal, farthest);
+  if (!listing) return from_error(listing.error(), source, true);
+  std::string last = backup.end_wal;
+  if (!point.backup_id)
+    for (const auto& segment : listing->segments)
+      if (segment.substr(8) > last.substr(8)) last = segment;
+  auto gaps = find_gaps(backup.begin_wal, last, *listing);
+  if (!gaps) {
+    seen.wal_gaps.push_back(gaps.error().message);
+    seen.wal_advice = "make a new base backup";
+    return std::nullopt;
+  }
+  for (const auto& gap : *gaps) seen.wal_gaps.push_back(describe(gap));
+  if (!gaps->empty()) seen.wal_advice = wal_advice(barman.server(), backup.id, gaps->front());
+  return std::nullopt;
+}
+
+std::optional<Outcome> look_at_backup(Run& run, const crds::RestoreItem& item, ItemSource& source, ProbeSeen& seen) {
+  Barman barman = source.access.barman(run.limits);
+  auto list = barman.list_backups();
+  if (!list) {
+    const auto kind = list.error().kind;
+    if (kind == ErrorKind::NotFound || kind == ErrorKind::Conflict)
+      return Blocked{"BarmanNotRunning", fmt::format("BarmanServer {} does not run: {}; look at its conditions (`roadstead describe barmanserver {}`)",
+                                                     source.access.setup.server, list.error().message, source.access.setup.server),
+                     kHostRetry};
+    return from_error(list.error(), source.access.host, true);
+  }
+  std::vector<crds::CatalogBackup> catalogue;
+  for (auto& one : *list) catalogue.push_back(std::move(one.backup));
+  auto chosen = choose_backup(item.from.barman->point, source.access.setup.server, catalogue);
+  seen.backup_problem = chosen.problem;
+  if (!chosen.backup) return std::nullopt;
+  auto details = barman.show_backup(chosen.backup->id);
+  if (!details) return from_error(details.error(), source.access.host, true);
+  if (!details->tablespaces.empty()) {
+    seen.backup_problem = fmt::format("the database has tablespaces ({}), which cannot be restored into one volume", details->tablespaces);
+    return std::nullopt;
+  }
+  seen.backup_id = chosen.backup->id;
+  const std::int64_t size = std::max(details->cluster_size_bytes.value_or(details->backup.size_bytes.value_or(0)),
+                                     source.server.status.database_size_bytes.value_or(0));
+  seen.needed_bytes = space_for(size);
+  return look_at_wal(barman, source.access.host, item.from.barman->point, details->backup, seen);
+}
+
+/// As long as the last good restore from the same server took, by bytes; nothing where there was none.
+std::optional<std::int64_t> estimate(const Run& run, const std::vector<crds::RestoreRequest>& all, std::int64_t bytes) {
+  std::optional<Time> newest;
+  std::optional<std::int64_t> seconds;
+  for (const auto& other : all) {
+    const auto& status = other.status;
+    if (other.spec.dry_run || !crds::is_true(status.conditions, "Complete") || !status.plan || status.plan->bytes_to_move.value_or(0) <= 0) continue;
+    if (!status.started_at || !status.finished_at || claims_of(other).barman_servers != claims_of(run.request).barman_servers) continue;
+    if (newest && *status.finished_at < *newest) continue;
+    newest = status.finished_at;
+    const auto took = std::chrono::duration<double>(*status.finished_at - *status.started_at).count();
+    seconds = static_cast<std::int64_t>(took * static_cast<double>(bytes) / static_cast<double>(*status.plan->bytes_to_move));
+  }
+  return seconds;
+}
+
+/// Several items make one plan.
+void merge_plan(crds::RestorePlan& whole, crds::RestorePlan part) {
+  const auto add = [](std::optional<std::int64_t>& sum, const std::optional<std::int64_t>& one) { if (one) sum = sum.value_or(0) + *one; };
+  for (auto& step : part.steps)
+    if (std::ranges::find(whole.steps, step.name, &crds::PlannedStep::name) == whole.steps.end()) whole.steps.push_back(std::move(step));
+  add(whole.bytes_to_move, part.bytes_to_move);
+  add(whole.space_needed_bytes, part.space_needed_bytes);
+  whole.space_free_bytes = part.space_free_bytes;
+  whole.stops = std::move(part.stops);
+  whole.strategy = part.strategy;
+  whole.strategy_reason = std::move(part.strategy_reason);
+  for (auto lists : {&crds::RestorePlan::wal_gaps, &crds::RestorePlan::warnings, &crds::RestorePlan::refusals})
+    for (auto& line : part.*lists) (whole.*lists).push_back(std::move(line));
+}
+
+}  // namespace
+
+Outcome probe(Run& run, Frame& frame) {
+  const crds::RestoreItem& item = frame.item();
+  auto all = list<crds::RestoreRequest>(run.context.api);
+  if (!all) return Blocked{"ApiUnavailable", all.error().message, kHostRetry};
+  if (const auto* other = first_before(run.request, *all); other && !run.request.spec.dry_run)
+    return Blocked{"WaitsForAnother", fmt::format("restore {}/{} comes first: it needs the same volume or the same recover volume; this one goes on when "
+                                                  "that one has ended (cancel it with `cancel: true`, or delete it)",
+                                                  other->metadata.ns, other->metadata.name), kOtherRetry};
+  auto target = run.target();
+  if (!target) return from_lookup(target.error());
+  auto source = run.source_of(item);
+  if (!source) return from_lookup(source.error());
+
+  ProbeSeen seen;
+  seen.source = (*source)->access.host.host;
+  seen.target = target->host;
+  seen.volume = item.to.volume;
+  if (auto outcome = look_at_backup(run, item, **source, seen)) return *outcome;
+  if (auto outcome = prove_path(run, frame, (*source)->access.host, *target)) return *outcome;
+  std::string inspected;
+  if (auto outcome = look_at_volume(run, frame, *target, seen, inspected)) return *outcome;
+  seen.other_marks = other_marks(run, inspected, target->host.metadata.name);
+  auto applications = find_applications(run, *target);
+  if (!applications) return from_error(applications.error(), *target, false);
+  seen.applications = std::move(*applications);
+
+  Judged judged = judge(run.request, item, seen);
+  judged.plan.estimated_seconds = estimate(run, *all, judged.plan.bytes_to_move.value_or(0));
+  const auto refusals = judged.refusals;
+  const bool first = item.name == run.request.spec.items.front().name;
+  if (first || !run.request.status.plan) run.request.status.plan = std::move(judged.plan);
+  else merge_plan(*run.request.status.plan, std::move(judged.plan));
+  if (refusals.empty()) return Done{"{}", fmt::format("Nothing stands against restoring {}.", item.name)};
+
+  next_attempt(frame);  // looked at anew next time
+  std::string message = refusals.front().message;
+  for (std::size_t i = 1; i < refusals.size(); ++i) message += "; also: " + refusals[i].message;
+  return Blocked{refusals.front().reason, message, kBlockedRetry};
+}
+
+}  // namespace roadstead::reconcilers::restore

@@ -1,0 +1,117 @@
+// receipt: what is not needed any more goes, and the mark becomes the receipt. Gone through at every end.
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "operator/base/log.h"
+#include "reconcilers/restore_request/mark.h"
+#include "reconcilers/restore_request/steps.h"
+#include "reconcilers/support/typed_client.h"
+
+namespace roadstead::reconcilers::restore {
+namespace {
+
+using Json = nlohmann::json;
+
+bool remembers(Frame& frame, const std::string& what) { return frame.memory().value(what, false); }
+void remember(Frame& frame, const std::string& what) {
+  Json memory = frame.memory();
+  memory[what] = true;
+  frame.remember(memory);
+}
+
+/// Workers that may still write into what is thrown away next.
+std::optional<Outcome> sweep_workers(Run& run, Frame& frame, const HostHandle& target) {
+  if (remembers(frame, "swept")) return std::nullopt;
+  for (const auto& item : run.request.spec.items) {
+    auto source = run.source_of(item);
+    if (!source) continue;  // its declaration is gone; so is the way to that host
+    const HostHandle& host = (*source)->access.host;
+    if (auto done = remove_workers_of(*host.engine, run.context.installation, run.key, {}, run.limits); !done)
+      return from_error(done.error(), host, true);
+  }
+  if (auto done = remove_workers_of(*target.engine, run.context.installation, run.key, {}, run.limits); !done)
+    return from_error(done.error(), target, false);
+  remember(frame, "swept");
+  return std::nullopt;
+}
+
+std::optional<Outcome> discard_tree(Run& run, Frame& frame, const crds::RestoreItem& item) {
+  const std::string done = "discarded/" + item.name;
+  if (remembers(frame, done)) return std::nullopt;
+  MoverAnswer answer;
+  // Whichever it is: what is current is not inside the request's directory.
+  const mover::Discard job{mover_target(run.request, item.name), 0};
+  if (auto outcome = run_mover(run, frame, "discard-" + item.name, item.to.volume, job, answer)) return outcome;
+  remember(frame, done);
+  return Working{"Threw away what is not needed any more.", Millis{0}, {}};
+}
+
+void forget_recover_mark(const Run& run, const ItemSource& source) {
+  const std::string path = fmt::format("{}/.roadstead/recover/{}.json", kBarmanHome, source.server.spec.volumes.recover);
+  const std::string owner = fmt::format("\"request\":\"{}/{}/{}/", run.context.installation, run.request.metadata.ns, run.request.metadata.name);
+  ExecSpec spec;
+  spec.command = {"sh", "-c", "! grep -qsF \"$2\" \"$1\" || rm -f \"$1\"", "sh", path, owner};
+  spec.user = std::string(kBarmanUser);
+  // Left behind it does no harm: it names this request alone, and every other one begins by emptying the volume.
+  if (auto done = source.access.host.engine->exec(source.access.container, spec, run.limits); !done)
+    log_debug("the recover volume's mark stays", {{"why", done.error().message}});
+}
+
+std::optional<Outcome> release_source(Run& run, Frame& frame, const crds::RestoreItem& item) {
+  const std::string done = "released/" + item.name;
+  const auto* pinned = pinned_of(run.request.status, item.name);
+  if (pinned == nullptr || remembers(frame, done)) return std::nullopt;
+  auto source = run.source_of(item);
+  if (source) {
+    auto all = list<crds::RestoreRequest>(run.context.api);
+    if (!all) return Blocked{"ApiUnavailable", all.error().message, kHostRetry};
+    Barman barman = (*source)->access.barman(run.limits);
+    if (pinned->keep_set && !needed_by_another(run.request, *all, barman.server(), pinned->backup_root_id)) {
+      auto released = barman.release(pinned->backup_root_id);
+      if (!released && released.error().kind != ErrorKind::NotFound) return from_error(released.error(), (*source)->access.host, true);
+    }
+    forget_recover_mark(run, **source);
+  }
+  remember(frame, done);
+  return std::nullopt;
+}
+
+std::optional<Outcome> write_one(Run& run, Frame& frame, const crds::RestoreItem& item) {
+  const std::string done = "receipt/" + item.name;
+  if (remembers(frame, done)) return std::nullopt;
+  Mark mark = mark_of(run.request, item, run.context.installation, MarkState::Receipt);
+  const bool ending = is_ending(run.request.status);
+  mark.receipt = crds::Receipt{ending ? run.request.status.receipt->result : "Succeeded", run.now(), std::nullopt};
+  if (const auto* told = crds::find_condition(run.request.status.conditions, "Complete"); ending && told) {
+    mark.reason = told->reason;
+    mark.message = told->message;
+  }
+  MoverAnswer answer;
+  const mover::Mark job{mover_target(run.request, item.name), to_json(mark)};
+  if (auto outcome = run_mover(run, frame, "receipt-" + item.name, item.to.volume, job, answer)) return outcome;
+  remember(frame, done);
+  for (auto& summary : run.request.status.marks)
+    if (summary.item == item.name) summary.phase = "Receipt";
+  return Working{"Wrote the receipt.", Millis{0}, {}};
+}
+
+}  // namespace
+
+Outcome write_receipt(Run& run, Frame& frame) {
+  auto target = run.target();
+  if (!target) return from_lookup(target.error());
+  if (auto outcome = sweep_workers(run, frame, *target)) return *outcome;
+  const auto marked = [&](const crds::RestoreItem& item) { return was_begun(run.request.status, name_of({item.name, step::kMark})); };
+  for (const auto& item : run.request.spec.items)
+    if (marked(item))
+      if (auto outcome = discard_tree(run, frame, item)) return *outcome;
+  for (const auto& item : run.request.spec.items)
+    if (auto outcome = release_source(run, frame, item)) return *outcome;
+  for (const auto& item : run.request.spec.items)
+    if (marked(item))
+      if (auto outcome = write_one(run, frame, item)) return *outcome;
+  return Done{"{}", "The receipt stands beside the volume."};
+}
+
+}  // namespace roadstead::reconcilers::restore

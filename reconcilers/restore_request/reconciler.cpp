@@ -1,0 +1,314 @@
+#include "reconcilers/restore_request/reconciler.h"
+
+#include <algorithm>
+#include <map>
+#include <mutex>
+#include <nlohmann/json.hpp>
+
+#include "operator/base/log.h"
+#include "reconcilers/restore_request/recall.h"
+#include "reconcilers/restore_request/steps.h"
+#include "reconcilers/support/typed_client.h"
+
+namespace roadstead::reconcilers {
+namespace {
+
+using namespace restore;
+using crds::ConditionStatus;
+using crds::RestoreRequest;
+
+/// Steps gone through in one look; then others have their turn.
+constexpr int kStepsPerLook = 40;
+/// Progress alone is written at most this often.
+constexpr Millis kProgressInterval{2'000};
+
+using StepFunction = Outcome (*)(Run&, Frame&);
+
+StepFunction function_of(std::string_view name) {
+  static const std::map<std::string_view, StepFunction> all{
+      {step::kProbe, probe},       {step::kPin, pin},           {step::kMark, write_mark},       {step::kPrepare, prepare},
+      {step::kReplay, replay},     {step::kCopy, copy},         {step::kFinish, finish_tree},    {step::kStop, stop_applications},
+      {step::kExchange, exchange}, {step::kPutBack, put_back},  {step::kStart, start_applications},
+      {step::kCheck, check},       {step::kReceipt, write_receipt}, {step::kRestart, start_applications}};
+  return all.at(name);
+}
+
+/// The status without what merely moves.
+nlohmann::json lasting(const RestoreRequest& request) {
+  RestoreRequest copy = request;
+  copy.status.items.clear();
+  copy.status.summary.reset();
+  return crds::to_json(copy).at("status");
+}
+
+class RestoreReconciler final : public Reconciler {
+ public:
+  explicit RestoreReconciler(Context& context) : context_(context) {}
+
+  Result<Action> reconcile(const ObjectKey& key, std::stop_token stop) override {
+    auto found = get<RestoreRequest>(context_.api, key.ns, key.name);
+    if (!found && found.error().kind == ErrorKind::NotFound) return forget(key);
+    if (!found) return tl::unexpected(found.error());
+    RestoreRequest request = std::move(*found);
+    if (crds::is_finished(request.status)) return settle(request);
+    if (const auto wait = too_early(request)) return Action::requeue(*wait);
+    if (auto done = hold(request); !done) {
+      if (done.error().kind == ErrorKind::Conflict) return again();
+      return tl::unexpected(done.error());
+    }
+
+    const Limits limits{.stop = stop, .connect = Millis{5'000}, .idle = Millis{15'000}};
+    Run run(context_, request, limits);
+    auto action = go(run);
+    if (!action && action.error().kind == ErrorKind::Conflict) return again();  // somebody changed the spec in between
+    return action;
+  }
+
+ private:
+  static Action again() { return Action::requeue(Millis{100}); }
+
+  /// One look: steps as far as they go, each stored before the next.
+  Result<Action> go(Run& run) {
+    RestoreRequest& request = run.request;
+    if (request.status.steps.empty() && !request.spec.dry_run)
+      if (auto action = recall_past(run)) return *action;
+    for (int i = 0; i < kStepsPerLook; ++i) {
+      hear_cancel(request);
+      const auto ref = current_step(request);
+      if (!ref) return end(run);
+      if (const auto wait = until_next_attempt(request, *ref)) return Action::requeue(*wait);
+      const RestoreRequest before = request;
+      const Outcome outcome = perform(run, *ref);
+      if (run.limits.stop.stop_requested()) return again();  // what was begun is found by whoever comes next
+      const auto wait = take(request, *ref, outcome, run.now());
+      if (auto written = store(run, before, std::holds_alternative<Working>(outcome)); !written) return tl::unexpected(written.error());
+      tell_change(request, before);
+      if (!wait) continue;
+      if (!std::holds_alternative<Working>(outcome)) set_pace(request, *wait);
+      return Action::requeue(*wait);
+    }
+    return again();
+  }
+
+  static Outcome perform(Run& run, const StepRef& ref) {
+    const auto& items = run.request.spec.items;
+    const auto item = std::ranges::find(items, ref.item, &crds::RestoreItem::name);
+    Frame frame(run, ref, item == items.end() ? nullptr : &*item);
+    (void)frame.entry();
+    return function_of(ref.step)(run, frame);
+  }
+
+  /// A request without a past in its status may have one beside its volumes. Nothing: it goes on.
+  std::optional<Result<Action>> recall_past(Run& run) {
+    RestoreRequest& request = run.request;
+    const RestoreRequest before = request;
+    accept(request);
+    const StepRef first{request.spec.items.front().name, step::kProbe};
+    const auto blocked = [&](const Outcome& outcome) -> Result<Action> {
+      if (run.limits.stop.stop_requested()) return again();
+      (void)take_without_entry(request, first, outcome);
+      if (auto written = store(run, before, false); !written) return tl::unexpected(written.error());
+      tell_change(request, before);
+      const Millis wait = std::holds_alternative<Unreachable>(outcome) ? kHostRetry : kBlockedRetry;
+      set_pace(request, wait);
+      return Action::requeue(wait);
+    };
+    auto target = run.target();
+    if (!target) return cancel_wanted(request) ? std::nullopt : std::optional(blocked(from_lookup(target.error())));
+    auto marks = find_marks(run, *target);
+    if (!marks && marks.error().kind == ErrorKind::Invalid) return blocked(Blocked{"MarkUnreadable", marks.error().message, kBlockedRetry});
+    if (!marks) return blocked(as_blocked(from_error(marks.error(), *target, false)));
+    const Recalled recalled = recall(request, *marks, run.now());
+    switch (recalled.what) {
+      case Recalled::What::Nothing: return std::nullopt;
+      case Recalled::What::Foreign:
+        if (cancel_wanted(request)) return std::nullopt;
+        return blocked(Blocked{"UnfinishedRestore", recalled.message, kBlockedRetry});
+      case Recalled::What::AlreadyDone:
+      case Recalled::What::GoesOn: break;
+    }
+    if (auto written = store(run, before, false); !written) return tl::unexpected(written.error());
+    tell(context_.api, request, false, recalled.what == Recalled::What::GoesOn ? "Recalled" : "AlreadyDone",
+         recalled.what == Recalled::What::GoesOn ? "Goes on from the mark beside the volume." : "The receipt of this request is beside the volume; nothing was touched.");
+    if (recalled.what == Recalled::What::AlreadyDone) return settle(request);
+    return std::nullopt;
+  }
+
+  static Outcome as_blocked(Outcome outcome) {
+    if (auto* retry = std::get_if<Retry>(&outcome)) return Blocked{retry->reason, retry->message, kBlockedRetry};
+    return outcome;
+  }
+
+  /// Conditions only: a step that was begun would end the recalling.
+  std::optional<Millis> take_without_entry(RestoreRequest& request, const StepRef& ref, const Outcome& outcome) {
+    auto wait = take(request, ref, outcome, context_.clock.now());
+    request.status.steps.clear();
+    request.status.started_at.reset();
+    return wait;
+  }
+
+  static bool cancel_wanted(const RestoreRequest& request) { return request.spec.cancel || request.metadata.deletion_timestamp; }
+
+  void hear_cancel(RestoreRequest& request) {
+    if (!cancel_wanted(request) || is_ending(request.status) || !current_step(request)) return;
+    const char* by = request.spec.cancel ? "spec.cancel" : "deletion";
+    if (!past_cancelling(request.status)) {
+      decide_end(request.status, "Cancelled", "Cancelled", fmt::format("Cancelled by {}; nothing of the old data was changed.", by),
+                 request.metadata.generation, context_.clock.now());
+      return;
+    }
+    crds::set_condition(request.status.conditions,
+                        {.type = "Cancellable", .status = ConditionStatus::False, .reason = "TooLate",
+                         .message = fmt::format("{} came after the exchange had begun: the restore is completed.", by),
+                         .last_transition_time = {}, .observed_generation = request.metadata.generation},
+                        context_.clock.now());
+  }
+
+  Result<Action> end(Run& run) {
+    RestoreRequest& request = run.request;
+    const RestoreRequest before = request;
+    restore::finish(request, run.now());
+    if (auto written = store(run, before, false); !written) return tl::unexpected(written.error());
+    count_end(request);
+    tell_change(request, before);
+    return settle(request);
+  }
+
+  /// After the end: metrics keep showing it, and nothing holds the object any more.
+  Result<Action> settle(RestoreRequest& request) {
+    const LabelValues labels{request.metadata.ns, request.metadata.name};
+    if (!request.spec.dry_run) {
+      context_.metrics.gauge(metric::kRestoreFailed, labels).set(phase_of(request) == crds::RestorePhase::Failed ? 1 : 0);
+      if (request.status.finished_at) context_.metrics.gauge(metric::kRestoreFinished, labels).set(*request.status.finished_at);
+    }
+    if (!crds::remove_finalizer(request.metadata, kFinalizer)) return Action::await_change();
+    auto done = update(context_.api, request);
+    if (!done && done.error().kind == ErrorKind::Conflict) return again();
+    if (!done && done.error().kind != ErrorKind::NotFound) return tl::unexpected(done.error());
+    return Action::await_change();
+  }
+
+  void count_end(const RestoreRequest& request) {
+    if (request.spec.dry_run || !request.status.receipt) return;
+    const auto from = request.status.started_at.value_or(context_.clock.now());
+    const auto seconds = std::chrono::duration<double>(context_.clock.now() - from).count();
+    context_.metrics.histogram(metric::kRestoreDuration, {request.status.receipt->result}).observe(seconds);
+  }
+
+  /// The finalizer stands before anything is done on a host.
+  Result<void> hold(RestoreRequest& request) {
+    const LabelValues labels{request.metadata.ns, request.metadata.name};
+    if (!request.spec.dry_run) {
+      (void)context_.metrics.gauge(metric::kRestoreFailed, labels);
+      (void)context_.metrics.gauge(metric::kRestoreFinished, labels);
+    }
+    if (request.spec.dry_run || request.metadata.deletion_timestamp || !crds::add_finalizer(request.metadata, kFinalizer)) return {};
+    return update(context_.api, request);
+  }
+
+  void accept(RestoreRequest& request) const {
+    crds::set_condition(request.status.conditions,
+                        {.type = "Accepted", .status = ConditionStatus::True, .reason = "Accepted", .message = "The request is worked on.",
+                         .last_transition_time = {}, .observed_generation = request.metadata.generation},
+                        context_.clock.now());
+  }
+
+  /// One write per step. What only moves is written every two seconds at most.
+  Result<void> store(Run& run, const RestoreRequest& before, bool working) {
+    RestoreRequest& request = run.request;
+    accept(request);
+    request.status.observed_generation = request.metadata.generation;
+    request.status.phase = phase_of(request);
+    crds::refresh_summary(request.status);
+    if (working && lasting(request) == lasting(before) && !progress_due(request)) return {};
+    if (crds::to_json(request) != crds::to_json(before))
+      if (auto done = update_status(context_.api, request); !done) return done;
+    for (const auto& clean_up : std::exchange(run.after_write, {})) clean_up();
+    return {};
+  }
+
+  void tell_change(const RestoreRequest& request, const RestoreRequest& before) {
+    for (const char* type : {"Blocked", "TargetReachable", "SourceReachable", "Failed", "Complete"}) {
+      const auto* was = crds::find_condition(before.status.conditions, type);
+      const auto* is = crds::find_condition(request.status.conditions, type);
+      if (is == nullptr || (was != nullptr && was->status == is->status && was->reason == is->reason)) continue;
+      const bool good = std::string_view(type) == "Complete" || (is->status == ConditionStatus::True) == std::string_view(type).ends_with("Reachable");
+      if (is->status == ConditionStatus::False && was == nullptr && std::string_view(type) == "Failed") continue;
+      if (!is->message.empty()) tell(context_.api, request, !good, is->reason, is->message);
+    }
+  }
+
+  Result<Action> forget(const ObjectKey& key) {
+    context_.metrics.remove_series({{"namespace", key.ns}, {"restore", key.name}});
+    std::lock_guard lock(mutex_);
+    paces_.erase(key);
+    return Action::await_change();
+  }
+
+  // ---- pace: a status that was just written wakes its own key, which must not shorten a wait -------------------------
+
+  struct Pace {
+    Time not_before{};
+    std::int64_t generation = 0;
+    bool deleting = false;
+    Time progress_written{};
+  };
+
+  void set_pace(const RestoreRequest& request, Millis wait) {
+    std::lock_guard lock(mutex_);
+    Pace& pace = paces_[key_of(request)];
+    pace.not_before = context_.clock.now() + wait;
+    pace.generation = request.metadata.generation;
+    pace.deleting = request.metadata.deletion_timestamp.has_value();
+  }
+
+  std::optional<Millis> too_early(const RestoreRequest& request) {
+    std::lock_guard lock(mutex_);
+    const auto found = paces_.find(key_of(request));
+    if (found == paces_.end() || found->second.generation != request.metadata.generation) return std::nullopt;
+    if (found->second.deleting != request.metadata.deletion_timestamp.has_value()) return std::nullopt;
+    const Time now = context_.clock.now();
+    if (now >= found->second.not_before) return std::nullopt;
+    return found->second.not_before - now;
+  }
+
+  bool progress_due(const RestoreRequest& request) {
+    std::lock_guard lock(mutex_);
+    Pace& pace = paces_[key_of(request)];
+    const Time now = context_.clock.now();
+    if (now - pace.progress_written < kProgressInterval) return false;
+    pace.progress_written = now;
+    return true;
+  }
+
+  /// A failed attempt is not repeated at once; a restarted operator waits as long.
+  std::optional<Millis> until_next_attempt(RestoreRequest& request, const StepRef& ref) const {
+    const std::string name = name_of(ref);
+    if (running(request.status, name) != nullptr || cancel_wanted(request)) return std::nullopt;
+    const int failures = failures_of(request.status, name);
+    if (failures == 0 || is_ending(request.status)) return std::nullopt;
+    std::optional<Time> last;
+    for (const auto& entry : request.status.steps)
+      if (entry.name == name && entry.finished_at) last = entry.finished_at;
+    const Time now = context_.clock.now();
+    if (!last || now >= *last + backoff(failures)) return std::nullopt;
+    return *last + backoff(failures) - now;
+  }
+
+  Context& context_;
+  std::mutex mutex_;  // guards paces_
+  std::map<ObjectKey, Pace> paces_;
+};
+
+}  // namespace
+
+std::unique_ptr<Reconciler> make_restore_request_reconciler(Context& context) { return std::make_unique<RestoreReconciler>(context); }
+
+std::vector<ObjectKey> restore_request_wakes(const nlohmann::json& object) {
+  const std::string kind(crds::Kind<RestoreRequest>::kind);
+  if (object.value("kind", "") != kind) return {};
+  const auto& metadata = object.at("metadata");
+  return {{kind, metadata.value("namespace", ""), metadata.value("name", "")}};
+}
+
+}  // namespace roadstead::reconcilers

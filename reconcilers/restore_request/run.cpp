@@ -1,0 +1,248 @@
+#include "reconcilers/restore_request/run.h"
+
+#include <algorithm>
+
+#include "operator/base/hash.h"
+#include "operator/base/log.h"
+#include "reconcilers/support/typed_client.h"
+
+namespace roadstead::reconcilers::restore {
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr std::string_view kStarted = "workers";  ///< In a step's memory: worker's step → attempt that was started.
+
+bool means_unreachable(ErrorKind kind) { return kind == ErrorKind::Unavailable || kind == ErrorKind::Timeout; }
+
+int started_attempt(const Json& memory, const std::string& step) {
+  const auto workers = memory.find(std::string(kStarted));
+  return workers == memory.end() ? 0 : workers->value(step, 0);
+}
+
+std::int64_t signed_of(std::uint64_t value) { return static_cast<std::int64_t>(value); }
+
+std::optional<std::int64_t> signed_of(const std::optional<std::uint64_t>& value) {
+  return value ? std::optional(signed_of(*value)) : std::nullopt;
+}
+
+std::optional<Outcome> no_free_place(Run& run, const WorkerJob& job) {
+  auto count = running_workers(*job.host->engine, run.context.installation, run.limits);
+  if (!count) return from_error(count.error(), *job.host, job.is_source);
+  if (*count < kWorkersPerHost) return std::nullopt;
+  return Working{fmt::format("Waits: {} workers run on host {} already.", *count, job.host->host.metadata.name), Millis{5'000}, {}};
+}
+
+/// Waits a moment for a worker that ends soon; its end is then seen in this look already.
+void wait_briefly(Run& run, const WorkerJob& job, const WorkerSeen& seen) {
+  if (job.wait == Millis{0} || seen.state != WorkerState::Running) return;
+  Limits limits = run.limits;
+  limits.idle = job.wait;
+  (void)job.host->engine->wait_container(seen.id, limits);
+}
+
+}  // namespace
+
+Run::Run(Context& context_in, crds::RestoreRequest& request_in, Limits limits_in)
+    : context(context_in), request(request_in), limits(std::move(limits_in)),
+      key{std::string(crds::Kind<crds::RestoreRequest>::kind), request_in.metadata.ns, request_in.metadata.name} {}
+
+Result<HostHandle> Run::target() {
+  if (!target_) {
+    auto handle = context.hosts.get(request.spec.target.host_ref.name);
+    if (!handle) return within("spec.target.hostRef " + request.spec.target.host_ref.name, handle.error());
+    target_ = std::move(*handle);
+  }
+  return *target_;
+}
+
+Result<ItemSource*> Run::source_of(const crds::RestoreItem& item) {
+  if (!item.from.barman) return fail(ErrorKind::Invalid, "item {}: spec.items.from.barman is missing", item.name);
+  const std::string& name = item.from.barman->server_ref.name;
+  const auto found = sources_.find(name);
+  if (found != sources_.end()) return &found->second;
+  auto server = get<crds::BarmanServer>(context.api, request.metadata.ns, name);
+  if (!server) return within("item " + item.name, server.error());
+  auto access = barman_access(context, *server);
+  if (!access) return within("BarmanServer " + name, access.error());
+  return &sources_.emplace(name, ItemSource{std::move(*server), std::move(*access)}).first->second;
+}
+
+std::string Run::worker_hash(const std::string& item) const {
+  std::string material = spec_hash(request);
+  if (const auto* pinned = pinned_of(request.status, item)) material += "|" + pinned->backup_id + "|" + pinned->target_name;
+  return sha256_hex(material).substr(0, 16);
+}
+
+WorkerId Run::worker_id(const std::string& item, std::string step, int attempt) const {
+  return {.installation = context.installation, .owner = key, .item = item, .step = std::move(step), .attempt = attempt,
+          .spec_hash = worker_hash(item)};
+}
+
+Frame::Frame(Run& run, StepRef ref, const crds::RestoreItem* item) : run_(run), ref_(std::move(ref)), item_(item) {}
+
+Json Frame::memory() {
+  Json memory = Json::parse(entry().result, nullptr, false);
+  return memory.is_object() ? memory : Json::object();
+}
+
+void Frame::remember(const Json& memory) { entry().result = memory.empty() ? std::string() : memory.dump(); }
+
+Outcome from_error(const Error& error, const HostHandle& host, bool is_source) {
+  const std::string& name = host.host.metadata.name;
+  if (means_unreachable(error.kind) || error.kind == ErrorKind::Cancelled) return Unreachable{name, error.message, is_source};
+  if (error.kind == ErrorKind::Conflict) return Blocked{"Conflict", fmt::format("host {}: {}", name, error.message), kHostRetry};
+  if (error.kind == ErrorKind::NoSpace) return Blocked{"NoSpace", fmt::format("host {}: {}; it goes on by itself when there is room", name, error.message), kBlockedRetry};
+  return Retry{"EngineRefused", fmt::format("host {}: {}", name, error.message), {}};
+}
+
+Outcome from_lookup(const Error& error) {
+  return Blocked{error.kind == ErrorKind::NotFound ? "ReferenceNotFound" : "ReferenceUnusable", error.message, kBlockedRetry};
+}
+
+void next_attempt(Frame& frame, int at_least) {
+  crds::Step& entry = frame.entry();
+  entry.attempt = std::max<std::int64_t>(entry.attempt + 1, at_least);
+  entry.worker.clear();
+  Json memory = frame.memory();
+  memory.erase(std::string(kStarted));
+  memory.erase("pair");
+  frame.remember(memory);
+}
+
+WorkerEnd run_worker(Run& run, Frame& frame, const WorkerJob& job) {
+  Engine& engine = *job.host->engine;
+  const std::string item = frame.ref().item;
+  auto id = run.worker_id(item, job.step, static_cast<int>(frame.entry().attempt));
+  auto seen = observe_worker(engine, id, run.limits);
+  if (!seen) return from_error(seen.error(), *job.host, job.is_source);
+
+  if (seen->state == WorkerState::Absent) {
+    auto highest = highest_attempt(engine, id, run.limits);
+    if (!highest) return from_error(highest.error(), *job.host, job.is_source);
+    if (started_attempt(frame.memory(), job.step) == id.attempt) {
+      // It ran and is gone: what it did shows when the step, which may be run twice, is run again.
+      next_attempt(frame, *highest + 1);
+      return Working{fmt::format("Worker {} has vanished; its step is run again.", worker_name(id)), Millis{0}, {}};
+    }
+    if (*highest > id.attempt) {  // made before the store was lost
+      frame.entry().attempt = *highest;
+      return Working{fmt::format("Goes on with attempt {}.", *highest), Millis{0}, {}};
+    }
+  }
+  if (seen->state == WorkerState::Absent || seen->state == WorkerState::Stale) {
+    if (auto full = no_free_place(run, job)) return *full;
+    auto spec = job.make(id.attempt);
+    if (!spec) return from_error(spec.error(), *job.host, job.is_source);
+    spec->id = id;
+    seen = ensure_worker(engine, *spec, run.limits);
+    if (!seen) return from_error(seen.error(), *job.host, job.is_source);
+  }
+  frame.entry().worker = worker_name(id);
+  frame.entry().host = job.host->host.metadata.name;
+  Json memory = frame.memory();
+  memory[std::string(kStarted)][job.step] = id.attempt;
+  frame.remember(memory);
+
+  if (seen->state == WorkerState::Running && job.wait > Millis{0}) {
+    wait_briefly(run, job, *seen);
+    seen = observe_worker(engine, id, run.limits);
+    if (!seen) return from_error(seen.error(), *job.host, job.is_source);
+  }
+  if (seen->interrupted) {
+    if (auto removed = remove_worker(engine, id, std::chrono::seconds(0), run.limits); !removed)
+      return from_error(removed.error(), *job.host, job.is_source);
+    next_attempt(frame, 0);
+    return Working{fmt::format("Worker {} was interrupted; its step is run again.", worker_name(id)), Millis{0}, {}};
+  }
+  if (seen->state == WorkerState::Exited) return *seen;
+  Working working{fmt::format("{} on host {}.", frame.ref().step, job.host->host.metadata.name), Millis{1'000}, {}};
+  if (seen->progress) working.progress = progress_of(*seen->progress);
+  return working;
+}
+
+Outcome from_failure(Run& run, Frame& frame, const WorkerSeen& seen, const WorkerJob& job) {
+  remove_after_write(run, frame, job, seen.attempt);
+  if (!seen.result) {
+    const std::string why = seen.oom_killed ? "was killed for using too much memory" : fmt::format("ended with exit code {}", seen.exit_code);
+    const std::string words = seen.error.empty() ? last_words(seen) : seen.error;
+    return Retry{"WorkerFailed", fmt::format("worker {} on host {} {}{}{}", frame.entry().worker, job.host->host.metadata.name, why,
+                                             words.empty() ? "" : ": ", words), {}};
+  }
+  const mover::WorkerResult& result = *seen.result;
+  if (result.reason != "NoSpace") return Retry{result.reason, result.message, result.next};
+  next_attempt(frame, 0);
+  return Blocked{"NoSpace", result.message + (result.next.empty() ? "" : "; " + result.next), kBlockedRetry};
+}
+
+void remove_after_write(Run& run, const Frame& frame, const WorkerJob& job, int attempt) {
+  run.after_write.push_back([engine = job.host->engine, id = run.worker_id(frame.ref().item, job.step, attempt), limits = run.limits] {
+    // One that stays is found by its labels when the request ends.
+    if (auto removed = remove_worker(*engine, id, std::chrono::seconds(0), limits); !removed)
+      log_warning("a worker is left for later", {{"worker", worker_name(id)}, {"why", removed.error().message}});
+  });
+}
+
+std::optional<Outcome> run_mover(Run& run, Frame& frame, const std::string& step, const std::string& volume,
+                                 const mover::Job& job, MoverAnswer& answer) {
+  auto target = run.target();
+  if (!target) return from_lookup(target.error());
+  WorkerJob worker;
+  worker.host = &*target;
+  worker.step = step;
+  worker.wait = Millis{5'000};
+  worker.make = [&](int) -> Result<WorkerSpec> {
+    auto image = run.context.images.ensure_mover(*target, run.limits);
+    if (!image) return tl::unexpected(image.error());
+    auto found = target->engine->inspect_volume(volume, run.limits);
+    if (!found) return tl::unexpected(found.error());
+    WorkerSpec spec{{}, mover_container(*image), job_files(job)};
+    spec.container.network_mode = "none";
+    spec.container.mounts = {{MountSpec::Type::Bind, parent_of(found->mountpoint), std::string(kParent), false}};
+    return spec;
+  };
+  const auto end = run_worker(run, frame, worker);
+  if (const auto* outcome = std::get_if<Outcome>(&end)) return *outcome;
+  const auto& seen = std::get<WorkerSeen>(end);
+  if (!seen.result || !seen.result->ok) return from_failure(run, frame, seen, worker);
+  answer = {seen.result->data, seen.finished_at};
+  remove_after_write(run, frame, worker, seen.attempt);
+  return std::nullopt;
+}
+
+ContainerSpec mover_container(const std::string& image) {
+  ContainerSpec spec;
+  spec.image = image;
+  spec.user = "0:0";
+  spec.capabilities_drop = {"ALL"};
+  spec.capabilities_add = {"CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID"};
+  return spec;
+}
+
+std::vector<ArchiveFile> job_files(const mover::Job& job) {
+  return {{.path = std::string(mover::kJobPath.substr(1)), .content = mover::to_json(job), .mode = 0600}};
+}
+
+mover::Target mover_target(const crds::RestoreRequest& request, const std::string& item) {
+  return {std::string(kParent), mover::request_name(request.metadata.ns, request.metadata.name, item)};
+}
+
+std::string parent_of(const std::string& mountpoint) { return mountpoint.substr(0, mountpoint.rfind('/')); }
+
+crds::Progress progress_of(const mover::Progress& progress) {
+  crds::Progress out;
+  out.phase = progress.phase;
+  out.bytes_done = signed_of(progress.bytes_done);
+  out.bytes_total = signed_of(progress.bytes_total);
+  out.bytes_per_second = signed_of(progress.bytes_per_second);
+  out.eta_seconds = signed_of(progress.eta_seconds);
+  return out;
+}
+
+std::string last_words(const WorkerSeen& seen) {
+  for (auto line = seen.tail.rbegin(); line != seen.tail.rend(); ++line)
+    if (!line->text.empty() && !mover::parse_line(line->text)) return line->text.substr(0, 300);
+  return {};
+}
+
+}  // namespace roadstead::reconcilers::restore
