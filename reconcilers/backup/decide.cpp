@@ -142,7 +142,10 @@ void take_result(crds::BackupStatus& status, const Observed& seen, Time now) {
   status.finished_at = entry.end_time ? entry.end_time : std::optional<Time>(now);
   if (status.progress) {
     status.progress->phase = "done";
-    status.progress->percent = 100;
+    if (status.progress->bytes_total) {
+      status.progress->bytes_done = status.progress->bytes_total;
+      status.progress->percent = 100;
+    }
     status.progress->eta_seconds.reset();
   }
 }
@@ -164,7 +167,7 @@ Decision decide(const crds::Backup& backup, const Observed& seen, Time now) {
   const Millis follow = follow_interval(backup, now);
   if (seen.worker.state == WorkerState::Running) {
     // No row in production's view of running base backups: before it began, or when its last WAL is waited for.
-    if (!seen.progress && backup.status.progress) return {.act = Act::AwaitWal, .attempt = seen.worker.attempt, .reason = "WaitingForWal", .message = "Copied; waits for the last WAL to be archived", .again = kFollowFirst};
+    if (!seen.progress && backup.status.progress) return {.act = Act::AwaitWal, .attempt = seen.worker.attempt, .reason = "WaitingForWal", .message = "No longer copies; waits for the last WAL to be archived", .again = kFollowFirst};
     return {.act = Act::Follow, .attempt = seen.worker.attempt, .reason = "Running", .message = fmt::format("Attempt {} runs", seen.worker.attempt), .again = follow};
   }
   if (entry_with(seen, {"WAITING_FOR_WALS"}) != nullptr)

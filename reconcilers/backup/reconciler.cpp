@@ -220,8 +220,10 @@ class BackupReconciler final : public Reconciler {
     switch (decision.act) {
       case Act::Start: return start(object, *place, decision.attempt, limits);
       case Act::AwaitWal: {
+        // Helps it on; barman's own minute would do the same, and may be doing it right now.
         Barman barman = place->access.barman(limits);
-        return barman.nudge().and_then([&] { return barman.archive_wal(); });
+        (void)barman.nudge().and_then([&] { return barman.archive_wal(); });
+        return {};
       }
       case Act::FailAttempt:
         tell(context_.api, object, true, decision.reason, decision.message);

@@ -38,6 +38,7 @@ constexpr auto kStopGrace = 15s;
 struct Memory {
   Time checked_at{}, listed_at{}, surveyed_at{}, kicked_at{};
   bool all_passed = false;
+  bool listed = false;             ///< The catalogue was read: what status says of it is of this operator's time.
   bool busy = false;               ///< A base backup was unfinished when the catalogue was last read.
   std::optional<Error> act_error;  ///< Why the last act failed.
   std::string barman_version;
@@ -100,6 +101,7 @@ class BarmanServerReconciler final : public Reconciler {
     if (act != Act::None) next = perform(act, server, *access, seen, memory, limits);
     if (access && seen.listed && *seen.listed)
       if (tend_catalogue(server, *access, *objects, memory, limits)) memory.busy = true;
+    if (memory.listed) make_own_backup(server, *objects, memory);
     remember(key, std::move(memory));
     pace_.set(key, server.metadata.resource_version, context_.clock.now() + next);
     return Action::requeue(next);
@@ -176,6 +178,7 @@ class BarmanServerReconciler final : public Reconciler {
     seen.listed = barman.list_backups();
     if (!*seen.listed) return;
     memory.listed_at = context_.clock.now();
+    memory.listed = true;
     const auto& listed = **seen.listed;
     memory.busy = std::any_of(listed.begin(), listed.end(), [](const ListedBackup& one) { return one.backup.status != "DONE" && one.backup.status != "FAILED"; });
     for (const std::string& id : barman_server::unknown_details(server.status.backups, listed))
@@ -241,6 +244,7 @@ class BarmanServerReconciler final : public Reconciler {
         return engine.stop_container(access.container, kStopGrace, patient(limits)).and_then([&] { return engine.start_container(access.container, limits); });
       case Act::CreateSlot:
         memory.kicked_at = context_.clock.now();
+        memory.surveyed_at = Time{};  // without its slot production may have thrown WAL away
         return barman.create_slot().and_then([&] {
           tell(context_.api, server, false, "SlotCreated", fmt::format("Made replication slot {} on production", access.setup.slot));
           return barman.cron();
@@ -310,7 +314,6 @@ class BarmanServerReconciler final : public Reconciler {
     for (const std::string& name : changes.remove)
       if (auto removed = context_.api.remove({std::string(crds::Kind<crds::Backup>::kind), server.metadata.ns, name}, {}); removed)
         tell(context_.api, server, false, "BackupGone", fmt::format("Backup {} is no longer in barman's catalogue", name));
-    make_own_backup(server, objects, memory);
     return delete_leftovers(server, access, objects, memory, limits);
   }
 

@@ -1,0 +1,207 @@
+#include <gtest/gtest.h>
+
+#include "operator/base/rfc3339.h"
+#include "reconcilers/backup_policy/decide.h"
+
+namespace roadstead::reconcilers::backup_policy {
+namespace {
+
+using namespace std::chrono_literals;
+
+Time at(const char* text) { return parse_rfc3339(text).value(); }
+
+crds::BackupPolicy policy(const char* cron, const char* zone = "UTC", const char* made = "2026-11-20T12:00:00Z") {
+  crds::BackupPolicy one;
+  one.metadata.ns = "default";
+  one.metadata.name = "montagu-base";
+  one.metadata.generation = 1;
+  one.metadata.creation_timestamp = at(made);
+  one.spec.source.barman = crds::BarmanBackupSource{{"montagu"}};
+  one.spec.schedule = {cron, zone};
+  return one;
+}
+
+Plan plan(const crds::BackupPolicy& one, Time now, const std::vector<crds::Backup>& backups = {}) {
+  return plan_for(one, backups, read_schedule(one.spec.schedule), now);
+}
+
+crds::Backup run(const std::string& name, const char* condition, Time ended) {
+  crds::Backup backup;
+  backup.metadata.ns = "default";
+  backup.metadata.name = name;
+  if (condition != nullptr) {
+    backup.status.conditions.push_back({condition, crds::ConditionStatus::True, "X", "", std::nullopt, 1});
+    backup.status.finished_at = ended;
+  }
+  return backup;
+}
+
+bool is_late(const crds::BackupPolicyStatus& status) { return crds::is_true(status.conditions, "Late"); }
+
+TEST(BackupPolicy, MakesItsRunAtTheScheduledTimeUnderTheNameOfThatTime) {
+  auto one = policy("0 0 * * *");
+  Plan first = plan(one, at("2026-11-20T12:00:05Z"));
+  EXPECT_FALSE(first.create) << "nothing is due when it is made";
+  EXPECT_EQ(first.status.next_run_time, at("2026-11-21T00:00:00Z"));
+  EXPECT_EQ(first.look_again, at("2026-11-21T00:00:00Z"));
+  one.status = first.status;
+  Plan due = plan(one, at("2026-11-21T00:00:00Z"));
+  ASSERT_TRUE(due.create);
+  EXPECT_EQ(due.create->metadata.name, "montagu-base-20261121t0000z");
+  EXPECT_EQ(due.create->metadata.labels.at(std::string(crds::kPolicyLabel)), "montagu-base");
+  EXPECT_EQ(due.create->spec.scheduled_time, at("2026-11-21T00:00:00Z"));
+  EXPECT_EQ(due.status.next_run_time, at("2026-11-22T00:00:00Z"));
+  EXPECT_EQ(due.status.active, std::vector<std::string>{"montagu-base-20261121t0000z"});
+  one.status = due.status;
+  EXPECT_FALSE(plan(one, at("2026-11-21T00:00:01Z"), {run("montagu-base-20261121t0000z", nullptr, {})}).create) << "once";
+}
+
+TEST(BackupPolicy, ThatWasAwayCatchesUpOneRunAndCountsTheOthers) {
+  auto one = policy("@hourly");
+  one.status.observed_generation = 1;
+  one.status.last_schedule_time = at("2026-11-20T12:00:00Z");
+  const Plan late = plan(one, at("2026-11-22T03:30:00Z"));
+  ASSERT_TRUE(late.create);
+  EXPECT_EQ(late.create->metadata.name, "montagu-base-20261122t0300z");
+  EXPECT_EQ(late.status.missed_runs, 38);
+  EXPECT_EQ(late.status.last_missed_time, at("2026-11-22T02:00:00Z"));
+  EXPECT_TRUE(is_late(late.status));
+  ASSERT_EQ(late.events.size(), 2u);
+  EXPECT_EQ(late.events[0].reason, "RunMissed");
+  EXPECT_EQ(late.events[1].reason, "RunCaughtUp");
+  one.status = late.status;
+  const Plan next = plan(one, at("2026-11-22T04:00:00Z"), {run("montagu-base-20261122t0300z", "Complete", at("2026-11-22T03:40:00Z"))});
+  ASSERT_TRUE(next.create);
+  EXPECT_EQ(next.status.missed_runs, 38) << "not counted again";
+  EXPECT_FALSE(is_late(next.status));
+}
+
+TEST(BackupPolicy, GivesUpARunThatCannotBeginWithinItsDeadline) {
+  auto one = policy("0 0 * * *");
+  one.spec.starting_deadline_seconds = 3600;
+  one.status.observed_generation = 1;
+  one.status.last_schedule_time = at("2026-11-21T00:00:00Z");
+  EXPECT_TRUE(plan(one, at("2026-11-22T01:00:00Z")).create);
+  const Plan late = plan(one, at("2026-11-22T01:00:01Z"));
+  EXPECT_FALSE(late.create);
+  EXPECT_EQ(late.status.missed_runs, 1);
+  EXPECT_TRUE(is_late(late.status));
+  EXPECT_EQ(late.status.next_run_time, at("2026-11-23T00:00:00Z"));
+  one.status = late.status;
+  EXPECT_EQ(plan(one, at("2026-11-22T05:00:00Z")).status.missed_runs, 1);
+}
+
+TEST(BackupPolicy, ThatForbidsTwoAtOnceWaitsForTheOneThatRuns) {
+  auto one = policy("@hourly");
+  one.status.observed_generation = 1;
+  one.status.last_schedule_time = at("2026-11-20T12:00:00Z");
+  const std::vector<crds::Backup> running{run("montagu-base-20261120t1200z", nullptr, {})};
+  const Plan waits = plan(one, at("2026-11-20T13:00:10Z"), running);
+  EXPECT_FALSE(waits.create);
+  EXPECT_EQ(waits.status.next_run_time, at("2026-11-20T13:00:00Z")) << "its lateness can be seen";
+  EXPECT_EQ(waits.status.missed_runs, 0);
+  one.status = waits.status;
+  const Plan freed = plan(one, at("2026-11-20T13:20:00Z"), {run("montagu-base-20261120t1200z", "Complete", at("2026-11-20T13:19:00Z"))});
+  ASSERT_TRUE(freed.create);
+  EXPECT_EQ(freed.create->metadata.name, "montagu-base-20261120t1300z");
+  const Plan replaced = plan(one, at("2026-11-20T14:00:10Z"), running);
+  EXPECT_FALSE(replaced.create);
+  EXPECT_EQ(replaced.status.missed_runs, 1) << "the run of 13:00 gives its place to the one of 14:00";
+  one.spec.concurrency_policy = crds::ConcurrencyPolicy::Allow;
+  EXPECT_TRUE(plan(one, at("2026-11-20T13:00:10Z"), running).create);
+}
+
+TEST(BackupPolicy, ThatIsSuspendedHasNoPastWhenItGoesOn) {
+  auto one = policy("@hourly");
+  one.status = plan(one, at("2026-11-20T12:00:05Z")).status;
+  one.spec.suspend = true;
+  one.metadata.generation = 2;
+  one.status = plan(one, at("2026-11-20T12:30:00Z")).status;
+  EXPECT_FALSE(one.status.next_run_time);
+  EXPECT_EQ(crds::find_condition(one.status.conditions, "Ready")->reason, "Suspended");
+  EXPECT_FALSE(plan(one, at("2026-11-20T15:00:00Z")).create);
+  one.spec.suspend = false;
+  one.metadata.generation = 3;
+  const Plan resumed = plan(one, at("2026-11-20T15:30:00Z"));
+  EXPECT_FALSE(resumed.create);
+  EXPECT_EQ(resumed.status.missed_runs, 0);
+  EXPECT_EQ(resumed.status.next_run_time, at("2026-11-20T16:00:00Z"));
+}
+
+TEST(BackupPolicy, WithAChangedScheduleBeginsNowButKeepsARunThatWasDue) {
+  auto one = policy("@hourly");
+  one.status = plan(one, at("2026-11-20T12:00:05Z")).status;
+  one.spec.schedule.cron = "*/10 * * * *";
+  one.metadata.generation = 2;
+  const Plan changed = plan(one, at("2026-11-20T12:35:00Z"));
+  EXPECT_FALSE(changed.create);
+  EXPECT_EQ(changed.status.missed_runs, 0);
+  EXPECT_EQ(changed.status.next_run_time, at("2026-11-20T12:40:00Z"));
+  EXPECT_TRUE(plan(one, at("2026-11-20T13:05:00Z")).create) << "13:00 was due under both";
+}
+
+TEST(BackupPolicy, OfALostStoreDoesNotRepeatARunAndCatchesUpTheOneItOwes) {
+  const auto one = policy("0 0 * * *", "UTC", "2026-11-22T09:00:00Z");  // read from its manifest just now
+  const auto made = run("montagu-base-20261122t0000z", "Complete", at("2026-11-22T00:10:00Z"));
+  EXPECT_FALSE(plan(one, at("2026-11-22T09:00:01Z"), {made}).create);
+  const auto older = run("montagu-base-20261121t0000z", "Complete", at("2026-11-21T00:10:00Z"));
+  const Plan owed = plan(one, at("2026-11-22T09:00:01Z"), {older});
+  ASSERT_TRUE(owed.create);
+  EXPECT_EQ(owed.create->metadata.name, "montagu-base-20261122t0000z");
+}
+
+TEST(BackupPolicy, TellsWhatItsBackupsCameTo) {
+  auto one = policy("0 0 * * *");
+  one.spec.objectives = crds::BackupObjectives{3600};
+  const std::vector<crds::Backup> backups{run("a", "Complete", at("2026-11-20T13:00:00Z")), run("b", "Failed", at("2026-11-20T14:00:00Z")),
+                                          run("c", "Complete", at("2026-11-20T12:30:00Z")), run("d", nullptr, {})};
+  const auto status = plan(one, at("2026-11-20T13:30:00Z"), backups).status;
+  EXPECT_EQ(status.last_success_time, at("2026-11-20T13:00:00Z"));
+  EXPECT_EQ(status.last_failure_time, at("2026-11-20T14:00:00Z"));
+  EXPECT_EQ(status.last_backup->name, "a");
+  EXPECT_EQ(status.counts->succeeded, 2);
+  EXPECT_EQ(status.counts->failed, 1);
+  EXPECT_EQ(status.active, std::vector<std::string>{"d"});
+  EXPECT_FALSE(crds::is_true(status.conditions, "TooOld"));
+  EXPECT_TRUE(crds::is_true(plan(one, at("2026-11-20T14:30:00Z"), backups).status.conditions, "TooOld"));
+}
+
+TEST(BackupPolicy, SaysWhatIsWrongWithItsSchedule) {
+  const auto bad = policy("61 * * * *");
+  const auto status = plan(bad, at("2026-11-20T13:30:00Z")).status;
+  EXPECT_EQ(crds::find_condition(status.conditions, "Ready")->reason, "ScheduleInvalid");
+  EXPECT_NE(crds::find_condition(status.conditions, "Ready")->message.find("spec.schedule.cron"), std::string::npos);
+  const auto nowhere = policy("@daily", "Europe/Atlantis");
+  EXPECT_NE(crds::find_condition(plan(nowhere, at("2026-11-20T13:30:00Z")).status.conditions, "Ready")->message.find("spec.schedule.timeZone"), std::string::npos);
+}
+
+struct Night {
+  const char* what;
+  const char* cron;
+  const char* from;                    ///< UTC
+  std::vector<const char*> runs;       ///< UTC, in order, until two days later.
+};
+void PrintTo(const Night& night, std::ostream* out) { *out << night.what; }
+class ClockChanges : public testing::TestWithParam<Night> {};
+
+TEST_P(ClockChanges, SkipNoRunAndRepeatNone) {
+  auto one = policy(GetParam().cron, "Europe/London", GetParam().from);
+  std::vector<std::string> made;
+  for (Time now = at(GetParam().from); now < at(GetParam().from) + 48h; now += 5min) {
+    Plan next = plan(one, now);
+    if (next.create) made.push_back(format_rfc3339(*next.create->spec.scheduled_time));
+    one.status = std::move(next.status);
+    one.status.active.clear();
+  }
+  EXPECT_EQ(made, std::vector<std::string>(GetParam().runs.begin(), GetParam().runs.end())) << GetParam().what;
+  EXPECT_EQ(one.status.missed_runs, 0);
+}
+
+INSTANTIATE_TEST_SUITE_P(London, ClockChanges, testing::Values(
+    Night{"spring, a time that exists every day", "0 4 * * *", "2026-03-28T12:00:00Z", {"2026-03-29T03:00:00Z", "2026-03-30T03:00:00Z"}},
+    Night{"spring, a time that is skipped", "30 1 * * *", "2026-03-28T12:00:00Z", {"2026-03-29T01:00:00Z", "2026-03-30T00:30:00Z"}},
+    Night{"autumn, a time that comes twice", "30 1 * * *", "2026-10-24T12:00:00Z", {"2026-10-25T00:30:00Z", "2026-10-26T01:30:00Z"}},
+    Night{"autumn, midnight", "0 0 * * *", "2026-10-24T12:00:00Z", {"2026-10-24T23:00:00Z", "2026-10-26T00:00:00Z"}}));
+
+}  // namespace
+}  // namespace roadstead::reconcilers::backup_policy
