@@ -29,7 +29,8 @@ Outcome<Addresses> resolve(const char* address, std::uint16_t port, int flags) {
   addrinfo* list = nullptr;
   const int error = ::getaddrinfo(address, std::to_string(port).c_str(), &hints, &list);
   if (error != 0)
-    return failed("Unreachable", fmt::format("resolve {}: {}", address ? address : "any address", ::gai_strerror(error)),
+    return failed("Unreachable",
+                  fmt::format("resolve {}: {}", address ? address : "any address", ::gai_strerror(error)),
                   "check the host's data address");
   return Addresses(list);
 }
@@ -37,11 +38,14 @@ Outcome<Addresses> resolve(const char* address, std::uint16_t port, int flags) {
 std::string text_of(const sockaddr_storage& address, socklen_t length) {
   std::array<char, NI_MAXHOST> host{};
   std::array<char, NI_MAXSERV> port{};
-  if (::getnameinfo(reinterpret_cast<const sockaddr*>(&address), length, host.data(), host.size(), port.data(), port.size(),
-                    NI_NUMERICHOST | NI_NUMERICSERV) != 0)
+  if (::getnameinfo(reinterpret_cast<const sockaddr*>(&address), length, host.data(), host.size(), port.data(),
+                    port.size(), NI_NUMERICHOST | NI_NUMERICSERV) != 0)
     return "a peer";
-  const bool v6 = address.ss_family == AF_INET6;
-  return fmt::format(fmt::runtime(v6 ? "[{}]:{}" : "{}:{}"), host.data(), port.data());
+  std::string_view text(host.data());
+  constexpr std::string_view kMapped = "::ffff:";  // IPv4 that came in through an IPv6 socket
+  if (text.starts_with(kMapped) && text.find('.') != std::string_view::npos) text.remove_prefix(kMapped.size());
+  return text.find(':') == std::string_view::npos ? fmt::format("{}:{}", text, port.data())
+                                                  : fmt::format("[{}]:{}", text, port.data());
 }
 
 /// 0 when connected, else an errno.
@@ -89,7 +93,8 @@ Outcome<Fd> listen_on(const std::string& address, std::uint16_t port) {
         return socket;
       error = errno;
     }
-  return failed("PortInUse", fmt::format("listen on {}:{}: {}", address.empty() ? "*" : address, port, error_text(error)),
+  return failed("PortInUse",
+                fmt::format("listen on {}:{}: {}", address.empty() ? "*" : address, port, error_text(error)),
                 "give the mover another port");
 }
 

@@ -8,7 +8,7 @@ namespace roadstead::mover {
 namespace {
 
 // How much one connection may be asked for ahead of its answers: enough to hide the way there and back at 10 Gbit/s
-// and 5 ms. The wants themselves (at most 57 bytes each) always fit into a socket's buffer, so asking never blocks.
+// and 5 ms. All wants together are 6 KiB at most, which a socket's buffers always take, so asking never blocks.
 constexpr std::uint64_t kWindow = std::uint64_t{8} << 20;
 constexpr std::size_t kMaxOld = 8;
 
@@ -68,8 +68,15 @@ bool PieceQueue::next_file() {
 
 // ---- Worker ---------------------------------------------------------------------------------------------------------
 
-Worker::Worker(StagedTree& tree, const EntryList& entries, PieceQueue& queue, Counts& counts, Meter& meter, const Tick& tick)
-    : entries_(entries), files_(tree, entries), queue_(queue), counts_(counts), meter_(meter), tick_(tick), scratch_(kExtent) {}
+Worker::Worker(StagedTree& tree, const EntryList& entries, PieceQueue& queue, Counts& counts, Meter& meter,
+               const Tick& tick)
+    : entries_(entries),
+      files_(tree, entries),
+      queue_(queue),
+      counts_(counts),
+      meter_(meter),
+      tick_(tick),
+      scratch_(kExtent) {}
 
 Outcome<void> Worker::run(ExtentSource& source) {
   for (;;) {
@@ -128,7 +135,8 @@ std::optional<Digest> Worker::digest_of_present(Pending& pending) {
   if (staged.has_content) {
     const off_t data = ::lseek(staged.file.get(), static_cast<off_t>(offset), SEEK_DATA);
     const std::span out(scratch_.data(), length);
-    if (data >= 0 && static_cast<std::uint64_t>(data) < offset + length && read(staged.file, out)) return hasher_.of(out);
+    if (data >= 0 && static_cast<std::uint64_t>(data) < offset + length && read(staged.file, out))
+      return hasher_.of(out);
   }
   if (!staged.old || offset + length > staged.old_size) return std::nullopt;
   pending.old.resize(length);
@@ -138,9 +146,7 @@ std::optional<Digest> Worker::digest_of_present(Pending& pending) {
 }
 
 Outcome<void> Worker::take(const Answer& answer, bool verify) {
-  const auto wrong = [&](std::string_view how) {
-    return failed(protocol_error(fmt::format("the peer {}", how)));
-  };
+  const auto wrong = [&](std::string_view how) { return failed(protocol_error(fmt::format("the peer {}", how))); };
   if (pending_.empty()) return wrong("answered what nobody asked");
   const Pending pending = std::move(pending_.front());
   pending_.pop_front();

@@ -1,8 +1,8 @@
 #include "mover/connection.h"
 
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <fcntl.h>
 #include <openssl/err.h>
 #include <poll.h>
 #include <sys/socket.h>
@@ -49,7 +49,9 @@ Outcome<Key> parse_key(std::string_view hex) {
     ok = high >= 0 && low >= 0;
     key[i] = static_cast<unsigned char>(high * 16 + low);
   }
-  if (!ok) return failed("InvalidKey", "the key is not 64 lower-case hex digits", "upload the transfer's key as /roadstead/key");
+  if (!ok)
+    return failed("InvalidKey", "the key is not 64 lower-case hex digits",
+                  "upload the transfer's key as /roadstead/key");
   return key;
 }
 

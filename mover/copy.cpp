@@ -53,7 +53,8 @@ Outcome<double> answer_round_trip(Connection& connection) {
 
 CopyEnd copy(const Copy& job, const Key& key, const std::stop_token& stop, Meter& meter) {
   const auto begin = Session::Clock::now();
-  CopyEnd end = job.role == Role::Both ? copy_here(*job.source, *job.target, stop, meter) : copy_linked(job, key, stop, meter);
+  CopyEnd end =
+      job.role == Role::Both ? copy_here(*job.source, *job.target, stop, meter) : copy_linked(job, key, stop, meter);
   const auto time = std::chrono::duration_cast<std::chrono::milliseconds>(Session::Clock::now() - begin);
   end.data.millis = static_cast<std::uint64_t>(time.count());
   return end;

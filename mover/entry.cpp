@@ -45,7 +45,8 @@ Outcome<void> EntryList::add(Entry entry) {
   entry.depth = root ? std::uint16_t{0} : static_cast<std::uint16_t>(entries_[entry.parent].depth + 1);
   if (entry.depth > kMaxDepth) return refuse("is too deep");
   switch (entry.type) {
-    case EntryType::Directory: break;
+    case EntryType::Directory:
+      break;
     case EntryType::File:
       if (entry.size > kMaxSize) return refuse("has an impossible size");
       if (entry.sparse && (!entry.ranges || !are_ranges(*entry.ranges, entry.size)))
@@ -58,7 +59,8 @@ Outcome<void> EntryList::add(Entry entry) {
       if (entry.link_to >= entries_.size() || entries_[entry.link_to].type != EntryType::File)
         return refuse("links to no file before it");
       break;
-    default: return refuse("is of an unknown type");
+    default:
+      return refuse("is of an unknown type");
   }
   entries_.push_back(std::move(entry));
   if (entries_.back().type == EntryType::File) {
@@ -106,8 +108,7 @@ Outcome<Children> Children::of(const EntryList& entries) {
     std::sort(begin, end, by_name);
     const auto twin = std::adjacent_find(
         begin, end, [&](std::uint32_t a, std::uint32_t b) { return entries[a].name == entries[b].name; });
-    if (twin != end)
-      return failed(protocol_error(fmt::format("'{}' was announced twice", entries.path_of(*twin))));
+    if (twin != end) return failed(protocol_error(fmt::format("'{}' was announced twice", entries.path_of(*twin))));
   }
   return children;
 }

@@ -130,12 +130,14 @@ Outcome<void> write_durably(int scratch, int directory, const std::string& name,
   if (::unlinkat(scratch, part.c_str(), 0) != 0 && errno != ENOENT) return failed_call(errno, "remove {}", part);
   const Fd fd(::openat(scratch, part.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
   if (!fd) return failed_call(errno, "make {}", part);
-  if (const int error = write_at(fd.get(), std::as_bytes(std::span(content)), 0)) return failed_call(error, "write {}", name);
+  if (const int error = write_at(fd.get(), std::as_bytes(std::span(content)), 0))
+    return failed_call(error, "write {}", name);
   // The mode after the owner: a change of owner takes setuid and setgid away.
   if (::fchown(fd.get(), ownership.uid, ownership.gid) != 0) return failed_call(errno, "give {} its owner", name);
   if (::fchmod(fd.get(), ownership.mode) != 0) return failed_call(errno, "give {} its mode", name);
   if (::fsync(fd.get()) != 0) return failed_call(errno, "sync {}", name);
-  if (::renameat(scratch, part.c_str(), directory, name.c_str()) != 0) return failed_call(errno, "put {} in place", name);
+  if (::renameat(scratch, part.c_str(), directory, name.c_str()) != 0)
+    return failed_call(errno, "put {} in place", name);
   return sync_directory(directory);
 }
 

@@ -13,13 +13,19 @@ struct Words {
 Words words_for(int error) {
   switch (error) {
     case ENOSPC:
-    case EDQUOT: return {"NoSpace", "free space on the target and run the step again; what was written is kept"};
-    case ENOENT: return {"NotFound", "check the paths of the job and that the volume still exists"};
+    case EDQUOT:
+      return {"NoSpace", "free space on the target and run the step again; what was written is kept"};
+    case ENOENT:
+      return {"NotFound", "check the paths of the job and that the volume still exists"};
     case EACCES:
-    case EPERM: return {"Forbidden", "run the mover as root with the capabilities Docker gives by default"};
-    case EROFS: return {"ReadOnly", "mount the target writable, and check the host's disk for errors"};
-    case EIO: return {"DiskError", "check the host's disk (dmesg), then run the step again"};
-    default: return {"SystemError", "look at the message, then run the step again"};
+    case EPERM:
+      return {"Forbidden", "run the mover as root with the capabilities Docker gives by default"};
+    case EROFS:
+      return {"ReadOnly", "mount the target writable, and check the host's disk for errors"};
+    case EIO:
+      return {"DiskError", "check the host's disk (dmesg), then run the step again"};
+    default:
+      return {"SystemError", "look at the message, then run the step again"};
   }
 }
 

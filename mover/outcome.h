@@ -12,9 +12,9 @@ namespace roadstead::mover {
 
 /// How a mover's work ends badly: the words of the WorkerResult. docs/mover.md lists the reasons.
 struct Failure {
-  std::string reason;   ///< One CamelCase word.
-  std::string message;  ///< What and where, without full stop.
-  std::string next;     ///< What to do next.
+  std::string reason;      ///< One CamelCase word.
+  std::string message;     ///< What and where, without full stop.
+  std::string next;        ///< What to do next.
   bool from_peer = false;  ///< The other mover said so.
 };
 
@@ -28,7 +28,9 @@ using Outcome = tl::expected<T, Failure>;
 }
 
 /// Passes a failure on.
-[[nodiscard]] inline tl::unexpected<Failure> failed(Failure failure) { return tl::unexpected<Failure>(std::move(failure)); }
+[[nodiscard]] inline tl::unexpected<Failure> failed(Failure failure) {
+  return tl::unexpected<Failure>(std::move(failure));
+}
 
 /// The failure of a system call: `what` names the call's object ("write /target/x"), `error` is its errno.
 [[nodiscard]] Failure system_failure(int error, std::string_view what);

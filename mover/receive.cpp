@@ -32,8 +32,10 @@ class RemoteSource final : public ExtentSource {
     while (rest_.empty()) {
       auto frame = connection_.receive();
       if (!frame) return failed(frame.error());
-      if (frame->type == FrameType::Extents) rest_ = frame->payload;
-      else if (frame->type != FrameType::Alive) return failed(protocol_error("the peer sent something else than extents"));
+      if (frame->type == FrameType::Extents)
+        rest_ = frame->payload;
+      else if (frame->type != FrameType::Alive)
+        return failed(protocol_error("the peer sent something else than extents"));
     }
     const auto header = take_answer(rest_);
     if (!header) return failed(header.error());
@@ -78,8 +80,10 @@ class LocalSource final : public ExtentSource {
     if (auto read = files_.read(want.file, want.offset, data, want.have ? &hasher_ : nullptr); !read)
       return failed(read.error());
     Answer answer{{AnswerKind::Data, kPlain, want.file, want.offset, want.length, want.length, {}}, data};
-    if (want.have && *want.have == hasher_.finish()) answer.header.kind = AnswerKind::Same;
-    else if (is_zero(data)) answer.header.kind = AnswerKind::Zero;
+    if (want.have && *want.have == hasher_.finish())
+      answer.header.kind = AnswerKind::Same;
+    else if (is_zero(data))
+      answer.header.kind = AnswerKind::Zero;
     return answer;
   }
 
@@ -112,8 +116,8 @@ CopyEnd end_of(const EntryList& entries, const Skipped& skipped, const Counts& c
   if (!end.failure || end.failure->reason != "NoSpace" || end.failure->from_peer || !tree) return end;
   end.data.needed_bytes = end.data.bytes_total - end.data.bytes_done;
   end.data.free_bytes = tree->free_bytes();
-  end.failure->message += fmt::format(" ({} bytes are still to be written, {} are free)", end.data.needed_bytes,
-                                      end.data.free_bytes);
+  end.failure->message +=
+      fmt::format(" ({} bytes are still to be written, {} are free)", end.data.needed_bytes, end.data.free_bytes);
   return end;
 }
 
@@ -122,8 +126,12 @@ CopyEnd end_of(const EntryList& entries, const Skipped& skipped, const Counts& c
 class Receiving {
  public:
   Receiving(const Target& target, Linked& linked, Session& session, Meter& meter)
-      : target_(target), linked_(linked), session_(session), meter_(meter),
-        alone_([this] { return keep_alive_alone(); }), keep_alive_([this] { return keep_alive(); }),
+      : target_(target),
+        linked_(linked),
+        session_(session),
+        meter_(meter),
+        alone_([this] { return keep_alive_alone(); }),
+        keep_alive_([this] { return keep_alive(); }),
         go_on_([this] { return go_on(); }) {}
 
   CopyEnd run() {
@@ -164,11 +172,11 @@ class Receiving {
         if (auto taken = decode_entries(frame->payload, entries_); !taken) return taken;
         continue;
       }
-      if (frame->type != FrameType::EntriesEnd) return failed(protocol_error("the peer sent something else than entries"));
+      if (frame->type != FrameType::EntriesEnd)
+        return failed(protocol_error("the peer sent something else than entries"));
       auto end = decode_entries_end(frame->payload);
       if (!end) return failed(end.error());
-      if (entries_.size() == 0 || end->entries != entries_.size() ||
-          end->data_bytes != entries_.data_bytes())
+      if (entries_.size() == 0 || end->entries != entries_.size() || end->data_bytes != entries_.data_bytes())
         return failed(protocol_error("the peer's totals do not fit its entries"));
       skipped_ = {end->skipped, std::move(end->skipped_names)};
       return {};
@@ -260,7 +268,10 @@ class Receiving {
 class Copying {
  public:
   Copying(const Source& source, const Target& target, std::stop_token stop, Meter& meter)
-      : source_(source), target_(target), session_(std::move(stop), std::chrono::hours(1)), meter_(meter),
+      : source_(source),
+        target_(target),
+        session_(std::move(stop), std::chrono::hours(1)),
+        meter_(meter),
         tick_([this] { return go_on(); }) {}
 
   CopyEnd run() {

@@ -38,7 +38,8 @@ class Runner {
   WorkerResult operator()(const Connect& job) const {
     meter_.enter(job.link.mode == LinkMode::Serve ? "Listening" : "Connecting");
     const auto data = probe(job.link, key_, stop_);
-    return told(data, "Connected", data ? fmt::format("Reached {} and back in {:.1f} ms.", data->peer, data->round_trip_millis) : "");
+    return told(data, "Connected",
+                data ? fmt::format("Reached {} and back in {:.1f} ms.", data->peer, data->round_trip_millis) : "");
   }
 
   WorkerResult operator()(const Inspect& job) const { return told(inspect(job, stop_), "Inspected", "Looked at it."); }
@@ -49,8 +50,9 @@ class Runner {
 
   WorkerResult operator()(const Exchange& job) const {
     const auto data = exchange(job);
-    return told(data, "Exchanged",
-                data && data->already ? "The tree was the volume's data already." : "The tree is the volume's data now.");
+    return told(
+        data, "Exchanged",
+        data && data->already ? "The tree was the volume's data already." : "The tree is the volume's data now.");
   }
 
   WorkerResult operator()(const Finish& job) const {
@@ -95,7 +97,8 @@ WorkerResult run(const Job& job, const Key& key, const std::stop_token& stop, Me
   try {
     return std::visit(Runner(key, stop, meter), job);
   } catch (const std::exception& error) {  // out of memory, a broken promise of OpenSSL
-    return result_of({"Internal", error.what(), "run the step again; if it happens again, report it with the mover's log"});
+    return result_of(
+        {"Internal", error.what(), "run the step again; if it happens again, report it with the mover's log"});
   }
 }
 

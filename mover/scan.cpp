@@ -22,8 +22,7 @@ Outcome<std::vector<Range>> ranges_in(int fd, std::uint64_t size) {
     const off_t hole = ::lseek(fd, data, SEEK_HOLE);
     if (hole < 0) return failed_call(errno, "find the holes of a file");
     const auto begin = static_cast<std::uint64_t>(data);
-    const std::uint64_t end =
-        ranges.size() + 1 == kMaxRanges ? size : std::min(static_cast<std::uint64_t>(hole), size);
+    const std::uint64_t end = ranges.size() + 1 == kMaxRanges ? size : std::min(static_cast<std::uint64_t>(hole), size);
     if (begin >= end) break;
     ranges.push_back({begin, end - begin});
     at = end;
@@ -70,14 +69,18 @@ class Scanner {
     if (!filter_.takes(path, S_ISDIR(status.st_mode))) return {};
     Entry entry{.parent = parent, .name = std::move(name)};
     switch (status.st_mode & S_IFMT) {
-      case S_IFDIR: entry.type = EntryType::Directory; break;
+      case S_IFDIR:
+        entry.type = EntryType::Directory;
+        break;
       case S_IFREG:
         if (auto done = describe_file(entry, at, status, path); !done) return done;
         break;
       case S_IFLNK:
         if (auto done = describe_symbolic_link(entry, at, path); !done) return done;
         break;
-      default: skip(path); return {};
+      default:
+        skip(path);
+        return {};
     }
     if (status.st_dev != device_) skip(path + " (the content of another file system)");
     return add(std::move(entry), status);
@@ -141,8 +144,8 @@ class Scanner {
 
   Outcome<void> gone_or(const Failure& failure, std::uint32_t directory) const {
     if (failure.reason != "NotFound") return failed(failure);
-    return failed(source_changed(
-        fmt::format("source {}: vanished while it was listed", scan_.entries.path_of(directory))));
+    return failed(
+        source_changed(fmt::format("source {}: vanished while it was listed", scan_.entries.path_of(directory))));
   }
 
   Filter filter_;

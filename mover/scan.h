@@ -40,8 +40,8 @@ struct Scan {
 /// Called with the scan so far.
 using Listed = std::function<Outcome<void>(const Scan&)>;
 
-/// Lists `source`, one directory after another. `listed` is called every few hundred entries; its failure ends the scan.
-/// Symbolic links are never followed; the root itself may be reached by one.
+/// Lists `source`, one directory after another. `listed` is called every few hundred entries; its failure ends the
+/// scan. Symbolic links are never followed; the root itself may be reached by one.
 Outcome<Scan> scan(const Source& source, const std::stop_token& stop, const Listed& listed = {});
 
 /// Opens the directory of an entry, component by component from the root.

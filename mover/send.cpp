@@ -59,7 +59,8 @@ class Announcer {
     while (connection_.readable()) {
       const auto frame = connection_.receive();
       if (!frame) return failed(frame.error());
-      if (frame->type != FrameType::Alive) return failed(protocol_error("the peer spoke before it had heard all entries"));
+      if (frame->type != FrameType::Alive)
+        return failed(protocol_error("the peer spoke before it had heard all entries"));
     }
     return {};
   }
@@ -73,7 +74,11 @@ class Announcer {
 class Server {
  public:
   Server(const Scan& scan, Connection& connection, Sent& counts, Meter& meter)
-      : scan_(scan), files_(scan), connection_(connection), counts_(counts), meter_(meter),
+      : scan_(scan),
+        files_(scan),
+        connection_(connection),
+        counts_(counts),
+        meter_(meter),
         out_(kFrameHeader + payload_limit(FrameType::Extents)) {}
 
   /// Until the receiver ends; on the first connection until it says that all is durable.
@@ -95,7 +100,8 @@ class Server {
         case FrameType::Done:
           if (auto heard = hear(frame->payload); !heard) return heard;
           return connection_.send(FrameType::Done);
-        default: return failed(protocol_error("the peer sent a frame that a receiver does not send"));
+        default:
+          return failed(protocol_error("the peer sent a frame that a receiver does not send"));
       }
     }
   }
@@ -160,7 +166,7 @@ class Server {
   Sent& counts_;
   Meter& meter_;
   Hasher hasher_;
-  Bytes out_;                         ///< A frame in the making; files are read straight into it.
+  Bytes out_;  ///< A frame in the making; files are read straight into it.
   std::size_t used_ = kFrameHeader;
 };
 

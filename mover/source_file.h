@@ -13,8 +13,8 @@ class SourceFiles {
  public:
   explicit SourceFiles(const Scan& scan) : scan_(scan) {}
 
-  /// Reads exactly `out.size()` bytes at `offset` of an entry that is a file, and adds them to `hasher` if there is one.
-  /// SourceChanged where the file vanished, shrank, grew or was written to.
+  /// Reads exactly `out.size()` bytes at `offset` of an entry that is a file, and adds them to `hasher` if there is
+  /// one. SourceChanged where the file vanished, shrank, grew or was written to.
   Outcome<void> read(std::uint32_t file, std::uint64_t offset, std::span<std::byte> out, Hasher* hasher);
 
   /// Tells the kernel that this will be read soon, if the file is the open one.

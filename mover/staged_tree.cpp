@@ -27,10 +27,14 @@ std::array<timespec, 2> times_of(const Entry& entry) {
 
 bool fits(const Entry& entry, const struct stat& status) {
   switch (entry.type) {
-    case EntryType::Directory: return S_ISDIR(status.st_mode);
-    case EntryType::File: return S_ISREG(status.st_mode);
-    case EntryType::SymbolicLink: return S_ISLNK(status.st_mode);
-    case EntryType::HardLink: return false;  // made anew in the end, by then the file it names is there
+    case EntryType::Directory:
+      return S_ISDIR(status.st_mode);
+    case EntryType::File:
+      return S_ISREG(status.st_mode);
+    case EntryType::SymbolicLink:
+      return S_ISLNK(status.st_mode);
+    case EntryType::HardLink:
+      return false;  // made anew in the end, by then the file it names is there
   }
   return false;
 }
@@ -111,8 +115,11 @@ Outcome<void> StagedTree::prepare_directory(const EntryList& entries, const Chil
   if (::fchmod(directory->get(), 0700) != 0) return failed_call(errno, "close {} to others", entries.path_of(id));
   if (!fresh_[id])
     if (auto done = remove_strangers(entries, children, id, directory->get(), tick); !done) return done;
-  for (auto child = children.begin(id); child != children.end(id); ++child)
+  for (auto child = children.begin(id); child != children.end(id); ++child) {
+    if (entries[*child].type == EntryType::File) continue;  // made when its first extent is
+    if (auto go_on = tick(); !go_on) return go_on;
     if (auto done = make_child(entries, *child, directory->get()); !done) return done;
+  }
   return {};
 }
 
@@ -125,8 +132,9 @@ Outcome<void> StagedTree::remove_strangers(const EntryList& entries, const Child
     const auto status = status_of(directory, name);
     if (!status) return failed(status.error());
     if (!*status) continue;
-    const auto child = std::lower_bound(children.begin(id), children.end(id), name,
-                                        [&](std::uint32_t one, const std::string& text) { return entries[one].name < text; });
+    const auto child =
+        std::lower_bound(children.begin(id), children.end(id), name,
+                         [&](std::uint32_t one, const std::string& text) { return entries[one].name < text; });
     const bool wanted = child != children.end(id) && entries[*child].name == name && fits(entries[*child], **status);
     if (!wanted) {
       if (auto removed = remove_tree(directory, name, {}); !removed) return failed(removed.error());
@@ -134,8 +142,8 @@ Outcome<void> StagedTree::remove_strangers(const EntryList& entries, const Child
     }
     ++present_entries_;
     if (entries[*child].type == EntryType::File)
-      present_bytes_ += std::min(static_cast<std::uint64_t>((*status)->st_blocks) * 512,
-                                 rounded_up(entries.data_bytes_of(*child)));
+      present_bytes_ +=
+          std::min(static_cast<std::uint64_t>((*status)->st_blocks) * 512, rounded_up(entries.data_bytes_of(*child)));
   }
   return {};
 }

@@ -19,9 +19,9 @@ using Tick = std::function<Outcome<void>()>;
 /// A file that is being built, and what is already there that may be right.
 struct StagedFile {
   Fd file;
-  Fd old;                      ///< The same path in `_data`, if it is a file. A live application may write to it.
+  Fd old;  ///< The same path in `_data`, if it is a file. A live application may write to it.
   std::uint64_t old_size = 0;
-  bool has_content = false;    ///< `file` holds bytes of an earlier attempt, or a clone of the old file.
+  bool has_content = false;  ///< `file` holds bytes of an earlier attempt, or a clone of the old file.
 };
 
 /// `<request>/tree` while it is built. Everything happens through directory descriptors below its root: nothing that is
@@ -53,7 +53,8 @@ class StagedTree {
   friend class StagedFiles;
 
   StagedTree() = default;
-  Outcome<void> prepare_directory(const EntryList& entries, const Children& children, std::uint32_t id, const Tick& tick);
+  Outcome<void> prepare_directory(const EntryList& entries, const Children& children, std::uint32_t id,
+                                  const Tick& tick);
   Outcome<void> remove_strangers(const EntryList& entries, const Children& children, std::uint32_t id, int directory,
                                  const Tick& tick);
   Outcome<void> make_child(const EntryList& entries, std::uint32_t id, int directory);
@@ -66,8 +67,8 @@ class StagedTree {
   std::optional<Fd> old_root_;  ///< `_data`.
   std::uint64_t inode_ = 0;
   bool fresh_root_ = false;
-  std::vector<bool> fresh_;               ///< By entry: a directory made by this attempt, so it was empty.
-  std::uint64_t present_bytes_ = 0;       ///< Allocated to files that stay.
+  std::vector<bool> fresh_;          ///< By entry: a directory made by this attempt, so it was empty.
+  std::uint64_t present_bytes_ = 0;  ///< Allocated to files that stay.
   std::uint64_t present_entries_ = 0;
   std::unique_ptr<Journal> journal_;
   std::unique_ptr<std::atomic<bool>> clones_;  ///< The file system can share extents; false once it could not.

@@ -42,7 +42,8 @@ Outcome<bool> is_mount_point(int parent, const std::string& name) {
   return mount_of(directory->get()) != mount_of(parent);
 }
 
-// ---- inspect ---------------------------------------------------------------------------------------------------------
+// ---- inspect
+// ---------------------------------------------------------------------------------------------------------
 
 Outcome<SourceSeen> measure(const Source& source, const std::stop_token& stop) {
   const auto scanned = scan(source, stop);
@@ -57,7 +58,8 @@ Outcome<RequestSeen> look_at_request(int own, const std::string& name) {
   RequestSeen seen{name, std::nullopt, std::nullopt};
   const auto directory = open_directory(own, name);
   if (!directory) return failed(directory.error());
-  const Fd mark(::openat(directory->get(), std::string(kMarkName).c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+  const Fd mark(
+      ::openat(directory->get(), std::string(kMarkName).c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
   if (mark) {
     auto text = content_of(mark.get(), kMarkLimit);
     if (!text) return failed(text.error());
@@ -142,9 +144,10 @@ tl::unexpected<Failure> mismatch(std::uint64_t wanted, const std::optional<struc
   const auto named = [](const std::optional<struct stat>& status) {
     return status ? fmt::format("inode {}", status->st_ino) : std::string("missing");
   };
-  return failed("InodeMismatch",
-                fmt::format("neither {} ({}) nor the staged tree ({}) is inode {}", kDataName, named(data), named(tree), wanted),
-                "inspect the volume; if the staged tree is gone, copy again. Nothing was touched");
+  return failed(
+      "InodeMismatch",
+      fmt::format("neither {} ({}) nor the staged tree ({}) is inode {}", kDataName, named(data), named(tree), wanted),
+      "inspect the volume; if the staged tree is gone, copy again. Nothing was touched");
 }
 
 Outcome<void> may_be_exchanged(int parent) {
@@ -253,7 +256,9 @@ Outcome<ExchangeData> exchange(const Exchange& job) {
   if (!data) return failed(data.error());
   const auto tree = place.tree();
   if (!tree) return failed(tree.error());
-  const auto inode_of = [](const std::optional<struct stat>& status) { return status ? std::uint64_t{status->st_ino} : 0; };
+  const auto inode_of = [](const std::optional<struct stat>& status) {
+    return status ? std::uint64_t{status->st_ino} : 0;
+  };
   if (inode_of(*data) == job.inode) {
     if (auto synced = sync_both(place); !synced) return failed(synced.error());
     return ExchangeData{true, job.inode, inode_of(*tree)};
@@ -262,7 +267,8 @@ Outcome<ExchangeData> exchange(const Exchange& job) {
   if (auto may = may_be_exchanged(place.parent.get()); !may) return failed(may.error());
   if (auto kept = keep_label(place.parent.get(), place.request.get()); !kept) return failed(kept.error());
   // By number: the C library's wrapper is younger than the call.
-  if (::syscall(SYS_renameat2, place.parent.get(), kData.c_str(), place.request.get(), kTree.c_str(), RENAME_EXCHANGE) != 0)
+  if (::syscall(SYS_renameat2, place.parent.get(), kData.c_str(), place.request.get(), kTree.c_str(),
+                RENAME_EXCHANGE) != 0)
     return failed_call(errno, "exchange {} and the staged tree", kDataName);
   if (auto synced = sync_both(place); !synced) return failed(synced.error());
   return ExchangeData{false, job.inode, inode_of(*data)};

@@ -109,18 +109,26 @@ Entry take_entry(Reader& reader) {
 
 std::size_t payload_limit(FrameType type) {
   switch (type) {
-    case FrameType::Hello: return 64;
-    case FrameType::Welcome: return 64;
-    case FrameType::Entries: return std::size_t{2} << 20;
-    case FrameType::EntriesEnd: return std::size_t{1} << 18;
-    case FrameType::Want: return kMaxWants * 64;
-    case FrameType::Extents: return kMaxExtent + (std::size_t{1} << 20);
-    case FrameType::Failure: return 4 * kMaxText;
+    case FrameType::Hello:
+      return 64;
+    case FrameType::Welcome:
+      return 64;
+    case FrameType::Entries:
+      return std::size_t{2} << 20;
+    case FrameType::EntriesEnd:
+      return std::size_t{1} << 18;
+    case FrameType::Want:
+      return kMaxWants * 64;
+    case FrameType::Extents:
+      return kMaxExtent + (std::size_t{1} << 20);
+    case FrameType::Failure:
+      return 4 * kMaxText;
     case FrameType::Alive:
     case FrameType::End:
     case FrameType::Done:
     case FrameType::Ping:
-    case FrameType::Pong: return 64;
+    case FrameType::Pong:
+      return 64;
   }
   return 0;
 }
@@ -141,8 +149,8 @@ Outcome<FrameHeader> read_header(std::span<const std::byte, kFrameHeader> in) {
   if (in[1] != std::byte{0} || in[2] != std::byte{0} || in[3] != std::byte{0})
     return failed(protocol_error("the peer set bits that have no meaning in this version"));
   if (header.length > payload_limit(header.type))
-    return failed(protocol_error(
-        fmt::format("the peer announced a frame of type {} with {} bytes, which is beyond its limit", number, header.length)));
+    return failed(protocol_error(fmt::format(
+        "the peer announced a frame of type {} with {} bytes, which is beyond its limit", number, header.length)));
   return header;
 }
 
@@ -172,9 +180,10 @@ Outcome<Hello> decode_hello(std::span<const std::byte> payload) {
   Hello hello;
   hello.version = reader.take<std::uint16_t>();
   if (hello.version != kVersion)
-    return failed("VersionMismatch",
-                  fmt::format("the peer speaks version {} of the protocol, this mover version {}", hello.version, kVersion),
-                  "bring the same mover image to both hosts");
+    return failed(
+        "VersionMismatch",
+        fmt::format("the peer speaks version {} of the protocol, this mover version {}", hello.version, kVersion),
+        "bring the same mover image to both hosts");
   hello.purpose = reader.take<Purpose>();
   hello.side = reader.take<Side>();
   hello.connections = reader.take<std::uint8_t>();
@@ -293,7 +302,8 @@ Outcome<AnswerHeader> take_answer(std::span<const std::byte>& payload) {
   answer.length = reader.take<std::uint32_t>();
   answer.stored = reader.take<std::uint32_t>();
   answer.hash = reader.take<Digest>();
-  if (!reader.ok() || reserved != 0 || answer.codec != kPlain || answer.stored > reader.rest().size()) return malformed("extent");
+  if (!reader.ok() || reserved != 0 || answer.codec != kPlain || answer.stored > reader.rest().size())
+    return malformed("extent");
   const bool is_data = answer.kind == AnswerKind::Data;
   if (!is_data && answer.kind != AnswerKind::Same && answer.kind != AnswerKind::Zero) return malformed("extent");
   if (answer.stored != (is_data ? answer.length : 0)) return malformed("extent");

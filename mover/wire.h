@@ -71,10 +71,10 @@ using SessionId = std::array<std::byte, 16>;
 struct Hello {
   std::uint16_t version = kVersion;
   Purpose purpose = Purpose::Copy;
-  Side side = Side::Send;         ///< What the caller does.
-  std::uint8_t connections = 1;   ///< How many make up the session.
-  std::uint8_t index = 0;         ///< Which of them this is.
-  SessionId session{};            ///< Chance, the same for all of them.
+  Side side = Side::Send;        ///< What the caller does.
+  std::uint8_t connections = 1;  ///< How many make up the session.
+  std::uint8_t index = 0;        ///< Which of them this is.
+  SessionId session{};           ///< Chance, the same for all of them.
 };
 
 Bytes encode(const Hello& hello);

@@ -129,9 +129,8 @@ const char* word_of(Enum value, std::initializer_list<std::pair<const char*, Enu
 }
 
 Json written(const Link& link) {
-  return {{"mode", word_of(link.mode, kLinkModes)}, {"address", link.address},
-          {"port", link.port},                      {"connections", link.connections},
-          {"transfer", link.transfer},              {"waitSeconds", link.wait_seconds},
+  return {{"mode", word_of(link.mode, kLinkModes)}, {"address", link.address},   {"port", link.port},
+          {"connections", link.connections},        {"transfer", link.transfer}, {"waitSeconds", link.wait_seconds},
           {"idleSeconds", link.idle_seconds}};
 }
 
@@ -153,17 +152,15 @@ Link read_link(const Json& json) {
 }
 
 bool is_wal_name(std::string_view name) {
-  return name.size() == 24 && std::all_of(name.begin(), name.end(), [](char c) {
-           return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'F');
-         });
+  return name.size() == 24 &&
+         std::all_of(name.begin(), name.end(), [](char c) { return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'F'); });
 }
 
 Json written(const Source& source) {
   Json json{{"path", source.path}, {"exclude", source.exclude}};
   if (source.keep_wal)
-    json["keepWal"] = {{"directory", source.keep_wal->directory},
-                       {"first", source.keep_wal->first},
-                       {"last", source.keep_wal->last}};
+    json["keepWal"] = {
+        {"directory", source.keep_wal->directory}, {"first", source.keep_wal->first}, {"last", source.keep_wal->last}};
   return json;
 }
 
@@ -223,8 +220,8 @@ Copy read_copy(Fields& fields) {
   }
   const auto expect = [&](const char* part, bool given, bool wanted) {
     if (given != wanted)
-      throw Refused(fmt::format("{} is {} for role {}", part, wanted ? "missing" : "not allowed",
-                                word_of(copy.role, kRoles)));
+      throw Refused(
+          fmt::format("{} is {} for role {}", part, wanted ? "missing" : "not allowed", word_of(copy.role, kRoles)));
   };
   expect("link", copy.link.has_value(), copy.role != Role::Both);
   expect("source", copy.source.has_value(), copy.role != Role::Receive);
@@ -387,9 +384,8 @@ bool flag_or_false(const Json& json, const char* name) {
 }
 
 Progress read_progress(const Json& json) {
-  return {text_or_empty(json, "phase"),         number_or_zero(json, "bytesDone"),
-          number_if_any(json, "bytesTotal"),    number_or_zero(json, "filesDone"),
-          number_if_any(json, "filesTotal"),    number_if_any(json, "bytesPerSecond"),
+  return {text_or_empty(json, "phase"),      number_or_zero(json, "bytesDone"), number_if_any(json, "bytesTotal"),
+          number_or_zero(json, "filesDone"), number_if_any(json, "filesTotal"), number_if_any(json, "bytesPerSecond"),
           number_if_any(json, "etaSeconds")};
 }
 
@@ -454,8 +450,7 @@ std::optional<Line> parse_line(std::string_view text) {
   if (!json.is_object()) return std::nullopt;
   if (const auto progress = json.find("progress"); progress != json.end() && progress->is_object())
     return read_progress(*progress);
-  if (const auto result = json.find("result"); result != json.end() && result->is_object())
-    return read_result(*result);
+  if (const auto result = json.find("result"); result != json.end() && result->is_object()) return read_result(*result);
   return std::nullopt;
 }
 
@@ -478,13 +473,13 @@ std::string to_json(const CopyData& data) {
 
 Result<CopyData> parse_copy_data(std::string_view text) {
   return data_read<CopyData>(text, [](const Json& json) {
-    CopyData data{number_or_zero(json, "bytesTotal"), number_or_zero(json, "bytesDone"),
-                  number_or_zero(json, "bytesSent"),  number_or_zero(json, "bytesSame"),
+    CopyData data{number_or_zero(json, "bytesTotal"),    number_or_zero(json, "bytesDone"),
+                  number_or_zero(json, "bytesSent"),     number_or_zero(json, "bytesSame"),
                   number_or_zero(json, "bytesVerified"), number_or_zero(json, "filesTotal"),
-                  number_or_zero(json, "filesDone"),  number_or_zero(json, "entries"),
-                  number_or_zero(json, "skippedCount"), {},
-                  number_or_zero(json, "treeInode"),  number_or_zero(json, "neededBytes"),
-                  number_or_zero(json, "freeBytes"),  number_or_zero(json, "millis")};
+                  number_or_zero(json, "filesDone"),     number_or_zero(json, "entries"),
+                  number_or_zero(json, "skippedCount"),  {},
+                  number_or_zero(json, "treeInode"),     number_or_zero(json, "neededBytes"),
+                  number_or_zero(json, "freeBytes"),     number_or_zero(json, "millis")};
     if (const auto skipped = json.find("skipped"); skipped != json.end() && skipped->is_array())
       for (const Json& path : *skipped)
         if (path.is_string()) data.skipped.push_back(path.get<std::string>());
@@ -507,9 +502,8 @@ std::string to_json(const InspectData& data) {
   Json json = Json::object();
   if (data.volume) {
     const VolumeSeen& seen = *data.volume;
-    Json volume{{"exists", seen.exists},          {"inode", seen.inode},
-                {"sameDevice", seen.same_device}, {"mountPoint", seen.mount_point},
-                {"freeBytes", seen.free_bytes},   {"totalBytes", seen.total_bytes},
+    Json volume{{"exists", seen.exists},          {"inode", seen.inode},          {"sameDevice", seen.same_device},
+                {"mountPoint", seen.mount_point}, {"freeBytes", seen.free_bytes}, {"totalBytes", seen.total_bytes},
                 {"freeInodes", seen.free_inodes}, {"requests", Json::array()}};
     put(volume, "logicalBytes", seen.logical_bytes);
     put(volume, "allocatedBytes", seen.allocated_bytes);
@@ -534,11 +528,17 @@ Result<InspectData> parse_inspect_data(std::string_view text) {
   return data_read<InspectData>(text, [](const Json& json) {
     InspectData data;
     if (const auto volume = json.find("volume"); volume != json.end() && volume->is_object()) {
-      data.volume = VolumeSeen{flag_or_false(*volume, "exists"),       number_or_zero(*volume, "inode"),
-                               flag_or_false(*volume, "sameDevice"),   flag_or_false(*volume, "mountPoint"),
-                               number_or_zero(*volume, "freeBytes"),   number_or_zero(*volume, "totalBytes"),
-                               number_or_zero(*volume, "freeInodes"),  number_if_any(*volume, "logicalBytes"),
-                               number_if_any(*volume, "allocatedBytes"), number_if_any(*volume, "files"), {}};
+      data.volume = VolumeSeen{flag_or_false(*volume, "exists"),
+                               number_or_zero(*volume, "inode"),
+                               flag_or_false(*volume, "sameDevice"),
+                               flag_or_false(*volume, "mountPoint"),
+                               number_or_zero(*volume, "freeBytes"),
+                               number_or_zero(*volume, "totalBytes"),
+                               number_or_zero(*volume, "freeInodes"),
+                               number_if_any(*volume, "logicalBytes"),
+                               number_if_any(*volume, "allocatedBytes"),
+                               number_if_any(*volume, "files"),
+                               {}};
       for (const Json& one : volume->value("requests", Json::array())) {
         RequestSeen request{text_or_empty(one, "request"), std::nullopt, number_if_any(one, "treeInode")};
         if (one.contains("mark")) request.mark = text_or_empty(one, "mark");

@@ -42,12 +42,12 @@ enum class LinkMode { Serve, Call };
 /// How the two movers of a transfer meet. Both get the same `transfer` and key, once: a retry needs a new key.
 struct Link {
   LinkMode mode = LinkMode::Call;
-  std::string address;         ///< Call: whom. Serve: which local address; empty = all, IPv4 and IPv6.
-  std::uint16_t port = 0;      ///< Serve: inside the container.
-  int connections = 4;         ///< 1..32; the caller's number counts, the server learns it.
-  std::string transfer;        ///< The transfer's name, 1..128 bytes: the identity of the pre-shared key.
-  int wait_seconds = 60;       ///< Serve: ends with `ListenExpired` when nobody has come. Call: goes on trying so long.
-  int idle_seconds = 30;       ///< Silence of the peer that ends the attempt with `ConnectionLost`.
+  std::string address;     ///< Call: whom. Serve: which local address; empty = all, IPv4 and IPv6.
+  std::uint16_t port = 0;  ///< Serve: inside the container.
+  int connections = 4;     ///< 1..32; the caller's number counts, the server learns it.
+  std::string transfer;    ///< The transfer's name, 1..128 bytes: the identity of the pre-shared key.
+  int wait_seconds = 60;   ///< Serve: ends with `ListenExpired` when nobody has come. Call: goes on trying so long.
+  int idle_seconds = 30;   ///< Silence of the peer that ends the attempt with `ConnectionLost`.
   bool operator==(const Link&) const = default;
 };
 
@@ -189,10 +189,10 @@ struct Progress {
 /// The last line of every worker program of ours: a hint, the truth is on the volume.
 struct WorkerResult {
   bool ok = false;
-  std::string reason;        ///< One CamelCase word, e.g. "Copied", "ConnectionLost", "NoSpace".
-  std::string message;       ///< One sentence.
-  std::string next;          ///< What to do next; empty where nothing is to do.
-  std::string data = "{}";   ///< A JSON object; the structs below read it.
+  std::string reason;       ///< One CamelCase word, e.g. "Copied", "ConnectionLost", "NoSpace".
+  std::string message;      ///< One sentence.
+  std::string next;         ///< What to do next; empty where nothing is to do.
+  std::string data = "{}";  ///< A JSON object; the structs below read it.
   bool operator==(const WorkerResult&) const = default;
 };
 
@@ -206,8 +206,8 @@ std::optional<Line> parse_line(std::string_view text);
 
 // ---- what stands in a result's data ---------------------------------------------------------------------------------
 
-/// Of "copy". Both ends print it; the receiver's says what is on its disk. "Bytes" are logical bytes of files, holes
-/// included, unless said otherwise.
+/// Of "copy". Both ends print it; the receiver's says what is on its disk. Bytes are bytes of data: a file's size
+/// without its holes.
 struct CopyData {
   std::uint64_t bytes_total = 0;
   std::uint64_t bytes_done = 0;

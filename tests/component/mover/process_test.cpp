@@ -57,16 +57,17 @@ class Process {
     const auto deadline = std::chrono::steady_clock::now() + limit;
     while (!status_) {
       int status = 0;
-      if (::waitpid(pid_, &status, WNOHANG) == pid_) status_ = status;
-      else if (std::chrono::steady_clock::now() > deadline) return false;
-      else std::this_thread::sleep_for(1ms);
+      if (::waitpid(pid_, &status, WNOHANG) == pid_)
+        status_ = status;
+      else if (std::chrono::steady_clock::now() > deadline)
+        return false;
+      else
+        std::this_thread::sleep_for(1ms);
     }
     return true;
   }
 
-  [[nodiscard]] bool running() {
-    return !wait(0ms);
-  }
+  [[nodiscard]] bool running() { return !wait(0ms); }
 
   [[nodiscard]] int exit_code() const { return status_ && WIFEXITED(*status_) ? WEXITSTATUS(*status_) : -1; }
 
@@ -140,7 +141,8 @@ class Program : public ::testing::Test {
     std::error_code ignored;
     for (const auto& entry : fs::recursive_directory_iterator(tree_, ignored)) {
       struct stat status {};
-      if (::lstat(entry.path().c_str(), &status) == 0 && S_ISREG(status.st_mode)) bytes += static_cast<std::uint64_t>(status.st_blocks) * 512;
+      if (::lstat(entry.path().c_str(), &status) == 0 && S_ISREG(status.st_mode))
+        bytes += static_cast<std::uint64_t>(status.st_blocks) * 512;
     }
     return bytes;
   }
@@ -164,9 +166,9 @@ class Killed : public Program, public ::testing::WithParamInterface<Kill> {};
 TEST_P(Killed, TheNextAttemptGoesOnFromThereAndSendsNothingTwice) {
   constexpr std::uint64_t kSlack = std::uint64_t{6} << 20;  // extents half written, and blocks of small files
   make_tree(scratch_ / "source");
-  write_file(scratch_ / "source/large/one", noise(50 << 20, 11));
-  write_file(scratch_ / "source/large/two", noise(30 << 20, 12));
-  const std::uint64_t total = (80 << 20) + (7 << 20);
+  write_file(scratch_ / "source/large/one", noise(24 << 20, 11));
+  write_file(scratch_ / "source/large/two", noise(16 << 20, 12));
+  const std::uint64_t total = (40 << 20) + (7 << 20);
 
   Attempt first = start(GetParam().sender_serves);
   Process& victim = GetParam().sender ? *first.sender : *first.receiver;
@@ -177,8 +179,7 @@ TEST_P(Killed, TheNextAttemptGoesOnFromThereAndSendsNothingTwice) {
     std::this_thread::sleep_for(1ms);
   victim.kill(SIGKILL);
   ASSERT_TRUE(victim.wait(10s));
-  if (GetParam().percent == 0)
-    other.kill(SIGTERM);  // they may not have met yet; the operator would not wait either
+  if (GetParam().percent == 0) other.kill(SIGTERM);  // they may not have met yet; the operator would not wait either
   ASSERT_TRUE(other.wait(20s)) << "the other end ends by itself";
   const WorkerResult left = other.result();
   EXPECT_FALSE(left.ok) << left.message;
@@ -203,17 +204,20 @@ INSTANTIATE_TEST_SUITE_P(Stages, Killed,
                                            Kill{true, true, 50}, Kill{true, false, 85}),
                          [](const auto& kill) {
                            return std::string(kill.param.sender ? "Sender" : "Receiver") +
-                                  (kill.param.sender_serves == kill.param.sender ? "Serving" : "Calling") + std::to_string(kill.param.percent);
+                                  (kill.param.sender_serves == kill.param.sender ? "Serving" : "Calling") +
+                                  std::to_string(kill.param.percent);
                          });
 
 TEST_F(Program, ManyTimesKilledItStillComesToTheEnd) {
   write_file(scratch_ / "source/large", noise(60 << 20, 11));
-  for (int i = 0; i < 150; ++i) write_file(scratch_ / "source/small" / std::to_string(i), noise(5000, static_cast<unsigned>(i)));
+  for (int i = 0; i < 150; ++i)
+    write_file(scratch_ / "source/small" / std::to_string(i), noise(5000, static_cast<unsigned>(i)));
   std::uint64_t before = 0;
   for (int kills = 0; kills < 6; ++kills) {
     Attempt attempt = start(kills % 2 == 0);
     const auto deadline = std::chrono::steady_clock::now() + 30s;
-    while (staged_bytes() < before + (4U << 20) && attempt.receiver->running() && std::chrono::steady_clock::now() < deadline)
+    while (staged_bytes() < before + (4U << 20) && attempt.receiver->running() &&
+           std::chrono::steady_clock::now() < deadline)
       std::this_thread::sleep_for(1ms);
     attempt.receiver->kill(SIGKILL);
     attempt.sender->kill(SIGKILL);
@@ -251,7 +255,8 @@ TEST_F(Program, ProgressKnowsItsTotalAndNeverGoesBackwards) {
 
 TEST_F(Program, ToldToStopItSaysCancelled) {
   write_file(scratch_ / "source/f", "x");
-  Process lonely(scratch_ / ".", "lonely", Copy{Role::Send, link(LinkMode::Serve, free_port()), source_, std::nullopt}, std::string(64, 'a'));
+  Process lonely(scratch_ / ".", "lonely", Copy{Role::Send, link(LinkMode::Serve, free_port()), source_, std::nullopt},
+                 std::string(64, 'a'));
   const auto deadline = std::chrono::steady_clock::now() + 10s;
   while (lonely.lines().empty() && std::chrono::steady_clock::now() < deadline) std::this_thread::sleep_for(1ms);
   lonely.kill(SIGTERM);
@@ -264,7 +269,8 @@ TEST_F(Program, BadInputGetsOneSentence) {
   Process no_key(scratch_ / ".", "nokey", Connect{link(LinkMode::Call, 1)}, "not a key");
   ASSERT_TRUE(no_key.wait(5s));
   EXPECT_EQ(no_key.result().reason, "InvalidKey");
-  Process no_source(scratch_ / ".", "nosource", Inspect{std::nullopt, false, Source{"/no/such/path", {}, std::nullopt}}, "");
+  Process no_source(scratch_ / ".", "nosource", Inspect{std::nullopt, false, Source{"/no/such/path", {}, std::nullopt}},
+                    "");
   ASSERT_TRUE(no_source.wait(5s));
   EXPECT_EQ(no_source.result().reason, "NotFound");
   EXPECT_EQ(no_source.result().message, "Open directory /no/such/path: No such file or directory.");

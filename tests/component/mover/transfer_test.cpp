@@ -1,8 +1,7 @@
 // Two ends of a transfer over real sockets on the loopback, and peers that do not mean well.
 
-#include <gtest/gtest.h>
-
 #include <arpa/inet.h>
+#include <gtest/gtest.h>
 #include <openssl/evp.h>
 #include <openssl/x509.h>
 #include <poll.h>
@@ -70,7 +69,8 @@ class Transfer : public ::testing::Test {
   fs::path tree_ = scratch_ / "volume/.roadstead/default.uat.db/tree";
 };
 
-// ---- both directions -------------------------------------------------------------------------------------------------
+// ---- both directions
+// -------------------------------------------------------------------------------------------------
 
 struct Way {
   bool sender_serves;
@@ -101,7 +101,8 @@ class EveryWay : public Transfer, public ::testing::WithParamInterface<Way> {
     CopyEnd called = linked ? run(*linked, caller, calling) : CopyEnd{{}, linked.error()};
     linked = failed(cancelled());  // closes the connections
     CopyEnd other = served.get();
-    return GetParam().sender_serves ? Both{std::move(other), std::move(called)} : Both{std::move(called), std::move(other)};
+    return GetParam().sender_serves ? Both{std::move(other), std::move(called)}
+                                    : Both{std::move(called), std::move(other)};
   }
 };
 
@@ -165,7 +166,8 @@ INSTANTIATE_TEST_SUITE_P(Ways, EveryWay, ::testing::Values(Way{true, 1}, Way{tru
                                   std::to_string(way.param.connections);
                          });
 
-// ---- who may come in -------------------------------------------------------------------------------------------------
+// ---- who may come in
+// -------------------------------------------------------------------------------------------------
 
 class Entrance : public ::testing::Test {
  protected:
@@ -285,7 +287,8 @@ TEST_F(Entrance, AServerNobodyCallsEndsByItself) {
 
 TEST_F(Entrance, ACallerWaitsForItsServerButNotForever) {
   Door door;
-  auto late = std::async(std::launch::async, [&] { return call(door.link, kKey, Purpose::Copy, Side::Receive, calling_.session); });
+  auto late = std::async(std::launch::async,
+                         [&] { return call(door.link, kKey, Purpose::Copy, Side::Receive, calling_.session); });
   auto waiting = wait_at(door);
   EXPECT_TRUE(late.get());
   EXPECT_TRUE(waiting.get());
@@ -309,7 +312,8 @@ TEST_F(Entrance, TheProbeMeasuresTheWayThereAndBack) {
   EXPECT_EQ(called->peer, "127.0.0.1:" + std::to_string(port));
 }
 
-// ---- peers that do not mean well --------------------------------------------------------------------------------------
+// ---- peers that do not mean well
+// --------------------------------------------------------------------------------------
 
 class Hostile : public Transfer {
  protected:
@@ -321,7 +325,9 @@ class Hostile : public Transfer {
   }
 
   /// A real sender against a receiver that does what the script says.
-  CopyEnd send_to(const Script& script, std::chrono::milliseconds idle = 5s) { return against(Side::Send, script, idle); }
+  CopyEnd send_to(const Script& script, std::chrono::milliseconds idle = 5s) {
+    return against(Side::Send, script, idle);
+  }
 
   /// Reads and drops what comes until the other side has closed.
   static void wait_for_the_end(Connection& connection) {
@@ -373,7 +379,8 @@ class Hostile : public Transfer {
     Door door;
     End real(idle), hostile;
     auto villain = std::async(std::launch::async, [&] {
-      auto linked = call(door.link, kKey, Purpose::Copy, side == Side::Send ? Side::Receive : Side::Send, hostile.session);
+      auto linked =
+          call(door.link, kKey, Purpose::Copy, side == Side::Send ? Side::Receive : Side::Send, hostile.session);
       if (linked) script(*linked->connections.front());
     });
     auto linked = std::move(door.listener).accept(door.link, kKey, Purpose::Copy, side, real.session);
@@ -387,29 +394,39 @@ class Hostile : public Transfer {
 
 TEST_F(Hostile, NamesThatLeaveTheDirectoryAreRefused) {
   for (const char* name : {"..", ".", "../../victim", "/etc/cron.d/x", "a/b", ""})
-    expect_refused([&](Connection& c) { EXPECT_TRUE(c.send(FrameType::Entries, entries({root(), file(name, 1)}))); }, "leave its directory");
+    expect_refused(
+        [&](Connection& c) {
+          EXPECT_TRUE(c.send(FrameType::Entries, entries({root(), file(name, 1)})));
+        },
+        "leave its directory");
 }
 
 TEST_F(Hostile, AFileThroughASymbolicLinkIsRefused) {
   fs::create_directories(scratch_ / "outside");
   const auto link = [&] {
-    return Entry{.type = EntryType::SymbolicLink, .parent = 0, .name = "x",
+    return Entry{.type = EntryType::SymbolicLink,
+                 .parent = 0,
+                 .name = "x",
                  .link_target = std::make_shared<const std::string>((scratch_ / "outside").string())};
   };
   // Below the link itself.
-  expect_refused([&](Connection& c) {
-    Entry below = file("victim", 4);
-    below.parent = 1;
-    EXPECT_TRUE(c.send(FrameType::Entries, entries({root(), link(), below})));
-  }, "no directory as its parent");
+  expect_refused(
+      [&](Connection& c) {
+        Entry below = file("victim", 4);
+        below.parent = 1;
+        EXPECT_TRUE(c.send(FrameType::Entries, entries({root(), link(), below})));
+      },
+      "no directory as its parent");
   // A link and a directory of one name.
-  expect_refused([&](Connection& c) {
-    Entry below = file("victim", 4);
-    below.parent = 2;
-    Entry directory{.type = EntryType::Directory, .parent = 0, .name = "x", .mode = 0755};
-    EXPECT_TRUE(c.send(FrameType::Entries, entries({root(), link(), directory, below})));
-    EXPECT_TRUE(c.send(FrameType::EntriesEnd, encode(EntriesEnd{4, 4, 0, {}})));
-  }, "announced twice");
+  expect_refused(
+      [&](Connection& c) {
+        Entry below = file("victim", 4);
+        below.parent = 2;
+        Entry directory{.type = EntryType::Directory, .parent = 0, .name = "x", .mode = 0755};
+        EXPECT_TRUE(c.send(FrameType::Entries, entries({root(), link(), directory, below})));
+        EXPECT_TRUE(c.send(FrameType::EntriesEnd, encode(EntriesEnd{4, 4, 0, {}})));
+      },
+      "announced twice");
   EXPECT_TRUE(fs::is_empty(scratch_ / "outside"));
 }
 
@@ -422,7 +439,8 @@ TEST_F(Hostile, ALinkThatLiesInTheStagedTreeIsNotFollowed) {
   const CopyEnd end = receive_from([&](Connection& c) {
     const Want want = announce_one(c, bytes.size());
     const auto data = std::as_bytes(std::span(bytes));
-    EXPECT_TRUE(c.send(FrameType::Extents, answer({AnswerKind::Data, kPlain, want.file, 0, 4, 4, Hasher().of(data)}, data)));
+    EXPECT_TRUE(
+        c.send(FrameType::Extents, answer({AnswerKind::Data, kPlain, want.file, 0, 4, 4, Hasher().of(data)}, data)));
     while (const auto frame = c.receive()) {
       if (frame->type != FrameType::End && frame->type != FrameType::Done) continue;
       EXPECT_TRUE(c.send(frame->type));
@@ -437,38 +455,50 @@ TEST_F(Hostile, ALinkThatLiesInTheStagedTreeIsNotFollowed) {
 
 TEST_F(Hostile, LengthsBeyondTheLimitAreRefused) {
   for (const FrameType type : {FrameType::Entries, FrameType::Extents, FrameType::Alive, static_cast<FrameType>(200)})
-    expect_refused([&](Connection& c) {
-      Bytes header(kFrameHeader);
-      put_header(std::span<std::byte, kFrameHeader>(header.data(), kFrameHeader), {type, 0xfffffff0U});
-      EXPECT_TRUE(c.send(header));
-    }, "the peer");
+    expect_refused(
+        [&](Connection& c) {
+          Bytes header(kFrameHeader);
+          put_header(std::span<std::byte, kFrameHeader>(header.data(), kFrameHeader), {type, 0xfffffff0U});
+          EXPECT_TRUE(c.send(header));
+        },
+        "the peer");
 }
 
 TEST_F(Hostile, GarbageInsideAFrameIsRefused) {
-  expect_refused([&](Connection& c) {
-    const std::string bytes = noise(5000, 3);
-    EXPECT_TRUE(c.send(FrameType::Entries, std::as_bytes(std::span(bytes))));
-  }, "entry");
+  expect_refused(
+      [&](Connection& c) {
+        const std::string bytes = noise(5000, 3);
+        EXPECT_TRUE(c.send(FrameType::Entries, std::as_bytes(std::span(bytes))));
+      },
+      "entry");
 }
 
 TEST_F(Hostile, TotalsThatDoNotFitAreRefused) {
-  expect_refused([&](Connection& c) {
-    EXPECT_TRUE(c.send(FrameType::Entries, entries({root(), file("f", 5)})));
-    EXPECT_TRUE(c.send(FrameType::EntriesEnd, encode(EntriesEnd{2, 6, 0, {}})));
-  }, "totals");
-  expect_refused([&](Connection& c) { EXPECT_TRUE(c.send(FrameType::EntriesEnd, encode(EntriesEnd{0, 0, 0, {}}))); }, "totals");
+  expect_refused(
+      [&](Connection& c) {
+        EXPECT_TRUE(c.send(FrameType::Entries, entries({root(), file("f", 5)})));
+        EXPECT_TRUE(c.send(FrameType::EntriesEnd, encode(EntriesEnd{2, 6, 0, {}})));
+      },
+      "totals");
+  expect_refused(
+      [&](Connection& c) {
+        EXPECT_TRUE(c.send(FrameType::EntriesEnd, encode(EntriesEnd{0, 0, 0, {}})));
+      },
+      "totals");
 }
 
 TEST_F(Hostile, AnAnswerThatWasNotAskedForIsRefused) {
   const Bytes data(10);
   const Digest hash = Hasher().of(data);
   const auto refuse = [&](const std::function<void(AnswerHeader&)>& spoil, std::string_view says) {
-    expect_refused([&](Connection& c) {
-      const Want want = announce_one(c, 10);
-      AnswerHeader header{AnswerKind::Data, kPlain, want.file, want.offset, want.length, want.length, hash};
-      spoil(header);
-      EXPECT_TRUE(c.send(FrameType::Extents, answer(header, std::span(data).first(header.stored))));
-    }, says);
+    expect_refused(
+        [&](Connection& c) {
+          const Want want = announce_one(c, 10);
+          AnswerHeader header{AnswerKind::Data, kPlain, want.file, want.offset, want.length, want.length, hash};
+          spoil(header);
+          EXPECT_TRUE(c.send(FrameType::Extents, answer(header, std::span(data).first(header.stored))));
+        },
+        says);
   };
   refuse([](AnswerHeader& h) { h.file = 0; }, "another extent");
   refuse([](AnswerHeader& h) { h.offset = 1 << 30; }, "another extent");
@@ -476,7 +506,12 @@ TEST_F(Hostile, AnAnswerThatWasNotAskedForIsRefused) {
   refuse([](AnswerHeader& h) { h.hash[0] ^= std::byte{1}; }, "does not have its hash");
   refuse([](AnswerHeader& h) { h.codec = 1; }, "malformed");
   refuse([](AnswerHeader& h) { h.stored = 5; }, "malformed");
-  refuse([](AnswerHeader& h) { h.kind = AnswerKind::Same; h.stored = 0; }, "without having been told");
+  refuse(
+      [](AnswerHeader& h) {
+        h.kind = AnswerKind::Same;
+        h.stored = 0;
+      },
+      "without having been told");
 }
 
 TEST_F(Hostile, ASilentPeerEndsTheSession) {
@@ -512,7 +547,8 @@ TEST_F(Hostile, AReceiverGetsOnlyWhatTheSourceHas) {
   EXPECT_TRUE(refused({1, 0, kMaxExtent + 1, {}}));
 }
 
-// ---- a source that changes --------------------------------------------------------------------------------------------
+// ---- a source that changes
+// --------------------------------------------------------------------------------------------
 
 TEST_F(Hostile, ASourceThatChangesMeanwhileIsAFailureThatNamesTheFile) {
   const auto after = [&](const std::function<void(const fs::path&)>& change) {
@@ -544,11 +580,13 @@ TEST_F(Hostile, ASourceThatChangesMeanwhileIsAFailureThatNamesTheFile) {
   EXPECT_EQ(after([](const fs::path& f) {
               fs::remove(f);
               write_file(f, noise(100000, 2));
-            }), "SourceChanged");
+            }),
+            "SourceChanged");
   EXPECT_EQ(after([](const fs::path& f) {
               fs::remove(f);
               fs::create_symlink("/etc/passwd", f);
-            }), "SourceChanged");
+            }),
+            "SourceChanged");
 }
 
 TEST_F(Hostile, ASourceThatIsWrittenToAfterItWasReadIsNoticedAtTheEnd) {

@@ -8,7 +8,9 @@ namespace {
 Link some_link(LinkMode mode) { return {mode, "192.0.2.7", 10022, 3, "default.uat.db.1", 45, 12}; }
 
 Source some_source() {
-  return {"/source", {"*.tmp", "/postmaster.pid"}, KeepWal{"pg_wal", "000000010000000A000000FE", "000000020000000B00000003"}};
+  return {"/source",
+          {"*.tmp", "/postmaster.pid"},
+          KeepWal{"pg_wal", "000000010000000A000000FE", "000000020000000B00000003"}};
 }
 
 std::vector<Job> one_of_each() {
@@ -22,7 +24,8 @@ std::vector<Job> one_of_each() {
       Inspect{std::nullopt, false, some_source()},
       Mark{target, R"({"pinned":"a \"b\" ü"})"},
       Exchange{target, 18446744073709551615U},
-      Finish{target, {{"recovery.signal", WriteMode::Replace, "", 0600}, {"a/b.conf", WriteMode::ManagedBlock, "x=1\n", 0640}}},
+      Finish{target,
+             {{"recovery.signal", WriteMode::Replace, "", 0600}, {"a/b.conf", WriteMode::ManagedBlock, "x=1\n", 0640}}},
       Discard{target, 12},
       Empty{"/recover", {"keep.me"}},
       MakeDirectory{"/repository/a/b", 999, 998, 0750},
@@ -81,14 +84,16 @@ TEST(Contract, LinesAreReadAsTheyWereWritten) {
 }
 
 TEST(Contract, OtherPeoplesLinesAreNoneOfOurs) {
-  for (const char* text : {"", "hello", "{}", "[1]", "{\"progress\":5}", "{\"level\":\"info\"}"}) EXPECT_FALSE(parse_line(text)) << text;
+  for (const char* text : {"", "hello", "{}", "[1]", "{\"progress\":5}", "{\"level\":\"info\"}"})
+    EXPECT_FALSE(parse_line(text)) << text;
 }
 
 TEST(Contract, DataIsReadAsItWasWritten) {
   const CopyData copy{1, 2, 3, 4, 5, 6, 7, 8, 9, {"a", "b"}, 10, 11, 12, 13};
   EXPECT_EQ(parse_copy_data(to_json(copy)).value(), copy);
-  const InspectData inspect{VolumeSeen{true, 5, true, false, 1, 2, 3, 4, 5, 6, {{"a.b.c", "{}", 7}, {"d", std::nullopt, std::nullopt}}},
-                            SourceSeen{1, 2, 3, 4}};
+  const InspectData inspect{
+      VolumeSeen{true, 5, true, false, 1, 2, 3, 4, 5, 6, {{"a.b.c", "{}", 7}, {"d", std::nullopt, std::nullopt}}},
+      SourceSeen{1, 2, 3, 4}};
   EXPECT_EQ(parse_inspect_data(to_json(inspect)).value(), inspect);
   const ExchangeData exchange{true, 1, 2};
   EXPECT_EQ(parse_exchange_data(to_json(exchange)).value(), exchange);

@@ -99,7 +99,9 @@ inline void make_tree(const fs::path& root) {
   write_file(root / "base/16384/zeros", std::string(1500000, '\0'));  // data, not a hole
   write_file(root / "empty/file", "");
   write_file(root / "program", "#!/bin/sh\n");
-  for (int i = 0; i < 150; ++i) write_file(root / "small" / std::to_string(i), noise(static_cast<std::size_t>(i * 7), 100U + static_cast<unsigned>(i)));
+  for (int i = 0; i < 150; ++i)
+    write_file(root / "small" / std::to_string(i),
+               noise(static_cast<std::size_t>(i * 7), 100U + static_cast<unsigned>(i)));
   write_file(root / std::string("not utf-8 \xff\xfe and a\nnewline"), "bytes");
   write_sparse(root / "sparse", 9 << 20, {0, 3 << 20, (7 << 20) + 5}, "data between holes");
   write_sparse(root / "all hole", 3 << 20, {}, "");
@@ -131,12 +133,13 @@ inline std::map<std::string, std::string> snapshot(const fs::path& root) {
     struct stat s {};
     if (::lstat(path.c_str(), &s) != 0) return;
     std::ostringstream line;
-    line << std::oct << s.st_mode << std::dec << " uid " << s.st_uid << " gid " << s.st_gid << " mtime " << s.st_mtim.tv_sec << "."
-         << s.st_mtim.tv_nsec;
+    line << std::oct << s.st_mode << std::dec << " uid " << s.st_uid << " gid " << s.st_gid << " mtime "
+         << s.st_mtim.tv_sec << "." << s.st_mtim.tv_nsec;
     if (S_ISLNK(s.st_mode)) line << " -> " << fs::read_symlink(path).string();
     if (S_ISREG(s.st_mode)) {
-      line << " size " << s.st_size << " links " << s.st_nlink << " same as " << first_name.try_emplace(s.st_ino, name).first->second
-           << " content " << std::hash<std::string>{}(read_file(path));
+      line << " size " << s.st_size << " links " << s.st_nlink << " same as "
+           << first_name.try_emplace(s.st_ino, name).first->second << " content "
+           << std::hash<std::string>{}(read_file(path));
       // Holes by the kernel's account of them, not by blocks, which a file system may use for itself.
       const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
       for (off_t at = 0; at < s.st_size;) {
@@ -151,7 +154,8 @@ inline std::map<std::string, std::string> snapshot(const fs::path& root) {
   };
   add(root, ".");
   std::map<std::string, fs::path> sorted;
-  for (const auto& entry : fs::recursive_directory_iterator(root)) sorted[entry.path().lexically_relative(root).string()] = entry.path();
+  for (const auto& entry : fs::recursive_directory_iterator(root))
+    sorted[entry.path().lexically_relative(root).string()] = entry.path();
   for (const auto& [name, path] : sorted) add(path, name);
   return lines;
 }

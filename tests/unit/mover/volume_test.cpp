@@ -1,13 +1,13 @@
 // The verbs that work on a volume alone, each twice, on real directories.
 
-#include <gtest/gtest.h>
+#include "mover/volume.h"
 
+#include <gtest/gtest.h>
 #include <sys/mount.h>
 
 #include "mover/copy.h"
 #include "mover/journal.h"
 #include "mover/place.h"
-#include "mover/volume.h"
 #include "scratch.h"
 
 namespace roadstead::mover {
@@ -137,11 +137,13 @@ TEST_F(Volume, FinishWritesFilesOfTheTreesOwner) {
     const auto done = finish(job);
     ASSERT_TRUE(done) << done.error().message;
     EXPECT_EQ(done->inode, inode_of(tree_));
-    EXPECT_EQ(read_file(tree_ / "postgresql.auto.conf"), "x = 1\n# roadstead begin\nrestore_command = 'false'\n# roadstead end\n");
+    EXPECT_EQ(read_file(tree_ / "postgresql.auto.conf"),
+              "x = 1\n# roadstead begin\nrestore_command = 'false'\n# roadstead end\n");
     EXPECT_EQ(read_file(tree_ / "recovery.signal"), "");
     EXPECT_EQ(read_file(tree_ / "conf.d/extra.conf"), "y = 2\n");
   }
-  for (const auto& [name, mode] : {std::pair("recovery.signal", 0600U), {"postgresql.auto.conf", 0640U}, {"conf.d/extra.conf", 0644U}}) {
+  for (const auto& [name, mode] :
+       {std::pair("recovery.signal", 0600U), {"postgresql.auto.conf", 0640U}, {"conf.d/extra.conf", 0644U}}) {
     struct stat status {};
     ASSERT_EQ(::stat((tree_ / name).c_str(), &status), 0);
     EXPECT_EQ(status.st_mode & 07777, mode) << name;
@@ -236,11 +238,13 @@ TEST_F(Volume, MakeDirectoryMakesParentsAndCorrectsWhatIsThere) {
 TEST_F(Volume, IsWorkedOnByOneMoverAtATime) {
   const auto place = make_place(target_);
   ASSERT_TRUE(place);
-  for (const Failure& failure : {exchange({target_, 1}).error(), discard({target_, 0}, {}).error(), mark({target_, "{}"}).error()})
+  for (const Failure& failure :
+       {exchange({target_, 1}).error(), discard({target_, 0}, {}).error(), mark({target_, "{}"}).error()})
     EXPECT_EQ(failure.reason, "Busy");
 }
 
-// ---- copies within one process ---------------------------------------------------------------------------------------
+// ---- copies within one process
+// ---------------------------------------------------------------------------------------
 
 class LocalCopy : public ::testing::Test {
  protected:
@@ -300,7 +304,8 @@ TEST_F(LocalCopy, ChangedBehindItsBackIsNoticedByItsChangeTime) {
 TEST_F(LocalCopy, AfterAnotherBootEverythingIsVerifiedByHash) {
   ASSERT_FALSE(run().failure);
   {
-    std::fstream journal(scratch_ / "volume/.roadstead/default.uat.db/journal", std::ios::in | std::ios::out | std::ios::binary);
+    std::fstream journal(scratch_ / "volume/.roadstead/default.uat.db/journal",
+                         std::ios::in | std::ios::out | std::ios::binary);
     journal.seekp(20);
     journal << "00000000-0000-0000-0000-000000000000";
   }
@@ -314,7 +319,8 @@ TEST_F(LocalCopy, AfterAnotherBootEverythingIsVerifiedByHash) {
 
 TEST_F(LocalCopy, TakesTheOldTreesExtentsWhereTheyAreTheSame) {
   fs::remove_all(scratch_ / "volume/_data");
-  fs::copy(scratch_ / "source", scratch_ / "volume/_data", fs::copy_options::recursive | fs::copy_options::copy_symlinks);
+  fs::copy(scratch_ / "source", scratch_ / "volume/_data",
+           fs::copy_options::recursive | fs::copy_options::copy_symlinks);
   {
     std::fstream file(scratch_ / "volume/_data/base/16384/1259", std::ios::in | std::ios::out | std::ios::binary);
     file.seekp(1 << 20);
@@ -343,7 +349,8 @@ TEST_F(LocalCopy, RemovesWhatAnEarlierAttemptLeft) {
 
 TEST_F(LocalCopy, SkipsWhatItCannotCarryYetAndSaysSo) {
   ASSERT_EQ(::mkfifo((scratch_ / "source/empty/fifo").c_str(), 0600), 0);
-  for (int i = 0; i < 30; ++i) ASSERT_EQ(::mknod((scratch_ / ("source/socket" + std::to_string(i))).c_str(), S_IFSOCK | 0600, 0), 0);
+  for (int i = 0; i < 30; ++i)
+    ASSERT_EQ(::mknod((scratch_ / ("source/socket" + std::to_string(i))).c_str(), S_IFSOCK | 0600, 0), 0);
   const CopyEnd end = run();
   ASSERT_FALSE(end.failure);
   EXPECT_EQ(end.data.skipped_count, 31U);

@@ -1,3 +1,5 @@
+#include "mover/wire.h"
+
 #include <gtest/gtest.h>
 
 #include "mover/assembly.h"
@@ -5,7 +7,6 @@
 #include "mover/filter.h"
 #include "mover/progress.h"
 #include "mover/volume.h"
-#include "mover/wire.h"
 
 namespace roadstead::mover {
 namespace {
@@ -39,7 +40,10 @@ TEST(Entries, AreReadAsTheyWereWritten) {
   one.ranges = std::make_shared<const std::vector<Range>>(std::vector<Range>{{0, 10}, {50, 50}});
   ASSERT_TRUE(entries.add(one));
   ASSERT_TRUE(entries.add({.type = EntryType::HardLink, .parent = 0, .name = "h", .link_to = 2}));
-  ASSERT_TRUE(entries.add({.type = EntryType::SymbolicLink, .parent = 0, .name = "s", .link_target = std::make_shared<const std::string>("/x")}));
+  ASSERT_TRUE(entries.add({.type = EntryType::SymbolicLink,
+                           .parent = 0,
+                           .name = "s",
+                           .link_target = std::make_shared<const std::string>("/x")}));
   Bytes payload;
   for (std::uint32_t id = 0; id < entries.size(); ++id) append(payload, entries[id]);
   EntryList read;
@@ -70,7 +74,10 @@ TEST(Entries, ThatCouldLeaveTheTreeAreRefused) {
   EXPECT_FALSE(entries.add(file(1, "orphan")));
   ASSERT_TRUE(entries.add(file(0, "f")));
   EXPECT_FALSE(entries.add(file(1, "below a file")));
-  ASSERT_TRUE(entries.add({.type = EntryType::SymbolicLink, .parent = 0, .name = "s", .link_target = std::make_shared<const std::string>("/etc")}));
+  ASSERT_TRUE(entries.add({.type = EntryType::SymbolicLink,
+                           .parent = 0,
+                           .name = "s",
+                           .link_target = std::make_shared<const std::string>("/etc")}));
   EXPECT_FALSE(entries.add(file(2, "below a link")));
 }
 
@@ -80,7 +87,8 @@ TEST(Entries, WithImpossibleValuesAreRefused) {
   Entry entry = file(0, "f", 100);
   entry.sparse = true;
   EXPECT_TRUE(refused(entry));  // no ranges at all
-  for (const std::vector<Range>& ranges : std::vector<std::vector<Range>>{{{0, 101}}, {{50, 10}, {40, 5}}, {{101, 1}}, {{0, 0}}, {{1, ~0ULL}}}) {
+  for (const std::vector<Range>& ranges :
+       std::vector<std::vector<Range>>{{{0, 101}}, {{50, 10}, {40, 5}}, {{101, 1}}, {{0, 0}}, {{1, ~0ULL}}}) {
     entry.ranges = std::make_shared<const std::vector<Range>>(ranges);
     EXPECT_TRUE(refused(entry));
   }
@@ -110,7 +118,10 @@ TEST(Entries, TooDeepIsRefused) {
 
 TEST(Entries, OfOneNameAreFound) {
   EntryList entries = with_root();
-  ASSERT_TRUE(entries.add({.type = EntryType::SymbolicLink, .parent = 0, .name = "x", .link_target = std::make_shared<const std::string>("/etc")}));
+  ASSERT_TRUE(entries.add({.type = EntryType::SymbolicLink,
+                           .parent = 0,
+                           .name = "x",
+                           .link_target = std::make_shared<const std::string>("/etc")}));
   ASSERT_TRUE(entries.add(directory(0, "a")));
   ASSERT_TRUE(Children::of(entries));
   ASSERT_TRUE(entries.add(directory(0, "x")));
@@ -207,7 +218,8 @@ TEST(Frames, AnAnswerIsTakenFromTheFront) {
 
 TEST(Pieces, AreCutAtMultiplesOfTheExtentWhateverTheRange) {
   EXPECT_TRUE(pieces_of({}).empty());
-  EXPECT_EQ(pieces_of({{0, kExtent * 2 + 5}}), (std::vector<Range>{{0, kExtent}, {kExtent, kExtent}, {2 * kExtent, 5}}));
+  EXPECT_EQ(pieces_of({{0, kExtent * 2 + 5}}),
+            (std::vector<Range>{{0, kExtent}, {kExtent, kExtent}, {2 * kExtent, 5}}));
   EXPECT_EQ(pieces_of({{kExtent - 4, 8}, {3 * kExtent, 1}}),
             (std::vector<Range>{{kExtent - 4, 4}, {kExtent, 4}, {3 * kExtent, 1}}));
 }
@@ -224,11 +236,13 @@ TEST(Filter, PatternsMatchNamesOrWholePaths) {
 
 TEST(Filter, ShipsOnlyTheWalThatIsNeeded) {
   const Filter filter(Source{"/s", {}, KeepWal{"pg_wal", "000000010000000A000000FE", "000000010000000B00000002"}});
-  for (const char* kept : {"pg_wal", "pg_wal/000000010000000A000000FE", "pg_wal/000000020000000B00000000", "pg_wal/00000002.history",
-                           "pg_walx/000000010000000A00000001", "base/000000010000000A00000001"})
+  for (const char* kept :
+       {"pg_wal", "pg_wal/000000010000000A000000FE", "pg_wal/000000020000000B00000000", "pg_wal/00000002.history",
+        "pg_walx/000000010000000A00000001", "base/000000010000000A00000001"})
     EXPECT_TRUE(filter.takes(kept, false)) << kept;
-  for (const char* left : {"pg_wal/000000010000000A000000FD", "pg_wal/000000010000000B00000003", "pg_wal/000000010000000A000000FE.partial",
-                           "pg_wal/archive_status/000000010000000A000000FE.done", "pg_wal/xlogtemp.12"})
+  for (const char* left :
+       {"pg_wal/000000010000000A000000FD", "pg_wal/000000010000000B00000003", "pg_wal/000000010000000A000000FE.partial",
+        "pg_wal/archive_status/000000010000000A000000FE.done", "pg_wal/xlogtemp.12"})
     EXPECT_FALSE(filter.takes(left, false)) << left;
   EXPECT_TRUE(filter.takes("pg_wal/archive_status", true));
 }
@@ -237,7 +251,8 @@ TEST(ManagedBlock, StandsAtTheEndOnceHoweverOftenItIsWritten) {
   const std::string once = with_managed_block("shared_buffers = 1\n", "a = 1\n");
   EXPECT_EQ(once, "shared_buffers = 1\n# roadstead begin\na = 1\n# roadstead end\n");
   EXPECT_EQ(with_managed_block(once, "a = 1\n"), once);
-  EXPECT_EQ(with_managed_block(once + "later = 2", "b = 2"), "shared_buffers = 1\nlater = 2\n# roadstead begin\nb = 2\n# roadstead end\n");
+  EXPECT_EQ(with_managed_block(once + "later = 2", "b = 2"),
+            "shared_buffers = 1\nlater = 2\n# roadstead begin\nb = 2\n# roadstead end\n");
   EXPECT_EQ(with_managed_block("", ""), "# roadstead begin\n# roadstead end\n");
 }
 
