@@ -354,8 +354,9 @@ Act decide(const BarmanServer& server, const Observed& seen, Time now) {
   if (seen.streaming && !*seen.streaming) return Act::None;
   if (!production.slot) return Act::CreateSlot;
   if (!production.slot->active) {
-    if (seen.wal_removed || production.slot->wal_status == "lost") return Act::ResetReceiver;
-    return seen.receiver_kicked ? Act::None : Act::StartReceiver;
+    // What was begun is given its time: to begin anew twice would lose what came in between.
+    if (seen.receiver_kicked) return Act::None;
+    return seen.wal_removed || production.slot->wal_status == "lost" ? Act::ResetReceiver : Act::StartReceiver;
   }
   if (is_orphaned(server, seen, now)) return Act::RestartContainer;
   if (seen.checks && *seen.checks && failed(**seen.checks, "wal_archive")) return Act::ArchiveFirst;
@@ -405,6 +406,16 @@ BarmanServerStatus status_after(const BarmanServer& server, const Observed& seen
   judge_ready(conditions, status);
   crds::refresh_summary(status);
   return status;
+}
+
+bool says_wal_removed(const std::vector<LogLine>& log) {
+  bool removed = false;
+  for (const LogLine& line : log) {
+    const auto says = [&](std::string_view words) { return line.text.find(words) != std::string::npos; };
+    if (says("pg_receivewal") && says("starting log streaming")) removed = false;
+    if (says("requested WAL segment") && says("has already been removed")) removed = true;
+  }
+  return removed;
 }
 
 ArchiveSeen archive_seen(const std::vector<crds::CatalogBackup>& good, const WalListing& present, std::uint64_t segment_bytes) {

@@ -79,6 +79,10 @@ inline constexpr Millis kCronLate = std::chrono::minutes(3);
 /// A receiver without its barman is given a minute of barman's own before the container is restarted.
 inline constexpr Millis kOrphanPatience{75'000};
 
+/// True if the receiver's last try ended because production no longer has what it needs: `log` is the standing
+/// container's, oldest first. A later beginning of streaming takes it back.
+bool says_wal_removed(const std::vector<LogLine>& log);
+
 /// What is missing between base backups and the newest segment of `present`. Backups newest first, good ones only.
 ArchiveSeen archive_seen(const std::vector<crds::CatalogBackup>& good, const WalListing& present, std::uint64_t segment_bytes);
 

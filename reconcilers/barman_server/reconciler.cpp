@@ -31,7 +31,8 @@ constexpr Millis kCheckIntervalFailing = 15s;
 constexpr Millis kListInterval = 60s;
 constexpr Millis kListIntervalBusy = 10s;
 constexpr Millis kArchiveInterval = std::chrono::minutes(5);
-constexpr Millis kKickInterval = 15s;
+constexpr Millis kKickInterval = 20s;  // from barman's minute to a slot in use, with time to spare
+constexpr Millis kLogSpan = 90s;       // barman tries again every minute
 constexpr auto kStopGrace = 15s;
 
 /// What is only remembered to keep the pace: an operator that starts anew asks everything at once.
@@ -151,7 +152,7 @@ class BarmanServerReconciler final : public Reconciler {
     const bool streams = production.slot && production.slot->active;
     if (!streams) {
       seen.streaming = barman.test_streaming();
-      seen.wal_removed = says_wal_removed(access, limits);
+      seen.wal_removed = wal_is_removed(access, memory, limits);
       memory.checked_at = Time{};  // as soon as it streams again
       return;
     }
@@ -162,13 +163,11 @@ class BarmanServerReconciler final : public Reconciler {
     memory.all_passed = *seen.checks && std::all_of((**seen.checks).begin(), (**seen.checks).end(), [](const auto& check) { return check.passed; });
   }
 
-  /// The receiver's own words, which barman passes on to the container's log.
-  bool says_wal_removed(const BarmanAccess& access, const Limits& limits) {
-    auto lines = access.host.engine->logs(access.container, {.tail = 300, .since = context_.clock.now() - 90s}, limits);
-    if (!lines) return false;
-    return std::any_of(lines->begin(), lines->end(), [](const LogLine& line) {
-      return line.text.find("requested WAL segment") != std::string::npos && line.text.find("has already been removed") != std::string::npos;
-    });
+  /// The receiver's own words, which barman passes on to the container's log; those of before its last start are old.
+  bool wal_is_removed(const BarmanAccess& access, const Memory& memory, const Limits& limits) {
+    const Time since = std::max(memory.kicked_at, context_.clock.now() - kLogSpan);
+    auto lines = access.host.engine->logs(access.container, {.tail = 300, .since = since}, limits);
+    return lines && barman_server::says_wal_removed(*lines);
   }
 
   void observe_catalogue(const crds::BarmanServer& server, const std::vector<crds::Backup>& objects, Memory& memory, Observed& seen, Barman& barman) {

@@ -90,7 +90,8 @@ INSTANTIATE_TEST_SUITE_P(Table, BarmanServerNext, testing::Values(
     Next{"nobody streams", [](Observed& s) { production_of(s).slot->active = false; }, Act::StartReceiver},
     Next{"nobody streams yet", [](Observed& s) { production_of(s).slot->active = false; s.receiver_kicked = true; }, Act::None},
     Next{"the WAL it needs is gone", [](Observed& s) { production_of(s).slot->active = false; s.wal_removed = true; }, Act::ResetReceiver},
-    Next{"the slot is lost", [](Observed& s) { production_of(s).slot->active = false; production_of(s).slot->wal_status = "lost"; s.receiver_kicked = true; }, Act::ResetReceiver},
+    Next{"the slot is lost", [](Observed& s) { production_of(s).slot->active = false; production_of(s).slot->wal_status = "lost"; }, Act::ResetReceiver},
+    Next{"it was just begun behind the gap", [](Observed& s) { production_of(s).slot->active = false; s.wal_removed = true; s.receiver_kicked = true; }, Act::None},
     Next{"the archive is empty", [](Observed& s) { (**s.checks).push_back({"wal_archive", false, "empty"}); }, Act::ArchiveFirst}));
 
 TEST(BarmanServer, OfAnotherClusterGetsNoSlot) {
@@ -202,6 +203,16 @@ TEST(BarmanServer, ForgetsAConditionOfACheckThatIsOnlyPrintedWhileItFails) {
   server.status = status_after(server, healthy(), kNoon + 15s);
   EXPECT_EQ(crds::find_condition(server.status.conditions, "CheckWalArchive"), nullptr);
   EXPECT_TRUE(crds::is_true(server.status.conditions, "Ready"));
+}
+
+TEST(Receiver, ThatBeganToStreamAgainNoLongerLacksWal) {
+  const auto line = [](const char* text) { return LogLine{kNoon, true, text}; };
+  const auto begins = line("INFO: montagu: pg_receivewal: starting log streaming at 0/5E000000 (timeline 1)");
+  const auto removed = line("montagu: pg_receivewal: error: unexpected termination of replication stream: ERROR:  requested WAL segment 00000001000000000000005E has already been removed");
+  EXPECT_FALSE(says_wal_removed({begins}));
+  EXPECT_TRUE(says_wal_removed({begins, removed}));
+  EXPECT_FALSE(says_wal_removed({begins, removed, begins}));
+  EXPECT_TRUE(says_wal_removed({begins, removed, begins, removed}));
 }
 
 TEST(Checks, BecomeConditionTypes) {
