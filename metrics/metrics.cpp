@@ -185,10 +185,9 @@ std::string metrics_page() {
       "`time()` and a stuck operator cannot freeze it. The rules that use them are in `metrics/alerts.yaml`.\n\n"
       "| metric | type | unit | labels | meaning |\n|---|---|---|---|---|\n";
   for (const auto& [definition, type] : all_metrics()) {
-    page += fmt::format("| `{}` | {} | {} | {} | {} |\n", definition->name, type,
-                        definition->unit.empty() ? "-" : definition->unit,
-                        definition->labels.empty() ? "-" : fmt::format("{}", fmt::join(definition->labels, ", ")),
-                        definition->help);
+    page += fmt::format(
+        "| `{}` | {} | {} | {} | {} |\n", definition->name, type, definition->unit.empty() ? "-" : definition->unit,
+        definition->labels.empty() ? "-" : fmt::format("{}", fmt::join(definition->labels, ", ")), definition->help);
   }
   return page;
 }

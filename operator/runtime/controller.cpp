@@ -13,8 +13,7 @@ constexpr std::chrono::hours kIdleWait{1};
 
 }  // namespace
 
-Controller::Controller(ControllerOptions options, Reconciler& reconciler, Metrics& metrics,
-                       const MonotonicClock& clock)
+Controller::Controller(ControllerOptions options, Reconciler& reconciler, Metrics& metrics, const MonotonicClock& clock)
     : options_(std::move(options)),
       reconciler_(reconciler),
       clock_(clock),

@@ -40,9 +40,9 @@ class WorkQueue {
  private:
   using Place = std::pair<Instant, std::uint64_t>;  // due, then in the order added
   std::map<Place, ObjectKey> pending_;
-  std::unordered_map<ObjectKey, Place> place_of_;    // the other way round
-  std::unordered_map<ObjectKey, Instant> in_work_;   // since when
-  std::unordered_map<ObjectKey, Instant> again_;     // in work, and due again at
+  std::unordered_map<ObjectKey, Place> place_of_;   // the other way round
+  std::unordered_map<ObjectKey, Instant> in_work_;  // since when
+  std::unordered_map<ObjectKey, Instant> again_;    // in work, and due again at
   std::unordered_map<ObjectKey, int> failures_;
   std::uint64_t next_order_ = 0;
 

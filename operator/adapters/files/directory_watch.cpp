@@ -16,14 +16,15 @@
 namespace roadstead::files {
 namespace {
 
-constexpr std::uint32_t kInteresting = IN_CLOSE_WRITE | IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_ATTRIB |
-                                       IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR;
+constexpr std::uint32_t kInteresting = IN_CLOSE_WRITE | IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO |
+                                       IN_ATTRIB | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR;
 
 }  // namespace
 
 DirectoryWatch::DirectoryWatch()
     : inotify_(::inotify_init1(IN_NONBLOCK | IN_CLOEXEC)), stopped_(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {
-  if (inotify_ < 0) log_warning("manifests are not watched, only read again at times", {{"error", std::strerror(errno)}});
+  if (inotify_ < 0)
+    log_warning("manifests are not watched, only read again at times", {{"error", std::strerror(errno)}});
 }
 
 DirectoryWatch::~DirectoryWatch() {

@@ -10,8 +10,8 @@
 namespace roadstead::files {
 
 /// Wakes when something changes in directories. It watches the directories, not the files: a mounted ConfigMap changes
-/// by a swapped symlink, after which a watch on the old file hears nothing. Where the system has no watches left it says
-/// so once and only the waiting times count.
+/// by a swapped symlink, after which a watch on the old file hears nothing. Where the system has no watches left it
+/// says so once and only the waiting times count.
 class DirectoryWatch {
  public:
   DirectoryWatch();
@@ -19,8 +19,8 @@ class DirectoryWatch {
   DirectoryWatch(const DirectoryWatch&) = delete;
   DirectoryWatch& operator=(const DirectoryWatch&) = delete;
 
-  /// Adds what is not watched yet; a directory that is gone drops out by itself. True: there was something to add, which
-  /// may have changed between being read and being watched.
+  /// Adds what is not watched yet; a directory that is gone drops out by itself. True: there was something to add,
+  /// which may have changed between being read and being watched.
   bool watch(const std::vector<std::filesystem::path>& directories);
 
   /// Returns when something changed and nothing more did for `quiet` (at most ten times that), after `longest`, or when

@@ -29,7 +29,8 @@ std::string uid_of(const json& object) { return object.at("metadata").value("uid
 
 ObjectKey key_of(const crds::Manifest& manifest) {
   const json& metadata = manifest.object.at("metadata");
-  if (manifest.crd->scope == crds::Scope::Cluster) return {manifest.crd->kind, "", metadata.value("name", std::string())};
+  if (manifest.crd->scope == crds::Scope::Cluster)
+    return {manifest.crd->kind, "", metadata.value("name", std::string())};
   std::string ns = metadata.value("namespace", std::string());
   return {manifest.crd->kind, ns.empty() ? "default" : ns, metadata.value("name", std::string())};
 }
@@ -119,10 +120,10 @@ std::vector<FileSync::Source> FileSync::read(const ManifestTree& tree) {
       for (const crds::Diagnostic& problem : source.manifest.problems) source.problems.push_back(to_string(problem));
       for (const crds::Manifest& manifest : source.manifest.objects)
         if (key_of(manifest).name.empty())
-          source.problems.push_back(fmt::format(
-              "{}:{}: metadata.name: a manifest in a file needs a name of its own, generateName would make a new object "
-              "each time",
-              path, manifest.line));
+          source.problems.push_back(
+              fmt::format("{}:{}: metadata.name: a manifest in a file needs a name of its own, generateName would make "
+                          "a new object each time",
+                          path, manifest.line));
     }
     sources.push_back(std::move(source));
   }
@@ -132,7 +133,8 @@ std::vector<FileSync::Source> FileSync::read(const ManifestTree& tree) {
 
 Result<FileSync::SourcedObjects> FileSync::sourced_objects() {
   SourcedObjects all;
-  const ListOptions options{.ns = "", .label_selector = fmt::format("{}={}", kSourceLabel, kSourceLabelValue), .field_selector = ""};
+  const ListOptions options{
+      .ns = "", .label_selector = fmt::format("{}={}", kSourceLabel, kSourceLabelValue), .field_selector = ""};
   for (const auto& crd : catalog_.all()) {
     auto list = api_.list(crd->kind, options);
     if (!list) return tl::unexpected(list.error());
@@ -157,14 +159,16 @@ void FileSync::refuse_duplicates(std::vector<Source>& sources, const SourcedObje
     const auto live = sourced.find(key);
     if (live != sourced.end() && live->second.file == source.path) holder[key] = source.path;
   });
-  for_each([&](const Source& source, const crds::Manifest&, const ObjectKey& key) { holder.emplace(key, source.path); });
+  for_each(
+      [&](const Source& source, const crds::Manifest&, const ObjectKey& key) { holder.emplace(key, source.path); });
   for (Source& source : sources) {
     if (!source.problems.empty()) continue;
     for (const crds::Manifest& manifest : source.manifest.objects) {
       const ObjectKey key = key_of(manifest);
       if (const std::string& other = holder.at(key); other != source.path)
-        source.problems.push_back(fmt::format("{}:{}: {} is in {} already, which holds it: remove it from one of the two",
-                                              source.path, manifest.line, to_string(key), other));
+        source.problems.push_back(
+            fmt::format("{}:{}: {} is in {} already, which holds it: remove it from one of the two", source.path,
+                        manifest.line, to_string(key), other));
     }
   }
 }
@@ -206,7 +210,8 @@ bool FileSync::mark_missing(const std::vector<Source>& sources, SourcedObjects& 
   for (auto& [key, one] : sourced) {
     const auto source = by_path.find(one.file);
     // A broken file does not say what it wants to define.
-    if (source != by_path.end() && (!source->second->problems.empty() || defines(source->second->manifest, key))) continue;
+    if (source != by_path.end() && (!source->second->problems.empty() || defines(source->second->manifest, key)))
+      continue;
     ++missing;
     if (one.missing) continue;
     json object = one.object;
@@ -216,8 +221,8 @@ bool FileSync::mark_missing(const std::vector<Source>& sources, SourcedObjects& 
       continue;
     }
     const std::string message =
-        fmt::format("{} no longer has this object; it is kept as it is. Remove it with `roadstead delete {} {}{}`", one.file,
-                    catalog_.find(object.at("apiVersion").get<std::string>(), key.kind)->singular, key.name,
+        fmt::format("{} no longer has this object; it is kept as it is. Remove it with `roadstead delete {} {}{}`",
+                    one.file, catalog_.find(object.at("apiVersion").get<std::string>(), key.kind)->singular, key.name,
                     key.ns.empty() ? "" : " -n " + key.ns);
     log_warning("the manifest of an object is gone", {{"object", to_string(key)}, {"file", one.file}});
     tell(key, uid_of(object), true, "ManifestMissing", message);
@@ -247,7 +252,8 @@ void FileSync::tell_problems(const std::vector<Source>& sources, const SourcedOb
   broken_.set(static_cast<double>(told_.size()));
 }
 
-void FileSync::tell(const ObjectKey& about, const std::string& uid, bool warning, std::string reason, std::string message) {
+void FileSync::tell(const ObjectKey& about, const std::string& uid, bool warning, std::string reason,
+                    std::string message) {
   if (auto told = api_.record({about, uid, warning, std::move(reason), std::move(message)}); !told)
     log_warning("an event was not recorded", {{"error", told.error().message}});
 }

@@ -21,8 +21,8 @@ inline constexpr std::string_view kFieldManager = "roadstead-files";
 /// Label of every object that came from a file.
 inline constexpr std::string_view kSourceLabel = "roadstead.dev/source";
 inline constexpr std::string_view kSourceLabelValue = "files";
-/// Annotations: the file, relative to the directory; the hash of the document as it was applied; and since when there is
-/// no such document any more.
+/// Annotations: the file, relative to the directory; the hash of the document as it was applied; and since when there
+/// is no such document any more.
 inline constexpr std::string_view kSourceFile = "roadstead.dev/source-file";
 inline constexpr std::string_view kSourceHash = "roadstead.dev/source-hash";
 inline constexpr std::string_view kSourceMissing = "roadstead.dev/source-missing";
@@ -80,8 +80,8 @@ class FileSync {
     std::string hash;
     crds::ManifestFile manifest;
   };
-  std::map<std::string, Parsed> parsed_;       // by file: what did not change is not parsed again
-  std::map<std::string, std::string> told_;    // by file: the problems told last
+  std::map<std::string, Parsed> parsed_;     // by file: what did not change is not parsed again
+  std::map<std::string, std::string> told_;  // by file: the problems told last
 };
 
 }  // namespace roadstead::files

@@ -41,7 +41,8 @@ class Walk {
     std::error_code error;
     if (fs::is_directory(path, error)) {
       if (const std::error_code unreadable = visit(path))
-        log_warning("a manifest directory cannot be read", {{"directory", path.string()}, {"error", unreadable.message()}});
+        log_warning("a manifest directory cannot be read",
+                    {{"directory", path.string()}, {"error", unreadable.message()}});
       return;
     }
     // Whatever else carries the name is told about when it is read.

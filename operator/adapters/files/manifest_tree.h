@@ -9,7 +9,7 @@
 namespace roadstead::files {
 
 struct ManifestTree {
-  std::vector<std::string> files;  ///< Relative to the root, sorted.
+  std::vector<std::string> files;                  ///< Relative to the root, sorted.
   std::vector<std::filesystem::path> directories;  ///< The root and all below, as they are to be watched.
 };
 

@@ -27,12 +27,16 @@ class Descriptor {
 ErrorKind kind_of(int error) {
   switch (error) {
     case ENOENT:
-    case ENOTDIR: return ErrorKind::NotFound;
+    case ENOTDIR:
+      return ErrorKind::NotFound;
     case EACCES:
-    case EPERM: return ErrorKind::Forbidden;
+    case EPERM:
+      return ErrorKind::Forbidden;
     case EISDIR:
-    case ELOOP: return ErrorKind::Invalid;
-    default: return ErrorKind::Unavailable;
+    case ELOOP:
+      return ErrorKind::Invalid;
+    default:
+      return ErrorKind::Unavailable;
   }
 }
 

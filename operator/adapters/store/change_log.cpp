@@ -22,8 +22,8 @@ void ChangeLog::append(std::vector<Change> changes, std::uint64_t version, Time 
 }
 
 void ChangeLog::trim(Time now) {
-  while (!changes_.empty() && (changes_.size() > limits_.count || bytes_ > limits_.bytes ||
-                               changes_.front().at < now - limits_.age)) {
+  while (!changes_.empty() &&
+         (changes_.size() > limits_.count || bytes_ > limits_.bytes || changes_.front().at < now - limits_.age)) {
     bytes_ -= changes_.front().object->bytes.size();
     floor_ = changes_.front().object->version;
     changes_.pop_front();
@@ -43,8 +43,7 @@ Result<std::optional<Change>> ChangeLog::next(std::string_view kind, std::uint64
   std::unique_lock lock(mutex_);
   while (true) {
     if (closed_) return fail(ErrorKind::Unavailable, "the store has stopped");
-    if (cursor < floor_)
-      return fail(ErrorKind::Expired, "too old resource version: {} ({})", cursor, floor_ + 1);
+    if (cursor < floor_) return fail(ErrorKind::Expired, "too old resource version: {} ({})", cursor, floor_ + 1);
     if (const Change* change = find(kind, cursor)) {
       cursor = change->object->version;
       return *change;

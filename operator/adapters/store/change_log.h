@@ -18,8 +18,8 @@ namespace roadstead::store {
 struct Change {
   enum class Type { Added = 0, Modified = 1, Deleted = 2 };  // as stored in the database
   Type type = Type::Added;
-  ObjectPtr object;       ///< Deleted: the last state, with the deletion's version.
-  Labels labels_before;   ///< Empty for Added.
+  ObjectPtr object;      ///< Deleted: the last state, with the deletion's version.
+  Labels labels_before;  ///< Empty for Added.
   Time at;
 };
 
@@ -30,7 +30,8 @@ struct ChangeLimits {
 };
 
 /// The newest changes of all kinds in the order of their versions; watches read it at their own pace, each with a
-/// cursor. What is trimmed away is gone for all: a reader that is still before it hears "too old". Safe from any thread.
+/// cursor. What is trimmed away is gone for all: a reader that is still before it hears "too old". Safe from any
+/// thread.
 class ChangeLog {
  public:
   ChangeLog(ChangeLimits limits, std::uint64_t version, std::uint64_t floor);

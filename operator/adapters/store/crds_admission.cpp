@@ -27,9 +27,8 @@ std::string joined(const std::vector<crds::FieldError>& errors) {
 
 const crds::Crd* CrdsAdmission::definition_of(const json& object) const {
   const std::string version = object.value("apiVersion", std::string()), kind = object.value("kind", std::string());
-  const auto found = std::find_if(definitions_.begin(), definitions_.end(), [&](const auto& crd) {
-    return crd->kind == kind && crd->api_version() == version;
-  });
+  const auto found = std::find_if(definitions_.begin(), definitions_.end(),
+                                  [&](const auto& crd) { return crd->kind == kind && crd->api_version() == version; });
   return found == definitions_.end() ? nullptr : found->get();
 }
 

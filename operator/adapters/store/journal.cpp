@@ -25,12 +25,12 @@ std::int64_t to_row(std::uint64_t number) { return static_cast<std::int64_t>(num
 
 ObjectPtr object_of(const Statement& row, int first_column) {
   const std::string_view body = row.text(first_column + 4);
-  return std::make_shared<const StoredObject>(StoredObject{
-      {std::string(row.text(first_column)), std::string(row.text(first_column + 1)),
-       std::string(row.text(first_column + 2))},
-      static_cast<std::uint64_t>(row.number(first_column + 3)),
-      labels_of(nlohmann::json::parse(body)),
-      std::string(body)});
+  return std::make_shared<const StoredObject>(
+      StoredObject{{std::string(row.text(first_column)), std::string(row.text(first_column + 1)),
+                    std::string(row.text(first_column + 2))},
+                   static_cast<std::uint64_t>(row.number(first_column + 3)),
+                   labels_of(nlohmann::json::parse(body)),
+                   std::string(body)});
 }
 
 tl::unexpected<Error> damaged(const std::filesystem::path& file, std::string_view why) {
@@ -77,11 +77,11 @@ Result<void> Journal::migrate(Time now) {
                 *found, newest);
   for (std::int64_t version = *found; version < newest; ++version) {
     // A new store does not begin at 1: after a lost one, the versions that clients still hold must not come again.
-    const std::string first = fmt::format("INSERT INTO state VALUES('version', {0}), ('floor', {0});",
-                                          now.time_since_epoch().count());
-    const std::string step = fmt::format("BEGIN IMMEDIATE; {} {} PRAGMA user_version={}; COMMIT;",
-                                         kMigrations[static_cast<std::size_t>(version)], version == 0 ? first : "",
-                                         version + 1);
+    const std::string first =
+        fmt::format("INSERT INTO state VALUES('version', {0}), ('floor', {0});", now.time_since_epoch().count());
+    const std::string step =
+        fmt::format("BEGIN IMMEDIATE; {} {} PRAGMA user_version={}; COMMIT;",
+                    kMigrations[static_cast<std::size_t>(version)], version == 0 ? first : "", version + 1);
     if (auto done = database_.execute(step.c_str()); !done) {
       (void)database_.execute("ROLLBACK");
       return tl::unexpected(done.error());
@@ -121,13 +121,14 @@ Result<Journal::Contents> Journal::load() try {
   for (; row && *row; row = objects->step()) contents.objects.push_back(object_of(*objects, 0));
   if (!row) return tl::unexpected(row.error());
 
-  auto changes =
-      database_.prepare("SELECT kind, namespace, name, version, body, type, labels_before, at FROM changes ORDER BY version");
+  auto changes = database_.prepare(
+      "SELECT kind, namespace, name, version, body, type, labels_before, at FROM changes ORDER BY version");
   if (!changes) return tl::unexpected(changes.error());
   row = changes->step();
   for (; row && *row; row = changes->step())
     contents.changes.push_back({static_cast<Change::Type>(changes->number(5)), object_of(*changes, 0),
-                                nlohmann::json::parse(changes->text(6)).get<Labels>(), Time{Millis{changes->number(7)}}});
+                                nlohmann::json::parse(changes->text(6)).get<Labels>(),
+                                Time{Millis{changes->number(7)}}});
   if (!row) return tl::unexpected(row.error());
   return contents;
 } catch (const nlohmann::json::exception& broken) {

@@ -12,7 +12,9 @@ Labels labels_of(const nlohmann::json& object) {
 }
 
 ObjectPtr stored(ObjectKey key, std::uint64_t version, const nlohmann::json& object) {
-  return std::make_shared<const StoredObject>(StoredObject{std::move(key), version, labels_of(object), object.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)});
+  return std::make_shared<const StoredObject>(
+      StoredObject{std::move(key), version, labels_of(object),
+                   object.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)});
 }
 
 }  // namespace roadstead::store

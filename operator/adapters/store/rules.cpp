@@ -45,7 +45,8 @@ tl::unexpected<Error> invalid(const ResourceType& type, std::string_view name, s
 }
 
 tl::unexpected<Error> conflict(const ResourceType& type, std::string_view name, std::string_view why) {
-  return fail(ErrorKind::Conflict, "Operation cannot be fulfilled on {} \"{}\": {}", type.qualified_plural(), name, why);
+  return fail(ErrorKind::Conflict, "Operation cannot be fulfilled on {} \"{}\": {}", type.qualified_plural(), name,
+              why);
 }
 
 /// "[a, b]" of several, as Kubernetes joins them.
@@ -120,7 +121,8 @@ Result<ObjectKey> Rules::normalized(ObjectKey key) const {
 }
 
 Result<ObjectKey> Rules::key_of(const json& object) const {
-  if (!object.is_object()) return fail(ErrorKind::Invalid, "the object provided is unrecognized (must be a map with apiVersion and kind)");
+  if (!object.is_object())
+    return fail(ErrorKind::Invalid, "the object provided is unrecognized (must be a map with apiVersion and kind)");
   const std::string kind = text_of(object, "kind"), version = text_of(object, "apiVersion");
   const ResourceType* type = types_.by_kind(kind);
   if (!type || type->api_version() != version)
@@ -141,7 +143,8 @@ std::string Rules::generated_name(const std::string& prefix) const { return pref
 
 Error Rules::not_found(const ObjectKey& key) const {
   const ResourceType* type = types_.by_kind(key.kind);
-  return {ErrorKind::NotFound, fmt::format("{} \"{}\" not found", type ? type->qualified_plural() : key.kind, key.name)};
+  return {ErrorKind::NotFound,
+          fmt::format("{} \"{}\" not found", type ? type->qualified_plural() : key.kind, key.name)};
 }
 
 Result<json> Rules::admitted(const json& candidate, const json* old, bool dry_run) const {
@@ -150,7 +153,8 @@ Result<json> Rules::admitted(const json& candidate, const json* old, bool dry_ru
   Result<json> object = type.group.empty() ? Result<json>(candidate) : admission_.admit(candidate, old, dry_run);
   if (!object) return object;
   // Before dump(): a text that is not UTF-8 would throw there.
-  if (const std::size_t bytes = object->dump(-1, ' ', false, json::error_handler_t::replace).size(); bytes > kMaxObjectBytes)
+  if (const std::size_t bytes = object->dump(-1, ' ', false, json::error_handler_t::replace).size();
+      bytes > kMaxObjectBytes)
     return invalid(type, text_of(metadata_of(candidate), "name"),
                    fmt::format("Too long: {} bytes, may not be more than {}", bytes, kMaxObjectBytes));
   return object;
@@ -165,9 +169,9 @@ Result<void> Rules::check_version(const json& incoming, const json& live, bool r
   if (version.empty() && required)
     return invalid(type, name, "metadata.resourceVersion: Invalid value: 0: must be specified for an update");
   if (!uid.empty() && uid != text_of(have, "uid"))
-    return conflict(type, name,
-                    fmt::format("Precondition failed: UID in precondition: {}, UID in object meta: {}", uid,
-                                text_of(have, "uid")));
+    return conflict(
+        type, name,
+        fmt::format("Precondition failed: UID in precondition: {}, UID in object meta: {}", uid, text_of(have, "uid")));
   if (!version.empty() && version != text_of(have, "resourceVersion"))
     return conflict(type, name,
                     "the object has been modified; please apply your changes to the latest version and try again");
@@ -288,8 +292,9 @@ Result<Decision> Rules::remove(const ObjectKey& key, const Preconditions& precon
 }
 
 ObjectKey Rules::event_key(const EventRecord& event) const {
-  const std::string sameness = fmt::format("{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}", event.about.kind, event.about.ns, event.about.name,
-                                           event.about_uid, event.warning, event.reason, event.message, event.component);
+  const std::string sameness =
+      fmt::format("{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}", event.about.kind, event.about.ns, event.about.name, event.about_uid,
+                  event.warning, event.reason, event.message, event.component);
   const std::string ns = event.about.ns.empty() ? "default" : event.about.ns;
   return {"Event", ns, shortened(event.about.name, 230) + "." + sha256_hex(sameness).substr(0, 16)};
 }

@@ -33,9 +33,8 @@ std::vector<std::string_view> parts_of(std::string_view text) {
 
 bool is_word(std::string_view text, bool may_be_empty) {
   if (text.empty()) return may_be_empty;
-  return std::all_of(text.begin(), text.end(), [](unsigned char c) {
-    return std::isalnum(c) || c == '-' || c == '_' || c == '.' || c == '/';
-  });
+  return std::all_of(text.begin(), text.end(),
+                     [](unsigned char c) { return std::isalnum(c) || c == '-' || c == '_' || c == '.' || c == '/'; });
 }
 
 tl::unexpected<Error> unreadable(std::string_view part) {
@@ -65,13 +64,12 @@ Result<LabelSelector::Requirement> LabelSelector::requirement(std::string_view p
       found.values.emplace_back(value);
     return checked(std::move(found));
   }
-  for (const auto& [sign, op] : {std::pair<std::string_view, Operator>{"!=", Operator::NotIn},
-                                 {"==", Operator::In},
-                                 {"=", Operator::In}}) {
+  for (const auto& [sign, op] :
+       {std::pair<std::string_view, Operator>{"!=", Operator::NotIn}, {"==", Operator::In}, {"=", Operator::In}}) {
     const std::size_t at = part.find(sign);
     if (at == std::string_view::npos) continue;
-    return checked({std::string(trimmed(part.substr(0, at))), op,
-                    {std::string(trimmed(part.substr(at + sign.size())))}});
+    return checked(
+        {std::string(trimmed(part.substr(0, at))), op, {std::string(trimmed(part.substr(at + sign.size())))}});
   }
   if (part.starts_with('!')) return checked({std::string(trimmed(part.substr(1))), Operator::DoesNotExist, {}});
   return checked({std::string(part), Operator::Exists, {}});
@@ -96,10 +94,14 @@ bool LabelSelector::matches(const Labels& labels) const {
       return std::find(wanted.values.begin(), wanted.values.end(), found->second) != wanted.values.end();
     };
     switch (wanted.op) {
-      case Operator::In: return exists && is_listed();
-      case Operator::NotIn: return !exists || !is_listed();
-      case Operator::Exists: return exists;
-      case Operator::DoesNotExist: return !exists;
+      case Operator::In:
+        return exists && is_listed();
+      case Operator::NotIn:
+        return !exists || !is_listed();
+      case Operator::Exists:
+        return exists;
+      case Operator::DoesNotExist:
+        return !exists;
     }
     return false;
   });
@@ -108,11 +110,17 @@ bool LabelSelector::matches(const Labels& labels) const {
 namespace {
 
 constexpr std::array kKeyFields = {"metadata.name", "metadata.namespace"};
-constexpr std::array kEventFields = {
-    "involvedObject.kind",      "involvedObject.namespace",  "involvedObject.name",
-    "involvedObject.uid",       "involvedObject.apiVersion", "involvedObject.resourceVersion",
-    "involvedObject.fieldPath", "reason",                    "type",
-    "source",                   "reportingComponent"};
+constexpr std::array kEventFields = {"involvedObject.kind",
+                                     "involvedObject.namespace",
+                                     "involvedObject.name",
+                                     "involvedObject.uid",
+                                     "involvedObject.apiVersion",
+                                     "involvedObject.resourceVersion",
+                                     "involvedObject.fieldPath",
+                                     "reason",
+                                     "type",
+                                     "source",
+                                     "reportingComponent"};
 
 template <class List>
 bool contains(const List& list, std::string_view word) {

@@ -12,13 +12,16 @@ namespace {
 
 ErrorKind kind_of(int code) {
   switch (code & 0xff) {
-    case SQLITE_FULL: return ErrorKind::NoSpace;
+    case SQLITE_FULL:
+      return ErrorKind::NoSpace;
     case SQLITE_IOERR:
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
     case SQLITE_READONLY:
-    case SQLITE_CANTOPEN: return ErrorKind::Unavailable;
-    default: return ErrorKind::Internal;
+    case SQLITE_CANTOPEN:
+      return ErrorKind::Unavailable;
+    default:
+      return ErrorKind::Internal;
   }
 }
 
@@ -50,8 +53,8 @@ Result<void> Database::execute(const char* sql) {
 
 Result<Statement> Database::prepare(std::string_view sql) {
   sqlite3_stmt* statement = nullptr;
-  if (sqlite3_prepare_v3(handle_.get(), sql.data(), static_cast<int>(sql.size()), SQLITE_PREPARE_PERSISTENT,
-                         &statement, nullptr) != SQLITE_OK)
+  if (sqlite3_prepare_v3(handle_.get(), sql.data(), static_cast<int>(sql.size()), SQLITE_PREPARE_PERSISTENT, &statement,
+                         nullptr) != SQLITE_OK)
     return failure(handle_.get());
   return Statement(statement);
 }

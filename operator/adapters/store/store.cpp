@@ -164,7 +164,8 @@ Result<json> Store::create(const json& object, const WriteOptions& options) {
   const auto create_as = [&](const json& named) -> Result<json> {
     const auto key = rules_.key_of(named);
     if (!key) return tl::unexpected(key.error());
-    auto done = submit(*key, [&](const json* live) { return rules_.create(named, live, options.dry_run); }, options.dry_run);
+    auto done = submit(
+        *key, [&](const json* live) { return rules_.create(named, live, options.dry_run); }, options.dry_run);
     return done.map([](Outcome& outcome) { return std::move(outcome.object); });
   };
   const auto metadata = object.is_object() ? object.find("metadata") : object.end();
@@ -182,21 +183,24 @@ Result<json> Store::create(const json& object, const WriteOptions& options) {
 Result<json> Store::update(const json& object, const WriteOptions& options) {
   const auto key = rules_.key_of(object);
   if (!key) return tl::unexpected(key.error());
-  auto done = submit(*key, [&](const json* live) { return rules_.update(object, live, options.dry_run); }, options.dry_run);
+  auto done = submit(
+      *key, [&](const json* live) { return rules_.update(object, live, options.dry_run); }, options.dry_run);
   return done.map([](Outcome& outcome) { return std::move(outcome.object); });
 }
 
 Result<json> Store::update_status(const json& object, const WriteOptions& options) {
   const auto key = rules_.key_of(object);
   if (!key) return tl::unexpected(key.error());
-  auto done = submit(*key, [&](const json* live) { return rules_.update_status(object, live, options.dry_run); }, options.dry_run);
+  auto done = submit(
+      *key, [&](const json* live) { return rules_.update_status(object, live, options.dry_run); }, options.dry_run);
   return done.map([](Outcome& outcome) { return std::move(outcome.object); });
 }
 
 Result<ApplyResult> Store::apply(const json& object, const WriteOptions& options) {
   const auto key = rules_.key_of(object);
   if (!key) return tl::unexpected(key.error());
-  auto done = submit(*key, [&](const json* live) { return rules_.apply(object, live, options.dry_run); }, options.dry_run);
+  auto done = submit(
+      *key, [&](const json* live) { return rules_.apply(object, live, options.dry_run); }, options.dry_run);
   return done.map([](Outcome& outcome) {
     const Applied what = outcome.what == Decision::What::Nothing ? Applied::Unchanged
                          : outcome.was_there                     ? Applied::Configured
@@ -208,7 +212,8 @@ Result<ApplyResult> Store::apply(const json& object, const WriteOptions& options
 Result<json> Store::remove(const ObjectKey& key, const Preconditions& preconditions) {
   const auto at = rules_.normalized(key);
   if (!at) return tl::unexpected(at.error());
-  auto done = submit(*at, [&](const json* live) { return rules_.remove(*at, preconditions, live); }, false);
+  auto done = submit(
+      *at, [&](const json* live) { return rules_.remove(*at, preconditions, live); }, false);
   return done.map([](Outcome& outcome) { return std::move(outcome.object); });
 }
 
@@ -218,7 +223,8 @@ Result<void> Store::record(const EventRecord& event) {
   if (const ObjectPtr about = complete.about_uid.empty() ? find(complete.about) : nullptr)
     complete.about_uid = json::parse(about->bytes).at("metadata").value("uid", std::string());
   const ObjectKey at = rules_.event_key(complete);
-  const auto done = submit(at, [&](const json* live) -> Result<Decision> { return rules_.record(complete, at, live); }, false);
+  const auto done = submit(
+      at, [&](const json* live) -> Result<Decision> { return rules_.record(complete, at, live); }, false);
   if (!done) return within("record event " + event.reason + " of " + to_string(event.about), done.error());
   return {};
 }

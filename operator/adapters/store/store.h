@@ -37,8 +37,8 @@ class Store final : public ResourceClient {
  public:
   /// `types`, `admission` and `clock` must outlive this. Objects of kinds that `types` does not know are kept but not
   /// shown. Errors: as Journal::open.
-  static Result<std::unique_ptr<Store>> open(DataDirectory directory, const ResourceTypes& types,
-                                             Admission& admission, const Clock& clock, StoreOptions options = {});
+  static Result<std::unique_ptr<Store>> open(DataDirectory directory, const ResourceTypes& types, Admission& admission,
+                                             const Clock& clock, StoreOptions options = {});
   /// Ends the watches; what was queued is still written.
   ~Store() override;
 

@@ -92,7 +92,8 @@ TEST(StoreKill, NoAcknowledgedWriteIsLostWhenTheProcessIsKilled) {
     std::uint64_t newest = 0;
     for (const json& item : list->items) {
       kept.insert(item.at("metadata").at("name"));
-      newest = std::max<std::uint64_t>(newest, std::stoull(item.at("metadata").at("resourceVersion").get<std::string>()));
+      newest =
+          std::max<std::uint64_t>(newest, std::stoull(item.at("metadata").at("resourceVersion").get<std::string>()));
     }
     for (const std::string& name : acknowledged) EXPECT_TRUE(kept.contains(name)) << name << " was acknowledged";
     EXPECT_EQ(newest, std::stoull(list->resource_version)) << "the sequence is that of the last write";

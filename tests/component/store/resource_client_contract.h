@@ -109,7 +109,8 @@ class ResourceClientContract : public testing::TestWithParam<ClientCase> {
     }
   }
 
-  std::unique_ptr<Watch> watching(const std::string& kind, const std::string& version, const ListOptions& options = {}) {
+  std::unique_ptr<Watch> watching(const std::string& kind, const std::string& version,
+                                  const ListOptions& options = {}) {
     auto watch = client().watch(kind, options, version);
     EXPECT_TRUE(watch) << (watch ? "" : watch.error().message);
     return watch ? std::move(*watch) : nullptr;
@@ -153,7 +154,8 @@ TEST_P(ResourceClientContract, AMissingObjectIsNotFoundByKubernetesWords) {
 
 TEST_P(ResourceClientContract, TheSameNameTwiceAlreadyExists) {
   created(host("uat"));
-  expect_error(client().create(host("uat"), {}), ErrorKind::AlreadyExists, "hosts.roadstead.dev \"uat\" already exists");
+  expect_error(client().create(host("uat"), {}), ErrorKind::AlreadyExists,
+               "hosts.roadstead.dev \"uat\" already exists");
 }
 
 TEST_P(ResourceClientContract, TheSameNameInAnotherNamespaceIsAnotherObject) {
@@ -162,7 +164,8 @@ TEST_P(ResourceClientContract, TheSameNameInAnotherNamespaceIsAnotherObject) {
   other["metadata"]["namespace"] = "site-b";
   created(other);
   EXPECT_EQ(client().list("BackupPolicy", {})->items.size(), 2u);
-  EXPECT_EQ(client().list("BackupPolicy", {.ns = "site-b", .label_selector = "", .field_selector = ""})->items.size(), 1u);
+  EXPECT_EQ(client().list("BackupPolicy", {.ns = "site-b", .label_selector = "", .field_selector = ""})->items.size(),
+            1u);
 }
 
 TEST_P(ResourceClientContract, CreateWithAResourceVersionIsRefused) {
@@ -175,7 +178,8 @@ TEST_P(ResourceClientContract, GenerateNameGivesEachItsOwnName) {
   json wanted = backup("x");
   wanted["metadata"].erase("name");
   wanted["metadata"]["generateName"] = "by-hand-";
-  const std::string first = created(wanted).at("metadata").at("name"), second = created(wanted).at("metadata").at("name");
+  const std::string first = created(wanted).at("metadata").at("name"),
+                    second = created(wanted).at("metadata").at("name");
   EXPECT_TRUE(first.starts_with("by-hand-"));
   EXPECT_EQ(first.size(), std::string("by-hand-").size() + 5);
   EXPECT_NE(first, second);
@@ -515,12 +519,12 @@ TEST_P(ResourceClientContract, EventsAreObjectsAndEqualOnesAreCounted) {
   other.message = "another run was still going";
   ASSERT_TRUE(client().record(other));
   const auto events = client().list(
-      "Event", {.ns = "default", .label_selector = "", .field_selector = "involvedObject.name=montagu-base,type=Warning"});
+      "Event",
+      {.ns = "default", .label_selector = "", .field_selector = "involvedObject.name=montagu-base,type=Warning"});
   ASSERT_TRUE(events) << events.error().message;
   ASSERT_EQ(events->items.size(), 2u);
-  const auto counted = std::find_if(events->items.begin(), events->items.end(), [](const json& e) {
-    return e.at("message") == "the deadline passed";
-  });
+  const auto counted = std::find_if(events->items.begin(), events->items.end(),
+                                    [](const json& e) { return e.at("message") == "the deadline passed"; });
   ASSERT_NE(counted, events->items.end());
   EXPECT_EQ(counted->at("count"), 2);
   EXPECT_EQ(counted->at("reason"), "RunMissed");

@@ -92,7 +92,8 @@ TEST_F(StoreTest, AWatchGoesOnOverARestartFromTheVersionLastSeen) {
   auto watch = store->watch("Host", {}, seen).value();
   std::vector<std::string> told;
   while (auto event = watch->next(0ms, {}).value())
-    told.push_back(std::to_string(static_cast<int>(event->type)) + event->object.at("metadata").at("name").get<std::string>());
+    told.push_back(std::to_string(static_cast<int>(event->type)) +
+                   event->object.at("metadata").at("name").get<std::string>());
   EXPECT_THAT(told, testing::ElementsAre("0uat", "1uat", "2annex2"));
 }
 
@@ -209,7 +210,8 @@ TEST_F(StoreTest, AFullDiskIsSaidAndWhatWasThereStays) {
   auto contents = journal.load().value();
   json big = host("big");
   big["metadata"]["annotations"] = {{"text", std::string(200'000, 'x')}};
-  std::vector<Change> changes{{Change::Type::Added, stored({"Host", "", "big"}, contents.version + 1, big), {}, clock.now()}};
+  std::vector<Change> changes{
+      {Change::Type::Added, stored({"Host", "", "big"}, contents.version + 1, big), {}, clock.now()}};
   ASSERT_TRUE(journal.limit_pages(8));
   const auto written = journal.write(changes, contents.version + 1, contents.floor);
   ASSERT_FALSE(written);

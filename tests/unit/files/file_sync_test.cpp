@@ -40,7 +40,8 @@ TEST_F(FileSyncTest, EveryDocumentOfEveryFileBelowIsApplied) {
   pass();
   EXPECT_TRUE(exists("uat") && exists("annex2") && exists("first", "Backup"));
   EXPECT_EQ(annotation("uat", "source-file"), "hosts.yaml");
-  EXPECT_EQ(get("first", "Backup").at("metadata").at("annotations").at("roadstead.dev/source-file"), "site/deep/backup.yml");
+  EXPECT_EQ(get("first", "Backup").at("metadata").at("annotations").at("roadstead.dev/source-file"),
+            "site/deep/backup.yml");
   EXPECT_EQ(broken(), 0);
   EXPECT_THAT(events("ManifestApplied"), Contains("uat: created from hosts.yaml"));
   EXPECT_EQ(metrics.gauge(metric::kManifestLastScan).value(), 1'790'000'000);
@@ -137,7 +138,8 @@ TEST_F(FileSyncTest, AChangeOfSomethingImmutableIsRefusedWithTheWholeFile) {
   EXPECT_EQ(get("uat").at("spec").at("protected"), false);
   EXPECT_EQ(get("first", "Backup").at("spec").at("policyRef").at("name"), "nightly");
   EXPECT_EQ(broken(), 1);
-  EXPECT_THAT(events("ManifestBroken"), Contains(StartsWith("all.yaml: all.yaml:7: Backup.roadstead.dev \"first\" is invalid: spec")));
+  EXPECT_THAT(events("ManifestBroken"),
+              Contains(StartsWith("all.yaml: all.yaml:7: Backup.roadstead.dev \"first\" is invalid: spec")));
 }
 
 TEST_F(FileSyncTest, NothingIsDeletedWhenAFileIsGoneButTheObjectIsMarkedAndTold) {
@@ -234,7 +236,8 @@ TEST_F(FileSyncTest, WhatIsNoFileAtAllIsToldAndNotWaitedFor) {
 
 TEST_F(FileSyncTest, AManifestWithoutANameOfItsOwnIsRefused) {
   write("generated.yaml",
-        "apiVersion: roadstead.dev/v1alpha1\nkind: Backup\nmetadata: {generateName: run-}\nspec: {policyRef: {name: a}}\n");
+        "apiVersion: roadstead.dev/v1alpha1\nkind: Backup\nmetadata: {generateName: run-}\nspec: {policyRef: {name: "
+        "a}}\n");
   pass();
   EXPECT_THAT(store->list("Backup", {})->items, IsEmpty());
   EXPECT_EQ(broken(), 1);

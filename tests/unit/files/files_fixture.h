@@ -65,7 +65,8 @@ class FilesTest : public testing::Test {
     std::vector<std::string> all;
     const auto list = store->list("Event", {.ns = "", .label_selector = "", .field_selector = "reason=" + reason});
     for (const json& event : list->items)
-      all.push_back(event.at("involvedObject").at("name").get<std::string>() + ": " + event.at("message").get<std::string>());
+      all.push_back(event.at("involvedObject").at("name").get<std::string>() + ": " +
+                    event.at("message").get<std::string>());
     return all;
   }
   std::string version() const { return store->list("Host", {})->resource_version; }

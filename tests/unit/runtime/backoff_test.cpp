@@ -10,7 +10,9 @@ constexpr Backoff kBackoff{Millis{500}, Millis{60'000}};
 double no_chance() { return 0.999999; }
 
 TEST(Backoff, DoublesUpToTheLongest) {
-  const auto almost = [](Millis got, std::int64_t wanted) { EXPECT_NEAR(static_cast<double>(got.count()), static_cast<double>(wanted), 1.0); };
+  const auto almost = [](Millis got, std::int64_t wanted) {
+    EXPECT_NEAR(static_cast<double>(got.count()), static_cast<double>(wanted), 1.0);
+  };
   almost(delay_after(1, kBackoff, no_chance), 500);
   almost(delay_after(2, kBackoff, no_chance), 1000);
   almost(delay_after(7, kBackoff, no_chance), 32'000);

@@ -49,9 +49,7 @@ class ControllerTest : public testing::Test {
   static ControllerOptions options(int workers = 1) {
     return {.name = "host", .workers = workers, .backoff = {1s, 8s}, .jitter = [] { return 0.999999; }};
   }
-  double total(const std::string& result) {
-    return metrics.counter(metric::kReconcileTotal, {"host", result}).value();
-  }
+  double total(const std::string& result) { return metrics.counter(metric::kReconcileTotal, {"host", result}).value(); }
   void SetUp() override { set_log_level(LogLevel::Error); }
   void TearDown() override { set_log_level(LogLevel::Info); }
 
@@ -140,8 +138,10 @@ TEST_F(ControllerTest, WorkersWorkSideBySideOnDifferentKeys) {
   std::promise<void> annex_began;
   auto began = annex_began.get_future();
   ScriptedReconciler reconciler([&](const ObjectKey& key, auto&) -> Result<Action> {
-    if (key == kAnnex) annex_began.set_value();
-    else if (began.wait_for(20s) != std::future_status::ready) return fail(ErrorKind::Timeout, "alone");
+    if (key == kAnnex)
+      annex_began.set_value();
+    else if (began.wait_for(20s) != std::future_status::ready)
+      return fail(ErrorKind::Timeout, "alone");
     return Action::await_change();
   });
   Controller controller(options(2), reconciler, metrics, clock);
