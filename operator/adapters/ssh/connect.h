@@ -15,6 +15,10 @@ struct Settings {
   std::string identity;     ///< Private key, text.
   std::string known_hosts;  ///< Text; nothing else is trusted.
   std::string name;         ///< For errors: "ssh://user@host:22".
+  /// Silence before a keep-alive, and between two.
+  std::chrono::milliseconds quiet_before_asking{5'000};
+  /// Silence after which the host is taken for gone; two keep-alives stay unanswered in it.
+  std::chrono::milliseconds quiet_before_dead{15'000};
 };
 
 /// The private key in `identity`. Errors: Invalid.

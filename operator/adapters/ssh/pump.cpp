@@ -15,10 +15,8 @@ namespace {
 using SteadyClock = std::chrono::steady_clock;
 
 constexpr std::string_view kDefaultSocket = "/var/run/docker.sock";
-constexpr std::size_t kInTransit = 256 * 1024;           // bytes per channel and direction
+constexpr std::size_t kInTransit = 64 * 1024;            // bytes per channel and direction
 constexpr std::size_t kLongestComplaint = 4 * 1024;      // bytes of dial-stdio's standard error
-constexpr std::chrono::seconds kQuietBeforeAsking{5};    // silence before a keep-alive, and between two
-constexpr std::chrono::seconds kQuietBeforeDead{15};     // silence after which the far side is gone
 
 /// The caller's end of a channel. An end of the socket pair says nothing by itself: `end` knows whether the far side
 /// ended the stream or the connection broke.
@@ -104,10 +102,15 @@ std::optional<Error> Pump::work() {
     moved = false;
     if (::ssh_event_dopoll(event_.get(), 0) == SSH_ERROR) return lost(::ssh_get_error(session_.get()));
     for (auto& channel : channels_) moved = step(channel) || moved;
-    channels_.remove_if([](const Channel& channel) { return channel.stage == Channel::Stage::Finished; });
+    drop_finished();
     if (!::ssh_is_connected(session_.get())) return lost("the host ended it");
   }
   return std::nullopt;
+}
+
+void Pump::drop_finished() {
+  channels_.remove_if([](const Channel& channel) { return channel.stage == Channel::Stage::Finished; });
+  owner_.channels_ = channels_.size();
 }
 
 bool Pump::step(Channel& channel) {
@@ -318,7 +321,7 @@ std::optional<Error> Pump::wait() {
     fds.push_back({mute ? -1 : channel.local.get(), static_cast<short>((reads ? POLLIN : 0) | (writes ? POLLOUT : 0)), 0});
     waiting.push_back(&channel);
   }
-  const int ready = ::poll(fds.data(), fds.size(), static_cast<int>(std::chrono::milliseconds(kQuietBeforeAsking).count()));
+  const int ready = ::poll(fds.data(), fds.size(), static_cast<int>(settings_.quiet_before_asking.count()));
   if (ready < 0 && errno != EINTR) return lost("poll");
   if (fds[1].revents != 0) {
     eventfd_t ignored = 0;
@@ -329,15 +332,15 @@ std::optional<Error> Pump::wait() {
     const bool closed = (fds[i + 2].revents & (POLLHUP | POLLERR)) != 0 && !waiting[i]->local_told;
     if (closed) waiting[i]->stage = Channel::Stage::Finished;
   }
-  channels_.remove_if([](const Channel& channel) { return channel.stage == Channel::Stage::Finished; });
+  drop_finished();
   return keep_alive();
 }
 
 std::optional<Error> Pump::keep_alive() {
   const auto now = SteadyClock::now();
   if (std::exchange(heard_bytes_, traffic_.in_bytes) != traffic_.in_bytes) heard_ = now;
-  if (now - heard_ > kQuietBeforeDead) return lost("the host is silent");
-  if (now - heard_ < kQuietBeforeAsking || now - asked_ < kQuietBeforeAsking) return std::nullopt;
+  if (now - heard_ > settings_.quiet_before_dead) return lost(fmt::format("the host has been silent for {} ms", settings_.quiet_before_dead.count()));
+  if (now - heard_ < settings_.quiet_before_asking || now - asked_ < settings_.quiet_before_asking) return std::nullopt;
   asked_ = now;
   // The first call only collects the answer to the last one, if there was one.
   (void)::ssh_send_keepalive(session_.get());

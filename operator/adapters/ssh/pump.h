@@ -55,6 +55,7 @@ class Pump {
  private:
   std::optional<Error> work();
   void take_requests();
+  void drop_finished();
   bool step(Channel& channel);
   bool open_step(Channel& channel);
   bool request_step(Channel& channel);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <deque>
@@ -51,6 +52,8 @@ class Session {
   Session& operator=(const Session&) = delete;
 
   [[nodiscard]] bool dead() const;
+  /// Channels that are open.
+  [[nodiscard]] std::size_t channels() const { return channels_; }
   /// Errors: as Transport::open(); for DialStdio a success says only that the command was started.
   Result<std::unique_ptr<ByteStream>> open(Way way, const Limits& limits);
 
@@ -66,6 +69,7 @@ class Session {
   bool connected_ = false;
   std::deque<std::shared_ptr<OpenRequest>> requests_;
   std::condition_variable_any answered_;
+  std::atomic<std::size_t> channels_{0};
   std::jthread thread_;               // last: joined first
 
   friend class Pump;
