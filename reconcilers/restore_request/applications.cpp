@@ -10,7 +10,8 @@ namespace roadstead::reconcilers::restore {
 namespace {
 
 std::optional<crds::ComposeIdentity> compose_of(const Labels& labels) {
-  crds::ComposeIdentity identity{value_of(labels, "com.docker.compose.project"), value_of(labels, "com.docker.compose.service"), 1};
+  crds::ComposeIdentity identity{value_of(labels, "com.docker.compose.project"),
+                                 value_of(labels, "com.docker.compose.service"), 1};
   if (identity.project.empty() || identity.service.empty()) return std::nullopt;
   const std::string number = value_of(labels, "com.docker.compose.container-number");
   std::from_chars(number.data(), number.data() + number.size(), identity.number);
@@ -35,7 +36,8 @@ bool runs(ContainerState state) {
 }
 
 std::string policy_text(const ContainerInfo& info) {
-  if (info.restart_policy == "on-failure" && info.restart_maximum > 0) return fmt::format("on-failure:{}", info.restart_maximum);
+  if (info.restart_policy == "on-failure" && info.restart_maximum > 0)
+    return fmt::format("on-failure:{}", info.restart_maximum);
   return info.restart_policy.empty() ? "no" : info.restart_policy;
 }
 
@@ -43,8 +45,10 @@ Result<std::vector<TargetVolume>> target_volumes(const Run& run, const HostHandl
   std::vector<TargetVolume> volumes;
   for (const auto& item : run.request.spec.items) {
     auto found = target.engine->inspect_volume(item.to.volume, run.limits);
-    if (found) volumes.push_back({item.to.volume, found->mountpoint});
-    else if (found.error().kind != ErrorKind::NotFound) return tl::unexpected(found.error());
+    if (found)
+      volumes.push_back({item.to.volume, found->mountpoint});
+    else if (found.error().kind != ErrorKind::NotFound)
+      return tl::unexpected(found.error());
   }
   return volumes;
 }
@@ -87,7 +91,8 @@ Result<std::vector<Application>> find_applications(const Run& run, const HostHan
   return all;
 }
 
-Result<std::optional<Application>> find_again(const Run& run, const HostHandle& target, const crds::LedgerEntry& entry) {
+Result<std::optional<Application>> find_again(const Run& run, const HostHandle& target,
+                                              const crds::LedgerEntry& entry) {
   auto containers = target.engine->list_containers({}, run.limits);
   if (!containers) return tl::unexpected(containers.error());
   for (const auto& container : *containers) {

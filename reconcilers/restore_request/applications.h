@@ -12,8 +12,8 @@ Result<std::vector<Application>> find_applications(const Run& run, const HostHan
 /// The container that is this entry's now; nothing: there is none any more.
 Result<std::optional<Application>> find_again(const Run& run, const HostHandle& target, const crds::LedgerEntry& entry);
 
-/// Nothing that mounts a target volume, or is asked to be stopped, runs any more. Before the first stop the ledger stands
-/// in the status and, with both inodes, beside each volume. Nothing returned: it is so now.
+/// Nothing that mounts a target volume, or is asked to be stopped, runs any more. Before the first stop the ledger
+/// stands in the status and, with both inodes, beside each volume. Nothing returned: it is so now.
 std::optional<Outcome> quiesce(Run& run, Frame& frame, const HostHandle& target);
 
 /// Stops one container in order: paused ones go on first, so that they can end cleanly.

@@ -15,7 +15,8 @@ constexpr Millis kRetry{1'000};
 /// One value as psql prints it without decoration; an error's message is for people.
 Result<std::string> ask(const Run& run, const HostHandle& target, const crds::SqlCheck& sql, const std::string& query) {
   ExecSpec spec;
-  spec.command = {"psql", "-X", "-A", "-t", "-q", "-w", "-v", "ON_ERROR_STOP=1", "-U", sql.user, "-d", sql.database, "-c", query};
+  spec.command = {"psql", "-X",     "-A", "-t",         "-q", "-w", "-v", "ON_ERROR_STOP=1",
+                  "-U",   sql.user, "-d", sql.database, "-c", query};
   spec.time_limit = std::chrono::seconds(std::max<std::int64_t>(sql.timeout_seconds, 1));
   Limits limits = run.limits;
   limits.idle = std::max<std::chrono::milliseconds>(limits.idle, spec.time_limit + std::chrono::seconds(5));
@@ -25,7 +26,8 @@ Result<std::string> ask(const Run& run, const HostHandle& target, const crds::Sq
     while (!text.empty() && (text.back() == '\n' || text.back() == '\r')) text.pop_back();
     return text;
   };
-  if (answer->exit_code != 0) return fail(ErrorKind::Invalid, "{}", trimmed(answer->err.empty() ? answer->out : answer->err));
+  if (answer->exit_code != 0)
+    return fail(ErrorKind::Invalid, "{}", trimmed(answer->err.empty() ? answer->out : answer->err));
   return trimmed(answer->out);
 }
 
@@ -39,7 +41,8 @@ bool time_is_up(Run& run, Frame& frame, const crds::RestoreCheck& check) {
 
 Outcome failed(Run& run, const crds::RestoreCheck& check, const std::string& answer, std::string message) {
   run.request.status.checks.push_back({check.name, answer, false, message});
-  return Failed{"CheckFailed", fmt::format("check {}: {}", check.name, message), "the application runs on the restored data; look at it there"};
+  return Failed{"CheckFailed", fmt::format("check {}: {}", check.name, message),
+                "the application runs on the restored data; look at it there"};
 }
 
 /// Nothing: it passed.
@@ -52,13 +55,15 @@ std::optional<Outcome> look(Run& run, Frame& frame, const HostHandle& target, co
   };
   // Queries are answered long before recovery has ended.
   auto in_recovery = ask(run, target, sql, "select pg_is_in_recovery()");
-  if (!in_recovery && (in_recovery.error().kind == ErrorKind::Unavailable || in_recovery.error().kind == ErrorKind::Cancelled))
+  if (!in_recovery &&
+      (in_recovery.error().kind == ErrorKind::Unavailable || in_recovery.error().kind == ErrorKind::Cancelled))
     return from_error(in_recovery.error(), target, false);
   if (!in_recovery) return not_yet(in_recovery.error().message);
   if (*in_recovery != "f") return not_yet("the database is still in recovery");
   auto answer = ask(run, target, sql, sql.query);
   if (!answer) return not_yet(answer.error().message);
-  if (*answer != sql.expect) return failed(run, check, *answer, fmt::format("the answer is \"{}\", not \"{}\"", *answer, sql.expect));
+  if (*answer != sql.expect)
+    return failed(run, check, *answer, fmt::format("the answer is \"{}\", not \"{}\"", *answer, sql.expect));
   run.request.status.checks.push_back({check.name, *answer, true, {}});
   return std::nullopt;
 }

@@ -13,9 +13,17 @@ constexpr std::string_view kSource = "/source";
 mover::Source source_tree(const crds::RestoreRequestStatus& status, const std::string& item) {
   mover::Source source;
   source.path = kSource;
-  source.exclude = {"/standby.signal", "/recovery.signal", "/postmaster.pid", "/postmaster.opts", "/.barman-recover.info",
-                    "/backup_manifest*", "/postgresql.conf.origin", "/postgresql.auto.conf.origin", "/barman_wal"};
-  if (const auto* replayed = succeeded(status, name_of({item, step::kReplay}))) source.keep_wal = wal_to_keep(replayed->result);
+  source.exclude = {"/standby.signal",
+                    "/recovery.signal",
+                    "/postmaster.pid",
+                    "/postmaster.opts",
+                    "/.barman-recover.info",
+                    "/backup_manifest*",
+                    "/postgresql.conf.origin",
+                    "/postgresql.auto.conf.origin",
+                    "/barman_wal"};
+  if (const auto* replayed = succeeded(status, name_of({item, step::kReplay})))
+    source.keep_wal = wal_to_keep(replayed->result);
   return source;
 }
 
@@ -31,7 +39,8 @@ Result<WorkerSpec> sender(Run& run, const crds::RestoreItem& item, const ItemSou
   return spec;
 }
 
-Result<WorkerSpec> receiver(Run& run, const crds::RestoreItem& item, const HostHandle& target, const std::optional<mover::Link>& link) {
+Result<WorkerSpec> receiver(Run& run, const crds::RestoreItem& item, const HostHandle& target,
+                            const std::optional<mover::Link>& link) {
   auto image = run.context.images.ensure_mover(target, run.limits);
   if (!image) return tl::unexpected(image.error());
   auto volume = target.engine->inspect_volume(item.to.volume, run.limits);
@@ -46,13 +55,15 @@ Result<WorkerSpec> receiver(Run& run, const crds::RestoreItem& item, const HostH
   return spec;
 }
 
-Outcome judge_receiver(Run& run, Frame& frame, const mover::WorkerResult& result, const std::string& from, const std::string& to) {
+Outcome judge_receiver(Run& run, Frame& frame, const mover::WorkerResult& result, const std::string& from,
+                       const std::string& to) {
   auto data = mover::parse_copy_data(result.data);
   if (!data || data->tree_inode == 0) return Retry{"WorkerFailed", "the copy answered without the tree's inode", {}};
   run.context.metrics.counter(metric::kBytesMoved, {from, to}).add(static_cast<double>(data->bytes_sent));
   for (auto& mark : run.request.status.marks)
     if (mark.item == frame.ref().item) mark.new_inode = static_cast<std::int64_t>(data->tree_inode);
-  return Done{result.data, fmt::format("Copied beside the volume: {} of {} bytes had to be sent.", data->bytes_sent, data->bytes_total)};
+  return Done{result.data, fmt::format("Copied beside the volume: {} of {} bytes had to be sent.", data->bytes_sent,
+                                       data->bytes_total)};
 }
 
 /// The end that knows the cause: a peer that only saw the connection break knows it not.
@@ -82,7 +93,8 @@ Outcome copy_between(Run& run, Frame& frame, const ItemSource& source, const Hos
   remove_pair_after_write(run, frame, job, attempt);
   const auto& receiver_seen = pair.receiver;
   if (receiver_seen.result && receiver_seen.result->ok)
-    return judge_receiver(run, frame, *receiver_seen.result, source.access.host.host.metadata.name, target.host.metadata.name);
+    return judge_receiver(run, frame, *receiver_seen.result, source.access.host.host.metadata.name,
+                          target.host.metadata.name);
   if (moved_something(pair)) {
     next_attempt(frame);
     return Working{"The connection was lost; goes on behind what has arrived.", Millis{2'000}, {}};
@@ -102,7 +114,8 @@ Outcome copy_here(Run& run, Frame& frame, const ItemSource& source, const HostHa
   job.make = [&](int) {
     return receiver(run, item, target, std::nullopt).map([&](WorkerSpec spec) {
       spec.container.network_mode = "none";
-      spec.container.mounts.push_back({MountSpec::Type::Volume, source.server.spec.volumes.recover, std::string(kSource), true});
+      spec.container.mounts.push_back(
+          {MountSpec::Type::Volume, source.server.spec.volumes.recover, std::string(kSource), true});
       return spec;
     });
   };
@@ -122,12 +135,17 @@ Outcome copy(Run& run, Frame& frame) {
   auto source = run.source_of(frame.item());
   if (!source) return from_lookup(source.error());
   switch (serving_side((*source)->access.host.host, target->host)) {
-    case Serving::Local: return copy_here(run, frame, **source, *target);
-    case Serving::Source: return copy_between(run, frame, **source, *target, true);
-    case Serving::Target: return copy_between(run, frame, **source, *target, false);
-    case Serving::Nobody: break;
+    case Serving::Local:
+      return copy_here(run, frame, **source, *target);
+    case Serving::Source:
+      return copy_between(run, frame, **source, *target, true);
+    case Serving::Target:
+      return copy_between(run, frame, **source, *target, false);
+    case Serving::Nobody:
+      break;
   }
-  return Blocked{"NoDataPath", "neither host has spec.data.ports any more; set it on one that the other can reach", kBlockedRetry};
+  return Blocked{"NoDataPath", "neither host has spec.data.ports any more; set it on one that the other can reach",
+                 kBlockedRetry};
 }
 
 }  // namespace roadstead::reconcilers::restore

@@ -23,7 +23,9 @@ Outcome exchange(Run& run, Frame& frame) {
   if (auto outcome = run_mover(run, frame, "exchange", item.to.volume, job, answer)) return *outcome;
   auto data = mover::parse_exchange_data(answer.data);
   if (!data || data->inode != *inode)
-    return Retry{"ExchangeUnclear", fmt::format("after the exchange the data of volume {} is not the new one", item.to.volume), {}};
+    return Retry{"ExchangeUnclear",
+                 fmt::format("after the exchange the data of volume {} is not the new one", item.to.volume),
+                 {}};
   nlohmann::json result = nlohmann::json::parse(answer.data);
   if (answer.finished_at) result["finishedAt"] = format_rfc3339_millis(*answer.finished_at);
   return Done{result.dump(), fmt::format("Volume {} holds the new data.", item.to.volume)};
@@ -33,7 +35,10 @@ Outcome put_back(Run& run, Frame& frame) {
   const crds::RestoreItem& item = frame.item();
   const auto mark = std::ranges::find(run.request.status.marks, item.name, &crds::MarkSummary::item);
   if (mark == run.request.status.marks.end() || mark->old_inode.value_or(0) == 0)
-    return Blocked{"DataNotWhole", fmt::format("the old data of volume {} is not known any more; the applications stay stopped", item.to.volume), kBlockedRetry};
+    return Blocked{
+        "DataNotWhole",
+        fmt::format("the old data of volume {} is not known any more; the applications stay stopped", item.to.volume),
+        kBlockedRetry};
   const auto old_inode = static_cast<std::uint64_t>(*mark->old_inode);
   auto target = run.target();
   if (!target) return from_lookup(target.error());
@@ -42,7 +47,9 @@ Outcome put_back(Run& run, Frame& frame) {
   const mover::Exchange job{mover_target(run.request, item.name), old_inode};
   if (auto outcome = run_mover(run, frame, "putback", item.to.volume, job, answer)) {
     if (auto* retry = std::get_if<Retry>(&*outcome))
-      retry->message = fmt::format("the old data of volume {} could not be put back, so the applications stay stopped: {}", item.to.volume, retry->message);
+      retry->message =
+          fmt::format("the old data of volume {} could not be put back, so the applications stay stopped: {}",
+                      item.to.volume, retry->message);
     return *outcome;
   }
   return Done{answer.data, fmt::format("Volume {} holds the old data again.", item.to.volume)};

@@ -11,8 +11,10 @@ std::string recovery_settings(const crds::PinnedSource& pinned, bool on_the_sour
   std::string text = "restore_command = 'false'\n";
   // The segments hold records beyond the point: it has to be named again. What was frozen without a name ends at its
   // minimum recovery ending location, which is where `immediate` stops.
-  if (pinned.target == crds::TargetKind::Name) text += "recovery_target_name = '" + pinned.target_name + "'\n";
-  else text += "recovery_target = 'immediate'\n";
+  if (pinned.target == crds::TargetKind::Name)
+    text += "recovery_target_name = '" + pinned.target_name + "'\n";
+  else
+    text += "recovery_target = 'immediate'\n";
   text += "recovery_target_action = 'promote'\n";
   if (on_the_sources_host) return text;
   return text +
@@ -33,7 +35,10 @@ Outcome finish_tree(Run& run, Frame& frame) {
   mover::Finish job;
   job.target = mover_target(run.request, item.name);
   job.files = {{.path = "recovery.signal", .mode = mover::WriteMode::Replace, .content = {}, .permissions = 0600},
-               {.path = "postgresql.auto.conf", .mode = mover::WriteMode::ManagedBlock, .content = recovery_settings(*pinned, own_host), .permissions = 0600}};
+               {.path = "postgresql.auto.conf",
+                .mode = mover::WriteMode::ManagedBlock,
+                .content = recovery_settings(*pinned, own_host),
+                .permissions = 0600}};
   MoverAnswer answer;
   if (auto outcome = run_mover(run, frame, "finish", item.to.volume, job, answer)) return *outcome;
   return Done{"{}", "The staged copy is ready to be exchanged."};

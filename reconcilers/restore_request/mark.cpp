@@ -40,16 +40,17 @@ Result<crds::RestoreRequestStatus> read_status_part(const Json& status) {
   carrier.spec.target.host_ref.name = "mark";
   Json object = crds::to_json(carrier);
   object["status"] = status;
-  return crds::from_json<crds::RestoreRequest>(object).map([](crds::RestoreRequest read) { return std::move(read.status); });
+  return crds::from_json<crds::RestoreRequest>(object).map(
+      [](crds::RestoreRequest read) { return std::move(read.status); });
 }
 
 }  // namespace
 
 std::string to_json(const Mark& mark) {
-  Json json{{"kind", "RestoreRequest"},      {"installation", mark.installation},
-            {"namespace", mark.ns},          {"name", mark.name},
-            {"item", mark.item},             {"volume", mark.volume},
-            {"specHash", mark.spec_hash},    {"state", kStates[static_cast<std::size_t>(mark.state)]},
+  Json json{{"kind", "RestoreRequest"},   {"installation", mark.installation},
+            {"namespace", mark.ns},       {"name", mark.name},
+            {"item", mark.item},          {"volume", mark.volume},
+            {"specHash", mark.spec_hash}, {"state", kStates[static_cast<std::size_t>(mark.state)]},
             {"status", status_part(mark)}};
   if (mark.old_inode != 0) json["oldInode"] = mark.old_inode;
   if (mark.new_inode != 0) json["newInode"] = mark.new_inode;
@@ -63,7 +64,8 @@ Result<Mark> parse_mark(const std::string& text) {
   if (!json.is_object()) return fail(ErrorKind::Invalid, "the mark is no JSON object");
   Mark mark;
   const auto state = std::ranges::find(kStates, text_at(json, "state"));
-  if (state == kStates.end()) return fail(ErrorKind::Invalid, "the mark's state \"{}\" is unknown", text_at(json, "state"));
+  if (state == kStates.end())
+    return fail(ErrorKind::Invalid, "the mark's state \"{}\" is unknown", text_at(json, "state"));
   mark.state = static_cast<MarkState>(state - kStates.begin());
   mark.installation = text_at(json, "installation");
   mark.ns = text_at(json, "namespace");
@@ -83,7 +85,8 @@ Result<Mark> parse_mark(const std::string& text) {
   return mark;
 }
 
-Mark mark_of(const crds::RestoreRequest& request, const crds::RestoreItem& item, const std::string& installation, MarkState state) {
+Mark mark_of(const crds::RestoreRequest& request, const crds::RestoreItem& item, const std::string& installation,
+             MarkState state) {
   Mark mark;
   mark.installation = installation;
   mark.ns = request.metadata.ns;
@@ -122,12 +125,17 @@ void copy_receipt(crds::RestoreRequest& request, const Mark& mark, Time now) {
   const bool good = status.receipt->result == "Succeeded";
   const std::string message =
       fmt::format("This request ended as {} on {}{}{}; nothing was touched. To restore again, give it a new name.",
-                  status.receipt->result, format_rfc3339(*status.receipt->finished_at), mark.message.empty() ? "" : ": ", mark.message);
+                  status.receipt->result, format_rfc3339(*status.receipt->finished_at),
+                  mark.message.empty() ? "" : ": ", mark.message);
   using crds::ConditionStatus;
   const auto put = [&](const char* type, bool holds) {
     crds::set_condition(status.conditions,
-                        {.type = type, .status = holds ? ConditionStatus::True : ConditionStatus::False, .reason = "AlreadyDone",
-                         .message = message, .last_transition_time = {}, .observed_generation = request.metadata.generation},
+                        {.type = type,
+                         .status = holds ? ConditionStatus::True : ConditionStatus::False,
+                         .reason = "AlreadyDone",
+                         .message = message,
+                         .last_transition_time = {},
+                         .observed_generation = request.metadata.generation},
                         now);
   };
   put("Complete", good);
@@ -137,21 +145,24 @@ void copy_receipt(crds::RestoreRequest& request, const Mark& mark, Time now) {
 }
 
 bool is_exchanged(const FoundMark& found) {
-  return found.mark.state == MarkState::Receipt || (found.mark.new_inode != 0 && found.data_inode == found.mark.new_inode);
+  return found.mark.state == MarkState::Receipt ||
+         (found.mark.new_inode != 0 && found.data_inode == found.mark.new_inode);
 }
 
 void go_on(crds::RestoreRequest& request, const std::vector<const FoundMark*>& marks, Time now) {
   auto& status = request.status;
   status.started_at = now;
   // The first stop comes after the last item's mark says Stopping.
-  const bool stopping = marks.size() == request.spec.items.size() &&
-                        std::ranges::none_of(marks, [](const FoundMark* one) { return one->mark.state == MarkState::Preparing; });
+  const bool stopping =
+      marks.size() == request.spec.items.size() &&
+      std::ranges::none_of(marks, [](const FoundMark* one) { return one->mark.state == MarkState::Preparing; });
   bool any_exchanged = false;
   for (const FoundMark* found : marks) {
     any_exchanged = any_exchanged || (stopping && is_exchanged(*found));
     if (found->mark.pinned) status.pinned.push_back(*found->mark.pinned);
     if (stopping && found->mark.ledger.size() > status.ledger.size()) status.ledger = found->mark.ledger;
-    status.marks.push_back({found->item, found->mark.volume, "Recalled", static_cast<std::int64_t>(found->mark.old_inode),
+    status.marks.push_back({found->item, found->mark.volume, "Recalled",
+                            static_cast<std::int64_t>(found->mark.old_inode),
                             static_cast<std::int64_t>(found->mark.new_inode)});
   }
   for (const FoundMark* found : marks) add_past(status, {found->item, step::kProbe}, Json::object(), now);
@@ -167,7 +178,8 @@ void go_on(crds::RestoreRequest& request, const std::vector<const FoundMark*>& m
   if (any_exchanged) {
     add_past(status, {{}, step::kStop}, Json::object(), now);
     for (const FoundMark* found : marks)
-      if (is_exchanged(*found)) add_past(status, {found->item, step::kExchange}, {{"previousInode", found->mark.old_inode}}, now);
+      if (is_exchanged(*found))
+        add_past(status, {found->item, step::kExchange}, {{"previousInode", found->mark.old_inode}}, now);
   }
 }
 
@@ -183,13 +195,16 @@ Recalled recall(crds::RestoreRequest& request, const std::vector<FoundMark>& fou
       // The receipt of an earlier request of this name concerns nobody any more.
       if (one.mark.state == MarkState::Receipt) continue;
       return {Recalled::What::Foreign,
-              fmt::format("beside volume {} is the mark of an unfinished restore {}/{} made from another manifest; apply that manifest "
+              fmt::format("beside volume {} is the mark of an unfinished restore {}/{} made from another manifest; "
+                          "apply that manifest "
                           "again so that it ends, or cancel it there, then apply this one under a new name",
                           one.mark.volume, one.mark.ns, one.mark.name)};
     }
     ours.push_back(&one);
-    if (one.mark.state == MarkState::Receipt) receipt = &one;
-    else unfinished = true;
+    if (one.mark.state == MarkState::Receipt)
+      receipt = &one;
+    else
+      unfinished = true;
   }
   if (receipt != nullptr && !unfinished) {
     copy_receipt(request, receipt->mark, now);

@@ -33,7 +33,8 @@ std::string to_json(const Mark& mark);
 Result<Mark> parse_mark(const std::string& text);
 
 /// The mark of one item as its request stands now.
-Mark mark_of(const crds::RestoreRequest& request, const crds::RestoreItem& item, const std::string& installation, MarkState state);
+Mark mark_of(const crds::RestoreRequest& request, const crds::RestoreItem& item, const std::string& installation,
+             MarkState state);
 
 /// What is beside one target volume, as a request that finds its status empty sees it.
 struct FoundMark {

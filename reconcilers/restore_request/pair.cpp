@@ -9,13 +9,17 @@ namespace {
 
 using Json = nlohmann::json;
 
-/// The pair's movers as workers; `is_source` says on which side an error happened.
+constexpr Millis kRenewPause{500};
+
+/// The pair's movers as workers.
 struct Ends {
   WorkerSeen sender, receiver;
 };
 
 bool is_good(const WorkerSeen& seen) { return seen.state == WorkerState::Exited && seen.result && seen.result->ok; }
-bool is_there(const WorkerSeen& seen) { return seen.state == WorkerState::Running || seen.state == WorkerState::Exited; }
+bool is_there(const WorkerSeen& seen) {
+  return seen.state == WorkerState::Running || seen.state == WorkerState::Exited;
+}
 
 class Pair {
  public:
@@ -29,7 +33,8 @@ class Pair {
     if (!is_there(ends.sender) || !is_there(ends.receiver))
       if (auto problem = make(ends)) return *problem;
     if (is_good(ends.receiver)) return PairEnd{std::move(ends.sender), std::move(ends.receiver)};
-    if (ends.sender.interrupted || ends.receiver.interrupted) return renew("A mover was interrupted; both are made again.");
+    if (ends.sender.interrupted || ends.receiver.interrupted)
+      return renew("A mover was interrupted; both are made again.");
     if (ends.sender.state == WorkerState::Exited && ends.receiver.state == WorkerState::Exited)
       return PairEnd{std::move(ends.sender), std::move(ends.receiver)};
     return working(ends);
@@ -39,10 +44,13 @@ class Pair {
   [[nodiscard]] int attempt() { return static_cast<int>(frame_.entry().attempt); }
   [[nodiscard]] WorkerId id(const PairSide& side) { return run_.worker_id(frame_.ref().item, side.step, attempt()); }
   [[nodiscard]] bool is_source(const PairSide& side) const { return &side == &job_.sender; }
-  [[nodiscard]] Outcome error(const Error& error, const PairSide& side) const { return from_error(error, *side.host, is_source(side)); }
+  [[nodiscard]] Outcome error(const Error& error, const PairSide& side) const {
+    return from_error(error, *side.host, is_source(side));
+  }
 
   std::optional<Outcome> observe(Ends& ends) {
-    for (const auto& [side, into] : {std::pair(&job_.sender, &ends.sender), std::pair(&job_.receiver, &ends.receiver)}) {
+    for (const auto& [side, into] :
+         {std::pair(&job_.sender, &ends.sender), std::pair(&job_.receiver, &ends.receiver)}) {
       auto seen = observe_worker(*side->host->engine, id(*side), run_.limits);
       if (!seen) return error(seen.error(), *side);
       *into = std::move(*seen);
@@ -73,10 +81,12 @@ class Pair {
     WorkerSeen& server_seen = job_.source_serves ? ends.sender : ends.receiver;
     WorkerSeen& caller_seen = job_.source_serves ? ends.receiver : ends.sender;
     // A server that has ended has no port any more: a caller that is missing then comes too late.
-    if (server_seen.state == WorkerState::Exited) return renew("A mover ended before its peer was there; both are made again.");
+    if (server_seen.state == WorkerState::Exited)
+      return renew("A mover ended before its peer was there; both are made again.");
     if (auto full = no_free_place()) return *full;
 
-    const std::string transfer = transfer_name(run_.context.installation, run_.key, frame_.ref().item, std::string(frame_.ref().step), attempt());
+    const std::string transfer = transfer_name(run_.context.installation, run_.key, frame_.ref().item,
+                                               std::string(frame_.ref().step), attempt());
     const std::string key = transfer_key(run_.context.installation_secret, transfer);
     const auto& data = server.host->host.spec.data;
     auto ports = parse_port_range(data && data->ports ? *data->ports : "");
@@ -89,6 +99,8 @@ class Pair {
     if (server_seen.state != WorkerState::Running) return std::nullopt;
 
     auto port = published_port(*server.host->engine, server_seen.id, run_.limits);
+    if (!port && port.error().kind == ErrorKind::Conflict)
+      return renew("A mover ended before its peer was there; both are made again.");
     if (!port) return error(port.error(), server);
     spec = finished(caller, calling_link(transfer, data->address, *port), key);
     if (!spec) return error(spec.error(), caller);
@@ -117,7 +129,10 @@ class Pair {
       auto count = running_workers(*side->host->engine, run_.context.installation, run_.limits);
       if (!count) return error(count.error(), *side);
       // One of ours may be among them already.
-      if (*count > kWorkersPerHost) return Working{fmt::format("Waits: {} workers run on host {} already.", *count, side->host->host.metadata.name), Millis{5'000}, {}};
+      if (*count > kWorkersPerHost)
+        return Working{fmt::format("Waits: {} workers run on host {} already.", *count, side->host->host.metadata.name),
+                       Millis{5'000},
+                       {}};
     }
     return std::nullopt;
   }
@@ -127,12 +142,14 @@ class Pair {
       if (auto removed = remove_worker(*side->host->engine, id(*side), std::chrono::seconds(0), run_.limits); !removed)
         return error(removed.error(), *side);
     next_attempt(frame_, at_least);
-    return Working{std::move(message), Millis{0}, {}};
+    return Working{std::move(message), kRenewPause, {}};
   }
 
   Outcome working(const Ends& ends) {
     Working working{fmt::format("{} from host {} to host {}.", frame_.ref().step, job_.sender.host->host.metadata.name,
-                                job_.receiver.host->host.metadata.name), Millis{1'000}, {}};
+                                job_.receiver.host->host.metadata.name),
+                    Millis{1'000},
+                    {}};
     if (ends.receiver.progress) working.progress = progress_of(*ends.receiver.progress);
     return working;
   }
@@ -144,7 +161,9 @@ class Pair {
 
 }  // namespace
 
-std::variant<PairEnd, Outcome> run_pair(Run& run, Frame& frame, const PairJob& job) { return Pair(run, frame, job).look(); }
+std::variant<PairEnd, Outcome> run_pair(Run& run, Frame& frame, const PairJob& job) {
+  return Pair(run, frame, job).look();
+}
 
 void remove_pair_after_write(Run& run, const Frame& frame, const PairJob& job, int attempt) {
   for (const auto* side : {&job.sender, &job.receiver}) {

@@ -54,15 +54,21 @@ std::optional<Outcome> pin_to_now(Run& run, Frame& frame, Barman& barman, crds::
   }
   const Error& error = point.error();
   if (error.kind == ErrorKind::Forbidden || error.kind == ErrorKind::Invalid)
-    return Blocked{"ProductionRefuses", fmt::format("production refuses a restore point: {}; look at BarmanServer {}", error.message, barman.server()), kBlockedRetry};
+    return Blocked{
+        "ProductionRefuses",
+        fmt::format("production refuses a restore point: {}; look at BarmanServer {}", error.message, barman.server()),
+        kBlockedRetry};
   if (error.kind == ErrorKind::NotFound || error.kind == ErrorKind::Conflict)
-    return Blocked{"BarmanNotRunning", fmt::format("BarmanServer {} does not run: {}", barman.server(), error.message), kHostRetry};
+    return Blocked{"BarmanNotRunning", fmt::format("BarmanServer {} does not run: {}", barman.server(), error.message),
+                   kHostRetry};
   Json memory = frame.memory();
   const int tries = memory.value("productionTries", 0) + 1;
   memory["productionTries"] = tries;
   frame.remember(memory);
   if (tries < kProductionTries)
-    return Working{fmt::format("Production is not reached ({}); try {} of {}.", error.message, tries, kProductionTries), kProductionRetry, {}};
+    return Working{fmt::format("Production is not reached ({}); try {} of {}.", error.message, tries, kProductionTries),
+                   kProductionRetry,
+                   {}};
   pinned.target = crds::TargetKind::EndOfWal;
   return std::nullopt;
 }
@@ -82,8 +88,10 @@ std::optional<Outcome> decide(Run& run, Frame& frame, ItemSource& source, Barman
   if (!kept) return from_error(kept.error(), host, true);
 
   crds::PinnedSource pinned = base_of(item, *details);
-  if (item.from.barman->point.backup_id) pin_to_end(pinned, details->backup);
-  else if (auto outcome = pin_to_now(run, frame, barman, pinned)) return *outcome;
+  if (item.from.barman->point.backup_id)
+    pin_to_end(pinned, details->backup);
+  else if (auto outcome = pin_to_now(run, frame, barman, pinned))
+    return *outcome;
   // Written before it is done, so that whoever finishes knows what to release.
   pinned.keep_set = !*kept;
   run.request.status.pinned.push_back(std::move(pinned));
@@ -101,18 +109,24 @@ std::string newest_of(const WalListing& listing, const std::string& otherwise) {
 Outcome judge_wal(const crds::PinnedSource& pinned, const WalListing& listing, const std::string& server) {
   const std::string last = pinned.target_wal.empty() ? newest_of(listing, pinned.begin_wal) : pinned.target_wal;
   auto gaps = find_gaps(pinned.begin_wal, last, listing);
-  if (!gaps) return Blocked{"WalGap", gaps.error().message + "; make a new base backup, then apply a new request", kBlockedRetry};
+  if (!gaps)
+    return Blocked{"WalGap", gaps.error().message + "; make a new base backup, then apply a new request",
+                   kBlockedRetry};
   if (gaps->empty()) {
     const bool end_of_wal = pinned.target == crds::TargetKind::EndOfWal;
-    return Done{"{}", end_of_wal ? "Production is not reached: what was received until now is restored."
-                                 : fmt::format("Pinned: base backup {}, {}.", pinned.backup_id,
-                                               pinned.target_name.empty() ? "its end" : "restore point " + pinned.target_name)};
+    return Done{
+        "{}", end_of_wal ? "Production is not reached: what was received until now is restored."
+                         : fmt::format("Pinned: base backup {}, {}.", pinned.backup_id,
+                                       pinned.target_name.empty() ? "its end" : "restore point " + pinned.target_name)};
   }
   std::string missing;
   for (const auto& gap : *gaps) missing += (missing.empty() ? "" : ", ") + describe(gap);
-  return Blocked{"WalGap", fmt::format("WAL is missing between base backup {} and the point: {}; points before it can be restored "
-                                       "(`point: {{backupID: {}}}` in a new request), later ones after a new base backup of BarmanServer {}",
-                                       pinned.backup_id, missing, pinned.backup_id, server), kBlockedRetry};
+  return Blocked{
+      "WalGap",
+      fmt::format("WAL is missing between base backup {} and the point: {}; points before it can be restored "
+                  "(`point: {{backupID: {}}}` in a new request), later ones after a new base backup of BarmanServer {}",
+                  pinned.backup_id, missing, pinned.backup_id, server),
+      kBlockedRetry};
 }
 
 }  // namespace
@@ -131,7 +145,8 @@ Outcome pin(Run& run, Frame& frame) {
     memory["kept"] = true;
     frame.remember(memory);
   }
-  const std::string farthest = pinned->target_wal.empty() ? pinned->begin_wal.substr(0, 8) + "FFFFFFFF00000000" : pinned->target_wal;
+  const std::string farthest =
+      pinned->target_wal.empty() ? pinned->begin_wal.substr(0, 8) + "FFFFFFFF00000000" : pinned->target_wal;
   auto listing = barman.wal_segments(pinned->begin_wal, farthest);
   if (!listing) return from_error(listing.error(), host, true);
   const bool whole = pinned->target != crds::TargetKind::Name || listing->segments.contains(pinned->target_wal);
@@ -148,8 +163,11 @@ Outcome pin(Run& run, Frame& frame) {
   }
   constexpr int kLate = 60;
   if (asked >= kLate)
-    return Blocked{"WalLate", fmt::format("WAL segment {}, which holds the point, has not come to barman yet; look at the WAL receiver: `roadstead describe barmanserver {}`",
-                                          pinned->target_wal, barman.server()), kHostRetry};
+    return Blocked{"WalLate",
+                   fmt::format("WAL segment {}, which holds the point, has not come to barman yet; look at the WAL "
+                               "receiver: `roadstead describe barmanserver {}`",
+                               pinned->target_wal, barman.server()),
+                   kHostRetry};
   return Working{fmt::format("Waits for WAL segment {}.", pinned->target_wal), kArchiveRetry, {}};
 }
 

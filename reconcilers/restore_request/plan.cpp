@@ -33,7 +33,8 @@ std::vector<StepRef> forward_path(const crds::RestoreRequest& request) {
   if (request.spec.dry_run) return path;
   for (const auto& item : request.spec.items) path.push_back({item.name, step::kPin});
   for (const auto& item : request.spec.items)
-    for (const auto one : {step::kMark, step::kPrepare, step::kReplay, step::kCopy, step::kFinish}) path.push_back({item.name, one});
+    for (const auto one : {step::kMark, step::kPrepare, step::kReplay, step::kCopy, step::kFinish})
+      path.push_back({item.name, one});
   path.push_back({{}, step::kStop});
   for (const auto& item : request.spec.items) path.push_back({item.name, step::kExchange});
   path.push_back({{}, step::kStart});
@@ -50,8 +51,9 @@ std::vector<StepRef> way_out(const crds::RestoreRequest& request) {
     for (const auto& item : request.spec.items)
       // Begun is enough: whether it happened may not be known, and "make the old one current" may be said twice.
       if (was_begun(request.status, name_of({item.name, step::kExchange}))) path.push_back({item.name, step::kPutBack});
-  if (!request.status.ledger.empty() && !was_begun(request.status, std::string(step::kStart))) path.push_back({{}, step::kRestart});
-  if (touched(request.status) || !request.status.pinned.empty()) path.push_back({{}, step::kReceipt});
+  if (!request.status.ledger.empty() && !was_begun(request.status, std::string(step::kStart)))
+    path.push_back({{}, step::kRestart});
+  if (!request.status.steps.empty()) path.push_back({{}, step::kReceipt});  // its workers go, at the least
   return path;
 }
 
@@ -67,16 +69,22 @@ Json result_json(const crds::RestoreRequestStatus& status, const std::string& na
   return json.is_object() ? json : Json::object();
 }
 
-void set(crds::RestoreRequest& request, std::string type, ConditionStatus status, std::string reason, std::string message, Time now) {
+void set(crds::RestoreRequest& request, std::string type, ConditionStatus status, std::string reason,
+         std::string message, Time now) {
   crds::set_condition(request.status.conditions,
-                      {.type = std::move(type), .status = status, .reason = std::move(reason), .message = std::move(message),
-                       .last_transition_time = {}, .observed_generation = request.metadata.generation},
+                      {.type = std::move(type),
+                       .status = status,
+                       .reason = std::move(reason),
+                       .message = std::move(message),
+                       .last_transition_time = {},
+                       .observed_generation = request.metadata.generation},
                       now);
 }
 
 void clear_waiting(crds::RestoreRequest& request, Time now) {
   auto& conditions = request.status.conditions;
-  if (crds::is_true(conditions, "Blocked")) set(request, "Blocked", ConditionStatus::False, "Going", "It goes on.", now);
+  if (crds::is_true(conditions, "Blocked"))
+    set(request, "Blocked", ConditionStatus::False, "Going", "It goes on.", now);
   for (const char* type : {"TargetReachable", "SourceReachable"})
     if (const auto* found = crds::find_condition(conditions, type); found && found->status == ConditionStatus::False)
       set(request, type, ConditionStatus::True, "HostReachable", "The host's Docker Engine answers again.", now);
@@ -86,8 +94,8 @@ void clear_waiting(crds::RestoreRequest& request, Time now) {
 void say(crds::RestoreRequest& request, const std::string& message, Time now) {
   if (is_ending(request.status)) return;
   const auto phase = phase_of(request);
-  set(request, "Complete", ConditionStatus::False, std::string(crds::EnumNames<crds::RestorePhase>::names[static_cast<std::size_t>(phase)]),
-      message, now);
+  set(request, "Complete", ConditionStatus::False,
+      std::string(crds::EnumNames<crds::RestorePhase>::names[static_cast<std::size_t>(phase)]), message, now);
 }
 
 crds::RestoreItemStatus& item_status(crds::RestoreRequestStatus& status, const std::string& item) {
@@ -166,14 +174,16 @@ const crds::PinnedSource* pinned_of(const crds::RestoreRequestStatus& status, co
   return found == status.pinned.end() ? nullptr : &*found;
 }
 
-std::optional<std::string> result_text(const crds::RestoreRequestStatus& status, const std::string& step, const char* field) {
+std::optional<std::string> result_text(const crds::RestoreRequestStatus& status, const std::string& step,
+                                       const char* field) {
   const Json json = result_json(status, step);
   const auto found = json.find(field);
   if (found == json.end() || !found->is_string()) return std::nullopt;
   return found->get<std::string>();
 }
 
-std::optional<std::uint64_t> result_number(const crds::RestoreRequestStatus& status, const std::string& step, const char* field) {
+std::optional<std::uint64_t> result_number(const crds::RestoreRequestStatus& status, const std::string& step,
+                                           const char* field) {
   const Json json = result_json(status, step);
   const auto found = json.find(field);
   if (found == json.end() || !found->is_number_unsigned()) return std::nullopt;
@@ -181,11 +191,13 @@ std::optional<std::uint64_t> result_number(const crds::RestoreRequestStatus& sta
 }
 
 bool touched(const crds::RestoreRequestStatus& status) {
-  return std::ranges::any_of(status.steps, [](const crds::Step& entry) { return step_part(entry.name) == step::kMark; });
+  return std::ranges::any_of(status.steps,
+                             [](const crds::Step& entry) { return step_part(entry.name) == step::kMark; });
 }
 
 bool past_cancelling(const crds::RestoreRequestStatus& status) {
-  return std::ranges::any_of(status.steps, [](const crds::Step& entry) { return step_part(entry.name) == step::kExchange; });
+  return std::ranges::any_of(status.steps,
+                             [](const crds::Step& entry) { return step_part(entry.name) == step::kExchange; });
 }
 
 bool is_ending(const crds::RestoreRequestStatus& status) { return status.receipt && !status.receipt->finished_at; }
@@ -193,8 +205,10 @@ bool is_ending(const crds::RestoreRequestStatus& status) { return status.receipt
 crds::RestorePhase phase_of(const crds::RestoreRequest& request) {
   using crds::RestorePhase;
   const auto& conditions = request.status.conditions;
-  if (const auto* failed = crds::find_condition(conditions, "Failed"); failed && failed->status == ConditionStatus::True) {
-    const bool cancelled = request.status.receipt ? request.status.receipt->result == "Cancelled" : failed->reason == "Cancelled";
+  if (const auto* failed = crds::find_condition(conditions, "Failed");
+      failed && failed->status == ConditionStatus::True) {
+    const bool cancelled =
+        request.status.receipt ? request.status.receipt->result == "Cancelled" : failed->reason == "Cancelled";
     return cancelled ? RestorePhase::Cancelled : RestorePhase::Failed;
   }
   if (crds::is_true(conditions, "Complete")) return RestorePhase::Succeeded;
@@ -234,8 +248,12 @@ void decide_end(crds::RestoreRequestStatus& status, const std::string& result, c
     if (entry.state == StepState::Running) close(entry, StepState::Failed, message, now);
   status.receipt = crds::Receipt{result, std::nullopt, std::nullopt};
   crds::set_condition(status.conditions,
-                      {.type = "Complete", .status = ConditionStatus::False, .reason = reason, .message = message,
-                       .last_transition_time = {}, .observed_generation = generation},
+                      {.type = "Complete",
+                       .status = ConditionStatus::False,
+                       .reason = reason,
+                       .message = message,
+                       .last_transition_time = {},
+                       .observed_generation = generation},
                       now);
 }
 
@@ -276,49 +294,51 @@ std::optional<Millis> take_retry(crds::RestoreRequest& request, const StepRef& r
 std::optional<Millis> take(crds::RestoreRequest& request, const StepRef& ref, const Outcome& outcome, Time now) {
   auto& status = request.status;
   return std::visit(
-      Overloaded{
-          [&](const Done& done) -> std::optional<Millis> {
-            crds::Step& entry = begin(status, ref, now);
-            entry.result = done.result;
-            close(entry, StepState::Succeeded, done.message, now);
-            clear_waiting(request, now);
-            if (const auto next = current_step(request)) {
-              show_step(status, *next);
-              say(request, done.message.empty() ? name_of(*next) + " is next." : done.message, now);
-            }
-            return std::nullopt;
-          },
-          [&](const Working& working) -> std::optional<Millis> {
-            clear_waiting(request, now);
-            begin(status, ref, now).message = working.message;
-            if (working.progress && !ref.item.empty()) {
-              auto& item = item_status(status, ref.item);
-              item.progress = merged(item.progress, *working.progress);
-            }
-            say(request, working.message, now);
-            if (working.again == Millis{0}) return std::nullopt;
-            return working.again;
-          },
-          [&](const Blocked& blocked) -> std::optional<Millis> {
-            begin(status, ref, now).message = blocked.message;
-            set(request, "Blocked", ConditionStatus::True, blocked.reason, blocked.message, now);
-            say(request, blocked.message, now);
-            return blocked.again;
-          },
-          [&](const Retry& retry) -> std::optional<Millis> { return take_retry(request, ref, retry, now); },
-          [&](const Unreachable& lost) -> std::optional<Millis> {
-            set(request, lost.is_source ? "SourceReachable" : "TargetReachable", ConditionStatus::False, "HostUnavailable",
-                fmt::format("Docker Engine of host {} is not reached: {}; it goes on by itself when the host is back "
-                            "(`roadstead describe host {}`)", lost.host, lost.message, lost.host),
-                now);
-            return kHostRetry;
-          },
-          [&](const Failed& failed) -> std::optional<Millis> {
-            const std::string message = sentence(failed.message, failed.next);
-            begin(status, ref, now);
-            decide_end(status, "Failed", failed.reason, message, request.metadata.generation, now);
-            return std::nullopt;
-          }},
+      Overloaded{[&](const Done& done) -> std::optional<Millis> {
+                   crds::Step& entry = begin(status, ref, now);
+                   entry.result = done.result;
+                   close(entry, StepState::Succeeded, done.message, now);
+                   clear_waiting(request, now);
+                   if (const auto next = current_step(request)) {
+                     show_step(status, *next);
+                     say(request, done.message.empty() ? name_of(*next) + " is next." : done.message, now);
+                   }
+                   return std::nullopt;
+                 },
+                 [&](const Working& working) -> std::optional<Millis> {
+                   clear_waiting(request, now);
+                   begin(status, ref, now).message = working.message;
+                   if (working.progress && !ref.item.empty()) {
+                     auto& item = item_status(status, ref.item);
+                     item.progress = merged(item.progress, *working.progress);
+                   }
+                   say(request, working.message, now);
+                   if (working.again == Millis{0}) return std::nullopt;
+                   return working.again;
+                 },
+                 [&](const Blocked& blocked) -> std::optional<Millis> {
+                   begin(status, ref, now).message = blocked.message;
+                   set(request, "Blocked", ConditionStatus::True, blocked.reason, blocked.message, now);
+                   say(request, blocked.message, now);
+                   return blocked.again;
+                 },
+                 [&](const Retry& retry) -> std::optional<Millis> { return take_retry(request, ref, retry, now); },
+                 [&](const Unreachable& lost) -> std::optional<Millis> {
+                   set(request, lost.is_source ? "SourceReachable" : "TargetReachable", ConditionStatus::False,
+                       "HostUnavailable",
+                       fmt::format(
+                           "Docker Engine of host {} is not reached: {}; it goes on by itself when the host is back "
+                           "(`roadstead describe host {}`)",
+                           lost.host, lost.message, lost.host),
+                       now);
+                   return kHostRetry;
+                 },
+                 [&](const Failed& failed) -> std::optional<Millis> {
+                   const std::string message = sentence(failed.message, failed.next);
+                   begin(status, ref, now);
+                   decide_end(status, "Failed", failed.reason, message, request.metadata.generation, now);
+                   return std::nullopt;
+                 }},
       outcome);
 }
 
@@ -332,7 +352,8 @@ void finish(crds::RestoreRequest& request, Time now) {
     status.receipt->finished_at = now;
     set(request, "Failed", ConditionStatus::True, reason, message, now);
   } else if (request.spec.dry_run) {
-    set(request, "Complete", ConditionStatus::True, "Planned", "The plan is in status.plan; nothing stands against it and nothing was touched.", now);
+    set(request, "Complete", ConditionStatus::True, "Planned",
+        "The plan is in status.plan; nothing stands against it and nothing was touched.", now);
     set(request, "Failed", ConditionStatus::False, "Planned", "", now);
   } else {
     status.receipt = crds::Receipt{"Succeeded", now, now};
@@ -365,7 +386,8 @@ Claims claims_of(const crds::RestoreRequest& request) {
   Claims claims{request.spec.target.host_ref.name, {}, {}};
   for (const auto& item : request.spec.items) {
     claims.volumes.push_back(item.to.volume);
-    if (item.from.barman) claims.barman_servers.push_back(request.metadata.ns + "/" + item.from.barman->server_ref.name);
+    if (item.from.barman)
+      claims.barman_servers.push_back(request.metadata.ns + "/" + item.from.barman->server_ref.name);
   }
   return claims;
 }
@@ -402,9 +424,12 @@ bool same_object(const crds::RestoreRequest& a, const crds::RestoreRequest& b) {
 
 }  // namespace
 
-const crds::RestoreRequest* first_before(const crds::RestoreRequest& request, const std::vector<crds::RestoreRequest>& all) {
+const crds::RestoreRequest* first_before(const crds::RestoreRequest& request,
+                                         const std::vector<crds::RestoreRequest>& all) {
   for (const auto& other : all) {
-    if (same_object(other, request) || crds::is_finished(other.status) || other.spec.dry_run || !collide(request, other)) continue;
+    if (same_object(other, request) || crds::is_finished(other.status) || other.spec.dry_run ||
+        !collide(request, other))
+      continue;
     if (touched(other.status) || (!touched(request.status) && created_before(other, request))) return &other;
   }
   return nullptr;
@@ -413,7 +438,8 @@ const crds::RestoreRequest* first_before(const crds::RestoreRequest& request, co
 bool needed_by_another(const crds::RestoreRequest& request, const std::vector<crds::RestoreRequest>& all,
                        const std::string& server, const std::string& backup_root) {
   return std::ranges::any_of(all, [&](const crds::RestoreRequest& other) {
-    if (same_object(other, request) || crds::is_finished(other.status) || other.metadata.ns != request.metadata.ns) return false;
+    if (same_object(other, request) || crds::is_finished(other.status) || other.metadata.ns != request.metadata.ns)
+      return false;
     return std::ranges::any_of(other.status.pinned, [&](const crds::PinnedSource& pinned) {
       const auto item = std::ranges::find(other.spec.items, pinned.item, &crds::RestoreItem::name);
       return item != other.spec.items.end() && item->from.barman && item->from.barman->server_ref.name == server &&
@@ -422,13 +448,19 @@ bool needed_by_another(const crds::RestoreRequest& request, const std::vector<cr
   });
 }
 
-ChosenBackup choose_backup(const crds::RestorePoint& point, const std::string& server, const std::vector<crds::CatalogBackup>& catalogue) {
+ChosenBackup choose_backup(const crds::RestorePoint& point, const std::string& server,
+                           const std::vector<crds::CatalogBackup>& catalogue) {
   if (point.backup_id) {
     const auto found = std::ranges::find(catalogue, *point.backup_id, &crds::CatalogBackup::id);
     if (found == catalogue.end())
-      return {{}, fmt::format("BarmanServer {} has no backup {}; choose one of status.backups (`roadstead get barmanserver {} -o yaml`)", server, *point.backup_id, server)};
+      return {{},
+              fmt::format("BarmanServer {} has no backup {}; choose one of status.backups (`roadstead get barmanserver "
+                          "{} -o yaml`)",
+                          server, *point.backup_id, server)};
     if (found->status != "DONE")
-      return {{}, fmt::format("backup {} of BarmanServer {} is {}; choose one that is DONE", found->id, server, found->status)};
+      return {
+          {},
+          fmt::format("backup {} of BarmanServer {} is {}; choose one that is DONE", found->id, server, found->status)};
     if (found->type == "incremental")
       return {{}, fmt::format("backup {} of BarmanServer {} is incremental; choose a full one", found->id, server)};
     return {*found, {}};
@@ -436,7 +468,10 @@ ChosenBackup choose_backup(const crds::RestorePoint& point, const std::string& s
   const crds::CatalogBackup* newest = nullptr;
   for (const auto& one : catalogue)
     if (one.status == "DONE" && one.type != "incremental" && (newest == nullptr || one.id > newest->id)) newest = &one;
-  if (newest == nullptr) return {{}, fmt::format("BarmanServer {} has no good full backup yet; make one with a Backup, or wait for its policy", server)};
+  if (newest == nullptr)
+    return {{},
+            fmt::format("BarmanServer {} has no good full backup yet; make one with a Backup, or wait for its policy",
+                        server)};
   return {*newest, {}};
 }
 
@@ -465,33 +500,43 @@ void refuse_unfit_volume(const ProbeSeen& seen, std::vector<Refusal>& refusals) 
   const auto& volume = seen.volume;
   if (!seen.volume_exists) return;
   if (seen.volume_driver != "local" || seen.volume_has_options)
-    refusals.push_back({"VolumeUnsupported", fmt::format("volume {} on {} has driver {}{}; only local volumes without options can be exchanged; restore into another volume",
-                                                         volume, seen.target.metadata.name, seen.volume_driver, seen.volume_has_options ? " with options" : "")});
+    refusals.push_back({"VolumeUnsupported", fmt::format("volume {} on {} has driver {}{}; only local volumes without "
+                                                         "options can be exchanged; restore into another volume",
+                                                         volume, seen.target.metadata.name, seen.volume_driver,
+                                                         seen.volume_has_options ? " with options" : "")});
   else if (seen.data_is_mount_point || !seen.data_on_parent_device)
-    refusals.push_back({"VolumeUnsupported", fmt::format("the data directory of volume {} on {} is a mount point of its own and cannot be exchanged; restore into another volume",
+    refusals.push_back({"VolumeUnsupported", fmt::format("the data directory of volume {} on {} is a mount point of "
+                                                         "its own and cannot be exchanged; restore into another volume",
                                                          volume, seen.target.metadata.name)});
 }
 
 void refuse_path(const ProbeSeen& seen, std::vector<Refusal>& refusals) {
   if (serving_side(seen.source, seen.target) == Serving::Nobody)
-    refusals.push_back({"NoDataPath", fmt::format("neither host {} nor host {} has spec.data.ports; set it (e.g. ports: \"10022-10031\") on the one that the other can reach",
+    refusals.push_back({"NoDataPath", fmt::format("neither host {} nor host {} has spec.data.ports; set it (e.g. "
+                                                  "ports: \"10022-10031\") on the one that the other can reach",
                                                   seen.source.metadata.name, seen.target.metadata.name)});
 }
 
-void refuse_applications(const std::vector<Application>& stops, const std::string& host, std::vector<Refusal>& refusals) {
+void refuse_applications(const std::vector<Application>& stops, const std::string& host,
+                         std::vector<Refusal>& refusals) {
   for (const auto& application : stops)
     if (application.auto_remove)
-      refusals.push_back({"AutoRemove", fmt::format("container {} on {} was started with --rm: it would vanish when stopped; stop it or start it without --rm",
+      refusals.push_back({"AutoRemove", fmt::format("container {} on {} was started with --rm: it would vanish when "
+                                                    "stopped; stop it or start it without --rm",
                                                     application.name, host)});
 }
 
-void plan_steps(const crds::RestoreItem& item, const ProbeSeen& seen, const std::vector<Application>& stops, crds::RestorePlan& plan) {
+void plan_steps(const crds::RestoreItem& item, const ProbeSeen& seen, const std::vector<Application>& stops,
+                crds::RestorePlan& plan) {
   const std::string source = seen.source.metadata.name, target = seen.target.metadata.name;
-  const auto add = [&](const std::string& name, const std::string& host, std::string text) { plan.steps.push_back({name, host, std::move(text)}); };
+  const auto add = [&](const std::string& name, const std::string& host, std::string text) {
+    plan.steps.push_back({name, host, std::move(text)});
+  };
   const auto of_item = [&](std::string_view step) { return name_of({item.name, step}); };
   const bool latest = item.from.barman && item.from.barman->point.latest;
-  add(of_item(step::kPin), source, latest ? fmt::format("make a restore point now; base backup {}", seen.backup_id)
-                                          : fmt::format("the end of base backup {}", seen.backup_id));
+  add(of_item(step::kPin), source,
+      latest ? fmt::format("make a restore point now; base backup {}", seen.backup_id)
+             : fmt::format("the end of base backup {}", seen.backup_id));
   add(of_item(step::kMark), target, fmt::format("write down beside volume {} what is going on", seen.volume));
   add(of_item(step::kPrepare), source, fmt::format("restore base backup {} into the recover volume", seen.backup_id));
   add(of_item(step::kReplay), source, "replay WAL up to the point, then shut down");
@@ -517,16 +562,20 @@ Judged judge(const crds::RestoreRequest& request, const crds::RestoreItem& item,
   if (!seen.wal_gaps.empty()) {
     std::string missing;
     for (const auto& gap : seen.wal_gaps) missing += (missing.empty() ? "" : ", ") + gap;
-    refusals.push_back({"WalGap", fmt::format("WAL is missing between base backup {} and the point: {}; {}", seen.backup_id, missing, seen.wal_advice)});
+    refusals.push_back({"WalGap", fmt::format("WAL is missing between base backup {} and the point: {}; {}",
+                                              seen.backup_id, missing, seen.wal_advice)});
   }
   refuse_path(seen, refusals);
   refuse_unfit_volume(seen, refusals);
   refuse_applications(stops, seen.target.metadata.name, refusals);
   for (const auto& mark : seen.other_marks) refusals.push_back({"UnfinishedRestore", mark});
   if (!seen.backup_id.empty() && seen.free_bytes < seen.needed_bytes)
-    refusals.push_back({"NoRoom", fmt::format("a staged copy of {} needs {} on host {}, {} are free ({} and {} bytes); make room: it is looked at again every 30 s",
-                                              item.name, human_bytes(static_cast<std::uint64_t>(seen.needed_bytes)), seen.target.metadata.name,
-                                              human_bytes(static_cast<std::uint64_t>(seen.free_bytes)), seen.needed_bytes, seen.free_bytes)});
+    refusals.push_back(
+        {"NoRoom",
+         fmt::format("a staged copy of {} needs {} on host {}, {} are free ({} and {} bytes); make room: it is looked "
+                     "at again every 30 s",
+                     item.name, human_bytes(static_cast<std::uint64_t>(seen.needed_bytes)), seen.target.metadata.name,
+                     human_bytes(static_cast<std::uint64_t>(seen.free_bytes)), seen.needed_bytes, seen.free_bytes)});
 
   plan_steps(item, seen, stops, plan);
   plan.bytes_to_move = seen.needed_bytes;
@@ -534,9 +583,12 @@ Judged judge(const crds::RestoreRequest& request, const crds::RestoreItem& item,
   plan.space_free_bytes = seen.free_bytes;
   for (const auto& application : stops) plan.stops.push_back(application.name);
   plan.strategy = crds::RestoreStrategy::Staged;
-  plan.strategy_reason = fmt::format("there is room for a second copy beside volume {}: applications stop only for the exchange", seen.volume);
+  plan.strategy_reason = fmt::format(
+      "there is room for a second copy beside volume {}: applications stop only for the exchange", seen.volume);
   plan.wal_gaps = seen.wal_gaps;
-  if (!seen.volume_exists) plan.warnings.push_back(fmt::format("volume {} does not exist on {}; it will be created", seen.volume, seen.target.metadata.name));
+  if (!seen.volume_exists)
+    plan.warnings.push_back(
+        fmt::format("volume {} does not exist on {}; it will be created", seen.volume, seen.target.metadata.name));
   for (const auto& refusal : refusals) plan.refusals.push_back(refusal.reason + ": " + refusal.message);
   return judged;
 }
@@ -575,7 +627,8 @@ bool extend_ledger(std::vector<crds::LedgerEntry>& ledger, const std::vector<App
 
 bool is_same(const crds::LedgerEntry& entry, const Application& application) {
   if (entry.compose && application.compose)
-    return entry.compose->project == application.compose->project && entry.compose->service == application.compose->service &&
+    return entry.compose->project == application.compose->project &&
+           entry.compose->service == application.compose->service &&
            entry.compose->number == application.compose->number;
   return entry.name == application.name;
 }

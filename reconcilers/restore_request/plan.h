@@ -22,10 +22,10 @@
 namespace roadstead::reconcilers::restore {
 
 namespace step {
-inline constexpr std::string_view kProbe = "probe", kPin = "pin", kMark = "mark", kPrepare = "prepare", kReplay = "replay",
-                                  kCopy = "copy", kFinish = "finish", kStop = "stop", kExchange = "exchange",
-                                  kStart = "start", kCheck = "check", kReceipt = "receipt", kPutBack = "putback",
-                                  kRestart = "restart";
+inline constexpr std::string_view kProbe = "probe", kPin = "pin", kMark = "mark", kPrepare = "prepare",
+                                  kReplay = "replay", kCopy = "copy", kFinish = "finish", kStop = "stop",
+                                  kExchange = "exchange", kStart = "start", kCheck = "check", kReceipt = "receipt",
+                                  kPutBack = "putback", kRestart = "restart";
 }  // namespace step
 
 inline constexpr std::string_view kFinalizer = "roadstead.dev/restore";
@@ -60,8 +60,10 @@ bool was_begun(const crds::RestoreRequestStatus& status, const std::string& name
 int failures_of(const crds::RestoreRequestStatus& status, const std::string& name);
 const crds::PinnedSource* pinned_of(const crds::RestoreRequestStatus& status, const std::string& item);
 /// A step's result as a field's text or number; nothing where it is not there.
-std::optional<std::string> result_text(const crds::RestoreRequestStatus& status, const std::string& step, const char* field);
-std::optional<std::uint64_t> result_number(const crds::RestoreRequestStatus& status, const std::string& step, const char* field);
+std::optional<std::string> result_text(const crds::RestoreRequestStatus& status, const std::string& step,
+                                       const char* field);
+std::optional<std::uint64_t> result_number(const crds::RestoreRequestStatus& status, const std::string& step,
+                                           const char* field);
 
 /// True from the first mark: from then on something of ours is on a host.
 bool touched(const crds::RestoreRequestStatus& status);
@@ -105,14 +107,15 @@ Serving serving_side(const crds::Host& source, const crds::Host& target);
 /// What a request needs for itself alone.
 struct Claims {
   std::string target_host;
-  std::vector<std::string> volumes;            ///< On the target.
-  std::vector<std::string> barman_servers;     ///< "namespace/name": their recover volumes.
+  std::vector<std::string> volumes;         ///< On the target.
+  std::vector<std::string> barman_servers;  ///< "namespace/name": their recover volumes.
 };
 Claims claims_of(const crds::RestoreRequest& request);
 
 /// The unfinished request that `request` must wait for: one that has begun to touch the same volume or recover volume,
 /// else one that was created before it. Null: none.
-const crds::RestoreRequest* first_before(const crds::RestoreRequest& request, const std::vector<crds::RestoreRequest>& all);
+const crds::RestoreRequest* first_before(const crds::RestoreRequest& request,
+                                         const std::vector<crds::RestoreRequest>& all);
 
 /// True if another request, not finished, is pinned to this backup.
 bool needed_by_another(const crds::RestoreRequest& request, const std::vector<crds::RestoreRequest>& all,
@@ -125,7 +128,8 @@ struct ChosenBackup {
   std::string problem;  ///< Why there is none, and what to do.
 };
 /// latest: the newest full backup that is DONE. backupID: that one, if it can be restored.
-ChosenBackup choose_backup(const crds::RestorePoint& point, const std::string& server, const std::vector<crds::CatalogBackup>& catalogue);
+ChosenBackup choose_backup(const crds::RestorePoint& point, const std::string& server,
+                           const std::vector<crds::CatalogBackup>& catalogue);
 
 /// What the staged copy of a database of this size takes: it has grown since, and two WAL segments and more come along.
 std::int64_t space_for(std::int64_t database_bytes);
@@ -135,11 +139,11 @@ std::int64_t space_for(std::int64_t database_bytes);
 /// A container on the target, as far as a restore cares.
 struct Application {
   std::string id, name;
-  bool runs = false;          ///< Running, paused or restarting.
-  bool mounts_target = false; ///< Mounts a target volume, or binds a path under its mount point.
+  bool runs = false;           ///< Running, paused or restarting.
+  bool mounts_target = false;  ///< Mounts a target volume, or binds a path under its mount point.
   bool paused = false;
   bool auto_remove = false;
-  std::string restart_policy; ///< "on-failure:5"
+  std::string restart_policy;  ///< "on-failure:5"
   std::optional<crds::ComposeIdentity> compose;
 };
 
@@ -158,10 +162,10 @@ struct ProbeSeen {
   bool data_on_parent_device = true;
   std::int64_t free_bytes = 0;
   std::int64_t needed_bytes = 0;
-  std::string backup_id;                 ///< Empty: there is none.
-  std::string backup_problem;            ///< Why the asked one cannot be used; empty: it can.
-  std::vector<std::string> wal_gaps;     ///< In words.
-  std::string wal_advice;                ///< What else can be restored.
+  std::string backup_id;              ///< Empty: there is none.
+  std::string backup_problem;         ///< Why the asked one cannot be used; empty: it can.
+  std::vector<std::string> wal_gaps;  ///< In words.
+  std::string wal_advice;             ///< What else can be restored.
   std::vector<Application> applications;
   std::vector<std::string> other_marks;  ///< Unfinished restores of others beside the volume, in words.
 };

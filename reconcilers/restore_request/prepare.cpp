@@ -18,7 +18,8 @@ Result<std::string> other_user_of(const Run& run, const ItemSource& source) {
   auto containers = source.access.host.engine->list_containers({}, run.limits);
   if (!containers) return tl::unexpected(containers.error());
   for (const auto& container : *containers) {
-    if (container.state != ContainerState::Running || value_of(container.labels, label::kRole) == kStandingRole) continue;
+    if (container.state != ContainerState::Running || value_of(container.labels, label::kRole) == kStandingRole)
+      continue;
     if (owner_of(container.labels, run.context.installation) == run.key) continue;
     // A base backup of the same server has the volume mounted too, and does not look at it.
     if (value_of(container.labels, label::kKind) == crds::Kind<crds::Backup>::kind) continue;
@@ -28,16 +29,21 @@ Result<std::string> other_user_of(const Run& run, const ItemSource& source) {
   return std::string();
 }
 
-Result<WorkerSpec> worker_spec(Run& run, const crds::RestoreItem& item, const ItemSource& source, const crds::PinnedSource& pinned) {
-  if (auto image = run.context.images.ensure(source.access.host, source.server.spec.image, run.limits); !image) return tl::unexpected(image.error());
-  WorkerSpec spec{{}, barman_worker_container(source.server, source.access.setup, {"/bin/sh", "/roadstead/prepare.sh"}), barman_files(source.access.setup)};
+Result<WorkerSpec> worker_spec(Run& run, const crds::RestoreItem& item, const ItemSource& source,
+                               const crds::PinnedSource& pinned) {
+  if (auto image = run.context.images.ensure(source.access.host, source.server.spec.image, run.limits); !image)
+    return tl::unexpected(image.error());
+  WorkerSpec spec{{},
+                  barman_worker_container(source.server, source.access.setup, {"/bin/sh", "/roadstead/prepare.sh"}),
+                  barman_files(source.access.setup)};
   spec.container.network_mode = "none";
   spec.container.stop_timeout = std::chrono::seconds(30);
-  const std::string owner = fmt::format("{}/{}/{}/{}@{}", run.context.installation, run.request.metadata.ns, run.request.metadata.name, item.name,
-                                        run.worker_hash(item.name));
-  for (auto& variable : std::vector<std::string>{"RS_SERVER=" + source.access.setup.server, "RS_BACKUP=" + pinned.backup_id, "RS_METHOD=full",
-                                                 "RS_OWNER=" + owner, "RS_VOLUME=" + source.server.spec.volumes.recover,
-                                                 "RS_BYTES=" + (pinned.size_bytes ? std::to_string(*pinned.size_bytes) : std::string())})
+  const std::string owner = fmt::format("{}/{}/{}/{}@{}", run.context.installation, run.request.metadata.ns,
+                                        run.request.metadata.name, item.name, run.worker_hash(item.name));
+  for (auto& variable : std::vector<std::string>{
+           "RS_SERVER=" + source.access.setup.server, "RS_BACKUP=" + pinned.backup_id, "RS_METHOD=full",
+           "RS_OWNER=" + owner, "RS_VOLUME=" + source.server.spec.volumes.recover,
+           "RS_BYTES=" + (pinned.size_bytes ? std::to_string(*pinned.size_bytes) : std::string())})
     spec.container.environment.push_back(std::move(variable));
   spec.files.push_back(script_file("prepare.sh"));
   return spec;
@@ -55,12 +61,17 @@ Outcome prepare(Run& run, Frame& frame) {
   auto all = list<crds::RestoreRequest>(run.context.api);
   if (!all) return Blocked{"ApiUnavailable", all.error().message, kBusyRetry};
   if (const auto* other = first_before(run.request, *all))
-    return Blocked{"WaitsForAnother", fmt::format("restore {}/{} has the recover volume; this one goes on when that one has ended", other->metadata.ns, other->metadata.name), kBusyRetry};
+    return Blocked{"WaitsForAnother",
+                   fmt::format("restore {}/{} has the recover volume; this one goes on when that one has ended",
+                               other->metadata.ns, other->metadata.name),
+                   kBusyRetry};
   auto user = other_user_of(run, **source);
   if (!user) return from_error(user.error(), host, true);
   if (!user->empty())
-    return Blocked{"RecoverVolumeBusy", fmt::format("container {} on host {} uses the recover volume {}; stop it", *user, host.host.metadata.name,
-                                                    (*source)->server.spec.volumes.recover), kBusyRetry};
+    return Blocked{"RecoverVolumeBusy",
+                   fmt::format("container {} on host {} uses the recover volume {}; stop it", *user,
+                               host.host.metadata.name, (*source)->server.spec.volumes.recover),
+                   kBusyRetry};
 
   WorkerJob job;
   job.host = &host;

@@ -19,7 +19,8 @@ constexpr Millis kOtherRetry{5'000};
 /// Proves the way that the bytes will go, once per request: two movers that only say hello.
 std::optional<Outcome> prove_path(Run& run, Frame& frame, const HostHandle& source, const HostHandle& target) {
   const Serving serving = serving_side(source.host, target.host);
-  if (serving == Serving::Local || serving == Serving::Nobody || frame.memory().value("connected", false)) return std::nullopt;
+  if (serving == Serving::Local || serving == Serving::Nobody || frame.memory().value("connected", false))
+    return std::nullopt;
   const auto side = [&](const HostHandle& host, std::string step) {
     return PairSide{&host, std::move(step), [&](const mover::Link& link) -> Result<WorkerSpec> {
                       auto image = run.context.images.ensure_mover(host, run.limits);
@@ -38,10 +39,12 @@ std::optional<Outcome> prove_path(Run& run, Frame& frame, const HostHandle& sour
     next_attempt(frame);
     const auto& server = serving == Serving::Source ? source.host : target.host;
     const auto& caller = serving == Serving::Source ? target.host : source.host;
-    return Blocked{"NoDataPath", fmt::format("host {} cannot reach host {} at {}, ports {}: {}; open the ports or correct spec.data of host {}",
-                                             caller.metadata.name, server.metadata.name, server.spec.data->address, *server.spec.data->ports,
-                                             why, server.metadata.name),
-                   kBlockedRetry};
+    return Blocked{
+        "NoDataPath",
+        fmt::format("host {} cannot reach host {} at {}, ports {}: {}; open the ports or correct spec.data of host {}",
+                    caller.metadata.name, server.metadata.name, server.spec.data->address, *server.spec.data->ports,
+                    why, server.metadata.name),
+        kBlockedRetry};
   }
   Json memory = frame.memory();
   memory["connected"] = true;
@@ -50,7 +53,8 @@ std::optional<Outcome> prove_path(Run& run, Frame& frame, const HostHandle& sour
 }
 
 /// Looks at the target volume from beside it; where there is none yet, at the place where it will be.
-std::optional<Outcome> look_at_volume(Run& run, Frame& frame, const HostHandle& target, ProbeSeen& seen, std::string& marks_of) {
+std::optional<Outcome> look_at_volume(Run& run, Frame& frame, const HostHandle& target, ProbeSeen& seen,
+                                      std::string& marks_of) {
   const std::string& name = frame.item().to.volume;
   auto volume = target.engine->inspect_volume(name, run.limits);
   if (!volume && volume.error().kind != ErrorKind::NotFound) return from_error(volume.error(), target, false);
@@ -74,7 +78,9 @@ std::optional<Outcome> look_at_volume(Run& run, Frame& frame, const HostHandle& 
   job.make = [&](int) -> Result<WorkerSpec> {
     auto image = run.context.images.ensure_mover(target, run.limits);
     if (!image) return tl::unexpected(image.error());
-    WorkerSpec spec{{}, mover_container(*image), job_files(mover::Inspect{.parent = std::string(kParent), .sizes = false, .source = {}})};
+    WorkerSpec spec{{},
+                    mover_container(*image),
+                    job_files(mover::Inspect{.parent = std::string(kParent), .sizes = false, .source = {}})};
     spec.container.network_mode = "none";
     spec.container.mounts = {{MountSpec::Type::Bind, parent, std::string(kParent), true}};
     return spec;
@@ -85,7 +91,8 @@ std::optional<Outcome> look_at_volume(Run& run, Frame& frame, const HostHandle& 
   if (!worker.result || !worker.result->ok) return from_failure(run, frame, worker, job);
   remove_after_write(run, frame, job, worker.attempt);
   auto data = mover::parse_inspect_data(worker.result->data);
-  if (!data || !data->volume) return Retry{"WorkerFailed", "inspect on host " + target.host.metadata.name + " answered nothing", {}};
+  if (!data || !data->volume)
+    return Retry{"WorkerFailed", "inspect on host " + target.host.metadata.name + " answered nothing", {}};
   seen.free_bytes = static_cast<std::int64_t>(data->volume->free_bytes);
   if (seen.volume_exists) {
     seen.data_is_mount_point = data->volume->mount_point;
@@ -104,25 +111,32 @@ std::vector<std::string> other_marks(const Run& run, const std::string& inspect_
     if (!seen.mark) continue;
     auto mark = parse_mark(*seen.mark);
     if (!mark || mark->state == MarkState::Receipt) continue;
-    const bool own = mark->ns == run.request.metadata.ns && mark->name == run.request.metadata.name && mark->installation == run.context.installation;
+    const bool own = mark->ns == run.request.metadata.ns && mark->name == run.request.metadata.name &&
+                     mark->installation == run.context.installation;
     if (own) continue;
-    out.push_back(fmt::format("restore {}/{} (installation {}) was left unfinished on volume {} of {}; apply its manifest again so that it ends, "
-                              "or, if it is of no use any more, remove .roadstead/{} beside the volume's data",
-                              mark->ns, mark->name, mark->installation, mark->volume, host, seen.request));
+    out.push_back(
+        fmt::format("restore {}/{} (installation {}) was left unfinished on volume {} of {}; apply its manifest again "
+                    "so that it ends, "
+                    "or, if it is of no use any more, remove .roadstead/{} beside the volume's data",
+                    mark->ns, mark->name, mark->installation, mark->volume, host, seen.request));
   }
   return out;
 }
 
 std::string wal_advice(const std::string& server, const std::string& backup, const WalGap& gap) {
-  return fmt::format("points up to the segment before {} can be restored, e.g. `point: {{backupID: {}}}`; for later points make a new base backup "
-                     "(`roadstead apply` a Backup of BarmanServer {})", gap.first, backup, server);
+  return fmt::format(
+      "points up to the segment before {} can be restored, e.g. `point: {{backupID: {}}}`; for later points make a new "
+      "base backup "
+      "(`roadstead apply` a Backup of BarmanServer {})",
+      gap.first, backup, server);
 }
 
 /// From the backup's first segment to the newest there is (latest), or to the backup's last.
-std::optional<Outcome> look_at_wal(Barman& barman, const HostHandle& source, const crds::RestorePoint& point, const crds::CatalogBackup& backup,
-                                   ProbeSeen& seen) {
+std::optional<Outcome> look_at_wal(Barman& barman, const HostHandle& source, const crds::RestorePoint& point,
+                                   const crds::CatalogBackup& backup, ProbeSeen& seen) {
   constexpr std::string_view kAfterAll = "FFFFFFFF00000000";  // a name at every segment size
-  const std::string farthest = point.backup_id ? backup.end_wal : backup.begin_wal.substr(0, 8) + std::string(kAfterAll);
+  const std::string farthest =
+      point.backup_id ? backup.end_wal : backup.begin_wal.substr(0, 8) + std::string(kAfterAll);
   auto listing = barman.wal_segments(backup.begin_wal, farthest);
   if (!listing) return from_error(listing.error(), source, true);
   std::string last = backup.end_wal;
@@ -146,9 +160,11 @@ std::optional<Outcome> look_at_backup(Run& run, const crds::RestoreItem& item, I
   if (!list) {
     const auto kind = list.error().kind;
     if (kind == ErrorKind::NotFound || kind == ErrorKind::Conflict)
-      return Blocked{"BarmanNotRunning", fmt::format("BarmanServer {} does not run: {}; look at its conditions (`roadstead describe barmanserver {}`)",
-                                                     source.access.setup.server, list.error().message, source.access.setup.server),
-                     kHostRetry};
+      return Blocked{
+          "BarmanNotRunning",
+          fmt::format("BarmanServer {} does not run: {}; look at its conditions (`roadstead describe barmanserver {}`)",
+                      source.access.setup.server, list.error().message, source.access.setup.server),
+          kHostRetry};
     return from_error(list.error(), source.access.host, true);
   }
   std::vector<crds::CatalogBackup> catalogue;
@@ -159,7 +175,8 @@ std::optional<Outcome> look_at_backup(Run& run, const crds::RestoreItem& item, I
   auto details = barman.show_backup(chosen.backup->id);
   if (!details) return from_error(details.error(), source.access.host, true);
   if (!details->tablespaces.empty()) {
-    seen.backup_problem = fmt::format("the database has tablespaces ({}), which cannot be restored into one volume", details->tablespaces);
+    seen.backup_problem = fmt::format("the database has tablespaces ({}), which cannot be restored into one volume",
+                                      details->tablespaces);
     return std::nullopt;
   }
   seen.backup_id = chosen.backup->id;
@@ -175,21 +192,29 @@ std::optional<std::int64_t> estimate(const Run& run, const std::vector<crds::Res
   std::optional<std::int64_t> seconds;
   for (const auto& other : all) {
     const auto& status = other.status;
-    if (other.spec.dry_run || !crds::is_true(status.conditions, "Complete") || !status.plan || status.plan->bytes_to_move.value_or(0) <= 0) continue;
-    if (!status.started_at || !status.finished_at || claims_of(other).barman_servers != claims_of(run.request).barman_servers) continue;
+    if (other.spec.dry_run || !crds::is_true(status.conditions, "Complete") || !status.plan ||
+        status.plan->bytes_to_move.value_or(0) <= 0)
+      continue;
+    if (!status.started_at || !status.finished_at ||
+        claims_of(other).barman_servers != claims_of(run.request).barman_servers)
+      continue;
     if (newest && *status.finished_at < *newest) continue;
     newest = status.finished_at;
     const auto took = std::chrono::duration<double>(*status.finished_at - *status.started_at).count();
-    seconds = static_cast<std::int64_t>(took * static_cast<double>(bytes) / static_cast<double>(*status.plan->bytes_to_move));
+    seconds =
+        static_cast<std::int64_t>(took * static_cast<double>(bytes) / static_cast<double>(*status.plan->bytes_to_move));
   }
   return seconds;
 }
 
 /// Several items make one plan.
 void merge_plan(crds::RestorePlan& whole, crds::RestorePlan part) {
-  const auto add = [](std::optional<std::int64_t>& sum, const std::optional<std::int64_t>& one) { if (one) sum = sum.value_or(0) + *one; };
+  const auto add = [](std::optional<std::int64_t>& sum, const std::optional<std::int64_t>& one) {
+    if (one) sum = sum.value_or(0) + *one;
+  };
   for (auto& step : part.steps)
-    if (std::ranges::find(whole.steps, step.name, &crds::PlannedStep::name) == whole.steps.end()) whole.steps.push_back(std::move(step));
+    if (std::ranges::find(whole.steps, step.name, &crds::PlannedStep::name) == whole.steps.end())
+      whole.steps.push_back(std::move(step));
   add(whole.bytes_to_move, part.bytes_to_move);
   add(whole.space_needed_bytes, part.space_needed_bytes);
   whole.space_free_bytes = part.space_free_bytes;
@@ -207,9 +232,13 @@ Outcome probe(Run& run, Frame& frame) {
   auto all = list<crds::RestoreRequest>(run.context.api);
   if (!all) return Blocked{"ApiUnavailable", all.error().message, kHostRetry};
   if (const auto* other = first_before(run.request, *all); other && !run.request.spec.dry_run)
-    return Blocked{"WaitsForAnother", fmt::format("restore {}/{} comes first: it needs the same volume or the same recover volume; this one goes on when "
-                                                  "that one has ended (cancel it with `cancel: true`, or delete it)",
-                                                  other->metadata.ns, other->metadata.name), kOtherRetry};
+    return Blocked{
+        "WaitsForAnother",
+        fmt::format(
+            "restore {}/{} comes first: it needs the same volume or the same recover volume; this one goes on when "
+            "that one has ended (cancel it with `cancel: true`, or delete it)",
+            other->metadata.ns, other->metadata.name),
+        kOtherRetry};
   auto target = run.target();
   if (!target) return from_lookup(target.error());
   auto source = run.source_of(item);
@@ -232,8 +261,10 @@ Outcome probe(Run& run, Frame& frame) {
   judged.plan.estimated_seconds = estimate(run, *all, judged.plan.bytes_to_move.value_or(0));
   const auto refusals = judged.refusals;
   const bool first = item.name == run.request.spec.items.front().name;
-  if (first || !run.request.status.plan) run.request.status.plan = std::move(judged.plan);
-  else merge_plan(*run.request.status.plan, std::move(judged.plan));
+  if (first || !run.request.status.plan)
+    run.request.status.plan = std::move(judged.plan);
+  else
+    merge_plan(*run.request.status.plan, std::move(judged.plan));
   if (refusals.empty()) return Done{"{}", fmt::format("Nothing stands against restoring {}.", item.name)};
 
   next_attempt(frame);  // looked at anew next time

@@ -10,12 +10,14 @@ namespace {
 constexpr std::size_t kMarkLimit = 1 << 20;
 
 /// The mark's text, through a container that is only created: an archive call sees its mounts, nothing runs.
-Result<std::optional<std::string>> read_mark(Run& run, const HostHandle& target, const crds::RestoreItem& item, const std::string& parent) {
+Result<std::optional<std::string>> read_mark(Run& run, const HostHandle& target, const crds::RestoreItem& item,
+                                             const std::string& parent) {
   Engine& engine = *target.engine;
   auto image = run.context.images.ensure_mover(target, run.limits);
   if (!image) return tl::unexpected(image.error());
   const WorkerId id = run.worker_id(item.name, "recall", 1);
-  if (auto removed = remove_worker(engine, id, std::chrono::seconds(0), run.limits); !removed) return tl::unexpected(removed.error());
+  if (auto removed = remove_worker(engine, id, std::chrono::seconds(0), run.limits); !removed)
+    return tl::unexpected(removed.error());
   ContainerSpec spec = mover_container(*image);
   spec.name = worker_name(id);
   spec.labels = worker_labels(id);
@@ -23,7 +25,8 @@ Result<std::optional<std::string>> read_mark(Run& run, const HostHandle& target,
   spec.mounts = {{MountSpec::Type::Bind, parent, std::string(kParent), true}};
   auto container = engine.create_container(spec, run.limits);
   if (!container) return tl::unexpected(container.error());
-  const std::string path = fmt::format("{}/{}/{}/{}", kParent, mover::kOwnName, mover_target(run.request, item.name).request, mover::kMarkName);
+  const std::string path = fmt::format("{}/{}/{}/{}", kParent, mover::kOwnName,
+                                       mover_target(run.request, item.name).request, mover::kMarkName);
   auto files = engine.download(*container, path, kMarkLimit, run.limits);
   if (auto removed = engine.remove_container(*container, true, run.limits); !removed)
     log_warning("a container is left for later", {{"container", spec.name}, {"why", removed.error().message}});
@@ -34,7 +37,8 @@ Result<std::optional<std::string>> read_mark(Run& run, const HostHandle& target,
 }
 
 /// Which tree is current now.
-Result<std::uint64_t> data_inode(Run& run, const HostHandle& target, const crds::RestoreItem& item, const std::string& parent) {
+Result<std::uint64_t> data_inode(Run& run, const HostHandle& target, const crds::RestoreItem& item,
+                                 const std::string& parent) {
   Engine& engine = *target.engine;
   auto image = run.context.images.ensure_mover(target, run.limits);
   if (!image) return tl::unexpected(image.error());
@@ -43,7 +47,8 @@ Result<std::uint64_t> data_inode(Run& run, const HostHandle& target, const crds:
   spec.container.network_mode = "none";
   spec.container.mounts = {{MountSpec::Type::Bind, parent, std::string(kParent), true}};
   // An answer from before a restart may be an old one.
-  if (auto removed = remove_worker(engine, spec.id, std::chrono::seconds(0), run.limits); !removed) return tl::unexpected(removed.error());
+  if (auto removed = remove_worker(engine, spec.id, std::chrono::seconds(0), run.limits); !removed)
+    return tl::unexpected(removed.error());
   auto seen = ensure_worker(engine, spec, run.limits);
   if (seen && seen->state == WorkerState::Running) {
     (void)engine.wait_container(seen->id, run.limits);
@@ -51,9 +56,11 @@ Result<std::uint64_t> data_inode(Run& run, const HostHandle& target, const crds:
   }
   if (!seen) return tl::unexpected(seen.error());
   (void)remove_worker(engine, spec.id, std::chrono::seconds(0), run.limits);
-  if (!seen->result || !seen->result->ok) return fail(ErrorKind::Unavailable, "inspect of volume {} gave no answer: {}", item.to.volume, last_words(*seen));
+  if (!seen->result || !seen->result->ok)
+    return fail(ErrorKind::Unavailable, "inspect of volume {} gave no answer: {}", item.to.volume, last_words(*seen));
   auto data = mover::parse_inspect_data(seen->result->data);
-  if (!data || !data->volume) return fail(ErrorKind::Unavailable, "inspect of volume {} gave no answer", item.to.volume);
+  if (!data || !data->volume)
+    return fail(ErrorKind::Unavailable, "inspect of volume {} gave no answer", item.to.volume);
   return data->volume->inode;
 }
 
@@ -71,8 +78,11 @@ Result<std::vector<FoundMark>> find_marks(Run& run, const HostHandle& target) {
     if (!text) return tl::unexpected(text.error());
     if (!*text) continue;
     auto mark = parse_mark(**text);
-    if (!mark) return fail(ErrorKind::Invalid, "the mark beside volume {} on {} cannot be read ({}); look at .roadstead/{} beside the volume's data",
-                           item.to.volume, target.host.metadata.name, mark.error().message, mover_target(run.request, item.name).request);
+    if (!mark)
+      return fail(ErrorKind::Invalid,
+                  "the mark beside volume {} on {} cannot be read ({}); look at .roadstead/{} beside the volume's data",
+                  item.to.volume, target.host.metadata.name, mark.error().message,
+                  mover_target(run.request, item.name).request);
     FoundMark one{item.name, std::move(*mark), 0};
     if (one.mark.state == MarkState::Stopping) {
       auto inode = data_inode(run, target, item, parent);

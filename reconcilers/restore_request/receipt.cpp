@@ -48,8 +48,10 @@ std::optional<Outcome> discard_tree(Run& run, Frame& frame, const crds::RestoreI
 }
 
 void forget_recover_mark(const Run& run, const ItemSource& source) {
-  const std::string path = fmt::format("{}/.roadstead/recover/{}.json", kBarmanHome, source.server.spec.volumes.recover);
-  const std::string owner = fmt::format("\"request\":\"{}/{}/{}/", run.context.installation, run.request.metadata.ns, run.request.metadata.name);
+  const std::string path =
+      fmt::format("{}/.roadstead/recover/{}.json", kBarmanHome, source.server.spec.volumes.recover);
+  const std::string owner = fmt::format("\"request\":\"{}/{}/{}/", run.context.installation, run.request.metadata.ns,
+                                        run.request.metadata.name);
   ExecSpec spec;
   spec.command = {"sh", "-c", "! grep -qsF \"$2\" \"$1\" || rm -f \"$1\"", "sh", path, owner};
   spec.user = std::string(kBarmanUser);
@@ -69,7 +71,8 @@ std::optional<Outcome> release_source(Run& run, Frame& frame, const crds::Restor
     Barman barman = (*source)->access.barman(run.limits);
     if (pinned->keep_set && !needed_by_another(run.request, *all, barman.server(), pinned->backup_root_id)) {
       auto released = barman.release(pinned->backup_root_id);
-      if (!released && released.error().kind != ErrorKind::NotFound) return from_error(released.error(), (*source)->access.host, true);
+      if (!released && released.error().kind != ErrorKind::NotFound)
+        return from_error(released.error(), (*source)->access.host, true);
     }
     forget_recover_mark(run, **source);
   }
@@ -100,9 +103,12 @@ std::optional<Outcome> write_one(Run& run, Frame& frame, const crds::RestoreItem
 
 Outcome write_receipt(Run& run, Frame& frame) {
   auto target = run.target();
+  if (!target && !touched(run.request.status)) return Done{"{}", "Nothing was touched."};
   if (!target) return from_lookup(target.error());
   if (auto outcome = sweep_workers(run, frame, *target)) return *outcome;
-  const auto marked = [&](const crds::RestoreItem& item) { return was_begun(run.request.status, name_of({item.name, step::kMark})); };
+  const auto marked = [&](const crds::RestoreItem& item) {
+    return was_begun(run.request.status, name_of({item.name, step::kMark}));
+  };
   for (const auto& item : run.request.spec.items)
     if (marked(item))
       if (auto outcome = discard_tree(run, frame, item)) return *outcome;

@@ -25,11 +25,20 @@ constexpr Millis kProgressInterval{2'000};
 using StepFunction = Outcome (*)(Run&, Frame&);
 
 StepFunction function_of(std::string_view name) {
-  static const std::map<std::string_view, StepFunction> all{
-      {step::kProbe, probe},       {step::kPin, pin},           {step::kMark, write_mark},       {step::kPrepare, prepare},
-      {step::kReplay, replay},     {step::kCopy, copy},         {step::kFinish, finish_tree},    {step::kStop, stop_applications},
-      {step::kExchange, exchange}, {step::kPutBack, put_back},  {step::kStart, start_applications},
-      {step::kCheck, check},       {step::kReceipt, write_receipt}, {step::kRestart, start_applications}};
+  static const std::map<std::string_view, StepFunction> all{{step::kProbe, probe},
+                                                            {step::kPin, pin},
+                                                            {step::kMark, write_mark},
+                                                            {step::kPrepare, prepare},
+                                                            {step::kReplay, replay},
+                                                            {step::kCopy, copy},
+                                                            {step::kFinish, finish_tree},
+                                                            {step::kStop, stop_applications},
+                                                            {step::kExchange, exchange},
+                                                            {step::kPutBack, put_back},
+                                                            {step::kStart, start_applications},
+                                                            {step::kCheck, check},
+                                                            {step::kReceipt, write_receipt},
+                                                            {step::kRestart, start_applications}};
   return all.at(name);
 }
 
@@ -81,7 +90,8 @@ class RestoreReconciler final : public Reconciler {
       const Outcome outcome = perform(run, *ref);
       if (run.limits.stop.stop_requested()) return again();  // what was begun is found by whoever comes next
       const auto wait = take(request, *ref, outcome, run.now());
-      if (auto written = store(run, before, std::holds_alternative<Working>(outcome)); !written) return tl::unexpected(written.error());
+      if (auto written = store(run, before, std::holds_alternative<Working>(outcome)); !written)
+        return tl::unexpected(written.error());
       tell_change(request, before);
       if (!wait) continue;
       if (!std::holds_alternative<Working>(outcome)) set_pace(request, *wait);
@@ -116,20 +126,25 @@ class RestoreReconciler final : public Reconciler {
     auto target = run.target();
     if (!target) return cancel_wanted(request) ? std::nullopt : std::optional(blocked(from_lookup(target.error())));
     auto marks = find_marks(run, *target);
-    if (!marks && marks.error().kind == ErrorKind::Invalid) return blocked(Blocked{"MarkUnreadable", marks.error().message, kBlockedRetry});
+    if (!marks && marks.error().kind == ErrorKind::Invalid)
+      return blocked(Blocked{"MarkUnreadable", marks.error().message, kBlockedRetry});
     if (!marks) return blocked(as_blocked(from_error(marks.error(), *target, false)));
     const Recalled recalled = recall(request, *marks, run.now());
     switch (recalled.what) {
-      case Recalled::What::Nothing: return std::nullopt;
+      case Recalled::What::Nothing:
+        return std::nullopt;
       case Recalled::What::Foreign:
         if (cancel_wanted(request)) return std::nullopt;
         return blocked(Blocked{"UnfinishedRestore", recalled.message, kBlockedRetry});
       case Recalled::What::AlreadyDone:
-      case Recalled::What::GoesOn: break;
+      case Recalled::What::GoesOn:
+        break;
     }
     if (auto written = store(run, before, false); !written) return tl::unexpected(written.error());
     tell(context_.api, request, false, recalled.what == Recalled::What::GoesOn ? "Recalled" : "AlreadyDone",
-         recalled.what == Recalled::What::GoesOn ? "Goes on from the mark beside the volume." : "The receipt of this request is beside the volume; nothing was touched.");
+         recalled.what == Recalled::What::GoesOn
+             ? "Goes on from the mark beside the volume."
+             : "The receipt of this request is beside the volume; nothing was touched.");
     if (recalled.what == Recalled::What::AlreadyDone) return settle(request);
     return std::nullopt;
   }
@@ -147,20 +162,26 @@ class RestoreReconciler final : public Reconciler {
     return wait;
   }
 
-  static bool cancel_wanted(const RestoreRequest& request) { return request.spec.cancel || request.metadata.deletion_timestamp; }
+  static bool cancel_wanted(const RestoreRequest& request) {
+    return request.spec.cancel || request.metadata.deletion_timestamp;
+  }
 
   void hear_cancel(RestoreRequest& request) {
     if (!cancel_wanted(request) || is_ending(request.status) || !current_step(request)) return;
     const char* by = request.spec.cancel ? "spec.cancel" : "deletion";
     if (!past_cancelling(request.status)) {
-      decide_end(request.status, "Cancelled", "Cancelled", fmt::format("Cancelled by {}; nothing of the old data was changed.", by),
-                 request.metadata.generation, context_.clock.now());
+      decide_end(request.status, "Cancelled", "Cancelled",
+                 fmt::format("Cancelled by {}; nothing of the old data was changed.", by), request.metadata.generation,
+                 context_.clock.now());
       return;
     }
     crds::set_condition(request.status.conditions,
-                        {.type = "Cancellable", .status = ConditionStatus::False, .reason = "TooLate",
+                        {.type = "Cancellable",
+                         .status = ConditionStatus::False,
+                         .reason = "TooLate",
                          .message = fmt::format("{} came after the exchange had begun: the restore is completed.", by),
-                         .last_transition_time = {}, .observed_generation = request.metadata.generation},
+                         .last_transition_time = {},
+                         .observed_generation = request.metadata.generation},
                         context_.clock.now());
   }
 
@@ -178,8 +199,10 @@ class RestoreReconciler final : public Reconciler {
   Result<Action> settle(RestoreRequest& request) {
     const LabelValues labels{request.metadata.ns, request.metadata.name};
     if (!request.spec.dry_run) {
-      context_.metrics.gauge(metric::kRestoreFailed, labels).set(phase_of(request) == crds::RestorePhase::Failed ? 1 : 0);
-      if (request.status.finished_at) context_.metrics.gauge(metric::kRestoreFinished, labels).set(*request.status.finished_at);
+      context_.metrics.gauge(metric::kRestoreFailed, labels)
+          .set(phase_of(request) == crds::RestorePhase::Failed ? 1 : 0);
+      if (request.status.finished_at)
+        context_.metrics.gauge(metric::kRestoreFinished, labels).set(*request.status.finished_at);
     }
     if (!crds::remove_finalizer(request.metadata, kFinalizer)) return Action::await_change();
     auto done = update(context_.api, request);
@@ -202,14 +225,20 @@ class RestoreReconciler final : public Reconciler {
       (void)context_.metrics.gauge(metric::kRestoreFailed, labels);
       (void)context_.metrics.gauge(metric::kRestoreFinished, labels);
     }
-    if (request.spec.dry_run || request.metadata.deletion_timestamp || !crds::add_finalizer(request.metadata, kFinalizer)) return {};
+    if (request.spec.dry_run || request.metadata.deletion_timestamp ||
+        !crds::add_finalizer(request.metadata, kFinalizer))
+      return {};
     return update(context_.api, request);
   }
 
   void accept(RestoreRequest& request) const {
     crds::set_condition(request.status.conditions,
-                        {.type = "Accepted", .status = ConditionStatus::True, .reason = "Accepted", .message = "The request is worked on.",
-                         .last_transition_time = {}, .observed_generation = request.metadata.generation},
+                        {.type = "Accepted",
+                         .status = ConditionStatus::True,
+                         .reason = "Accepted",
+                         .message = "The request is worked on.",
+                         .last_transition_time = {},
+                         .observed_generation = request.metadata.generation},
                         context_.clock.now());
   }
 
@@ -232,7 +261,8 @@ class RestoreReconciler final : public Reconciler {
       const auto* was = crds::find_condition(before.status.conditions, type);
       const auto* is = crds::find_condition(request.status.conditions, type);
       if (is == nullptr || (was != nullptr && was->status == is->status && was->reason == is->reason)) continue;
-      const bool good = std::string_view(type) == "Complete" || (is->status == ConditionStatus::True) == std::string_view(type).ends_with("Reachable");
+      const bool good = std::string_view(type) == "Complete" ||
+                        (is->status == ConditionStatus::True) == std::string_view(type).ends_with("Reachable");
       if (is->status == ConditionStatus::False && was == nullptr && std::string_view(type) == "Failed") continue;
       if (!is->message.empty()) tell(context_.api, request, !good, is->reason, is->message);
     }
@@ -245,7 +275,8 @@ class RestoreReconciler final : public Reconciler {
     return Action::await_change();
   }
 
-  // ---- pace: a status that was just written wakes its own key, which must not shorten a wait -------------------------
+  // ---- pace: a status that was just written wakes its own key, which must not shorten a wait
+  // -------------------------
 
   struct Pace {
     Time not_before{};
@@ -302,7 +333,9 @@ class RestoreReconciler final : public Reconciler {
 
 }  // namespace
 
-std::unique_ptr<Reconciler> make_restore_request_reconciler(Context& context) { return std::make_unique<RestoreReconciler>(context); }
+std::unique_ptr<Reconciler> make_restore_request_reconciler(Context& context) {
+  return std::make_unique<RestoreReconciler>(context);
+}
 
 std::vector<ObjectKey> restore_request_wakes(const nlohmann::json& object) {
   const std::string kind(crds::Kind<RestoreRequest>::kind);

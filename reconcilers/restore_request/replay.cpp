@@ -1,8 +1,9 @@
 // replay: the database's own image replays WAL onto the recover volume up to the point, and shuts down there.
 
+#include "reconcilers/restore_request/replay.h"
+
 #include <nlohmann/json.hpp>
 
-#include "reconcilers/restore_request/replay.h"
 #include "reconcilers/restore_request/scripts.h"
 #include "reconcilers/restore_request/steps.h"
 
@@ -11,12 +12,16 @@ namespace {
 
 using Json = nlohmann::json;
 
-std::string_view word_of(crds::TargetKind kind) { return crds::EnumNames<crds::TargetKind>::names[static_cast<std::size_t>(kind)]; }
+std::string_view word_of(crds::TargetKind kind) {
+  return crds::EnumNames<crds::TargetKind>::names[static_cast<std::size_t>(kind)];
+}
 
-Result<WorkerSpec> worker_spec(Run& run, const ItemSource& source, const crds::PinnedSource& pinned, const BackupDetails* details) {
+Result<WorkerSpec> worker_spec(Run& run, const ItemSource& source, const crds::PinnedSource& pinned,
+                               const BackupDetails* details) {
   const crds::PostgresRuntime& postgres = source.server.spec.postgres;
   const HostHandle& host = source.access.host;
-  if (auto image = run.context.images.ensure(host, postgres.image, run.limits); !image) return tl::unexpected(image.error());
+  if (auto image = run.context.images.ensure(host, postgres.image, run.limits); !image)
+    return tl::unexpected(image.error());
   auto data = host.engine->inspect_volume(source.server.spec.volumes.data, run.limits);
   if (!data) return tl::unexpected(data.error());
   WorkerSpec spec;
@@ -32,9 +37,13 @@ Result<WorkerSpec> worker_spec(Run& run, const ItemSource& source, const crds::P
   // A clean shutdown flushes what the buffers hold.
   spec.container.stop_timeout = std::chrono::minutes(10);
   // Of barman's volume only this server's part: the passwords lie beside it.
-  spec.container.mounts = {{MountSpec::Type::Volume, source.server.spec.volumes.recover, postgres.data_directory, false},
-                           {MountSpec::Type::Bind, data->mountpoint + "/" + source.access.setup.server, "/barman", true}};
-  const std::string target_lsn = !pinned.target_lsn.empty() ? pinned.target_lsn : (details && pinned.target == crds::TargetKind::Immediate ? details->backup.end_lsn : "");
+  spec.container.mounts = {
+      {MountSpec::Type::Volume, source.server.spec.volumes.recover, postgres.data_directory, false},
+      {MountSpec::Type::Bind, data->mountpoint + "/" + source.access.setup.server, "/barman", true}};
+  const std::string target_lsn =
+      !pinned.target_lsn.empty()
+          ? pinned.target_lsn
+          : (details && pinned.target == crds::TargetKind::Immediate ? details->backup.end_lsn : "");
   spec.container.environment = {"RS_DATA=" + postgres.data_directory,
                                 "RS_CONFIG=" + postgres.config_file.value_or(""),
                                 fmt::format("RS_TARGET={}", word_of(pinned.target)),
@@ -49,20 +58,28 @@ Result<WorkerSpec> worker_spec(Run& run, const ItemSource& source, const crds::P
 
 Outcome judge_replay(const crds::PinnedSource& pinned, const std::string& data) {
   const Json facts = Json::parse(data, nullptr, false);
-  const auto text = [&](const char* name) { return facts.is_object() ? facts.value(name, std::string()) : std::string(); };
+  const auto text = [&](const char* name) {
+    return facts.is_object() ? facts.value(name, std::string()) : std::string();
+  };
   const std::string state = text("state"), reached = text("minRecoveryLSN");
   constexpr std::string_view kNext = "apply a new request: it begins with an emptied recover volume";
   if (state != "shut down in recovery")
-    return Failed{"ReplayIncomplete", fmt::format("the replayed database is \"{}\", not shut down in recovery", state), std::string(kNext)};
+    return Failed{"ReplayIncomplete", fmt::format("the replayed database is \"{}\", not shut down in recovery", state),
+                  std::string(kNext)};
   const auto lsn = parse_lsn(reached);
-  if (!lsn) return Failed{"ReplayIncomplete", fmt::format("the replayed database names no position (\"{}\")", reached), std::string(kNext)};
+  if (!lsn)
+    return Failed{"ReplayIncomplete", fmt::format("the replayed database names no position (\"{}\")", reached),
+                  std::string(kNext)};
   if (pinned.target == crds::TargetKind::Name) {
     const auto wanted = parse_lsn(pinned.target_lsn);
     if (!wanted || *lsn < *wanted)
-      return Failed{"ReplayIncomplete", fmt::format("replay ended at {}, before the point at {}", reached, pinned.target_lsn), std::string(kNext)};
+      return Failed{"ReplayIncomplete",
+                    fmt::format("replay ended at {}, before the point at {}", reached, pinned.target_lsn),
+                    std::string(kNext)};
   }
   if (pinned.target == crds::TargetKind::Immediate && text("backupStartLSN") != "0/0")
-    return Failed{"ReplayIncomplete", fmt::format("replay ended at {}, before the end of the base backup", reached), std::string(kNext)};
+    return Failed{"ReplayIncomplete", fmt::format("replay ended at {}, before the end of the base backup", reached),
+                  std::string(kNext)};
   return Done{data, fmt::format("Replayed to {}.", reached)};
 }
 
@@ -105,7 +122,8 @@ Outcome replay(Run& run, Frame& frame) {
     for (auto& one : run.request.status.pinned) {
       if (one.item != item.name) continue;
       one.target_lsn = facts.value("minRecoveryLSN", std::string());
-      if (one.target == crds::TargetKind::EndOfWal && facts.contains("lastReceivedAt") && facts["lastReceivedAt"].is_number_integer())
+      if (one.target == crds::TargetKind::EndOfWal && facts.contains("lastReceivedAt") &&
+          facts["lastReceivedAt"].is_number_integer())
         one.data_as_of = Time(std::chrono::seconds(facts["lastReceivedAt"].get<std::int64_t>()));
     }
   }

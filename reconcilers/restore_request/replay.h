@@ -3,9 +3,9 @@
 #include <optional>
 #include <string>
 
+#include "crds/restore_request.h"
 #include "mover/contract/job.h"
 #include "reconcilers/restore_request/outcome.h"
-#include "crds/restore_request.h"
 
 namespace roadstead::reconcilers::restore {
 

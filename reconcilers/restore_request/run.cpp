@@ -30,7 +30,9 @@ std::optional<Outcome> no_free_place(Run& run, const WorkerJob& job) {
   auto count = running_workers(*job.host->engine, run.context.installation, run.limits);
   if (!count) return from_error(count.error(), *job.host, job.is_source);
   if (*count < kWorkersPerHost) return std::nullopt;
-  return Working{fmt::format("Waits: {} workers run on host {} already.", *count, job.host->host.metadata.name), Millis{5'000}, {}};
+  return Working{fmt::format("Waits: {} workers run on host {} already.", *count, job.host->host.metadata.name),
+                 Millis{5'000},
+                 {}};
 }
 
 /// Waits a moment for a worker that ends soon; its end is then seen in this look already.
@@ -44,7 +46,9 @@ void wait_briefly(Run& run, const WorkerJob& job, const WorkerSeen& seen) {
 }  // namespace
 
 Run::Run(Context& context_in, crds::RestoreRequest& request_in, Limits limits_in)
-    : context(context_in), request(request_in), limits(std::move(limits_in)),
+    : context(context_in),
+      request(request_in),
+      limits(std::move(limits_in)),
       key{std::string(crds::Kind<crds::RestoreRequest>::kind), request_in.metadata.ns, request_in.metadata.name} {}
 
 Result<HostHandle> Run::target() {
@@ -70,12 +74,17 @@ Result<ItemSource*> Run::source_of(const crds::RestoreItem& item) {
 
 std::string Run::worker_hash(const std::string& item) const {
   std::string material = spec_hash(request);
-  if (const auto* pinned = pinned_of(request.status, item)) material += "|" + pinned->backup_id + "|" + pinned->target_name;
+  if (const auto* pinned = pinned_of(request.status, item))
+    material += "|" + pinned->backup_id + "|" + pinned->target_name;
   return sha256_hex(material).substr(0, 16);
 }
 
 WorkerId Run::worker_id(const std::string& item, std::string step, int attempt) const {
-  return {.installation = context.installation, .owner = key, .item = item, .step = std::move(step), .attempt = attempt,
+  return {.installation = context.installation,
+          .owner = key,
+          .item = item,
+          .step = std::move(step),
+          .attempt = attempt,
           .spec_hash = worker_hash(item)};
 }
 
@@ -90,14 +99,19 @@ void Frame::remember(const Json& memory) { entry().result = memory.empty() ? std
 
 Outcome from_error(const Error& error, const HostHandle& host, bool is_source) {
   const std::string& name = host.host.metadata.name;
-  if (means_unreachable(error.kind) || error.kind == ErrorKind::Cancelled) return Unreachable{name, error.message, is_source};
-  if (error.kind == ErrorKind::Conflict) return Blocked{"Conflict", fmt::format("host {}: {}", name, error.message), kHostRetry};
-  if (error.kind == ErrorKind::NoSpace) return Blocked{"NoSpace", fmt::format("host {}: {}; it goes on by itself when there is room", name, error.message), kBlockedRetry};
+  if (means_unreachable(error.kind) || error.kind == ErrorKind::Cancelled)
+    return Unreachable{name, error.message, is_source};
+  if (error.kind == ErrorKind::Conflict)
+    return Blocked{"Conflict", fmt::format("host {}: {}", name, error.message), kHostRetry};
+  if (error.kind == ErrorKind::NoSpace)
+    return Blocked{"NoSpace", fmt::format("host {}: {}; it goes on by itself when there is room", name, error.message),
+                   kBlockedRetry};
   return Retry{"EngineRefused", fmt::format("host {}: {}", name, error.message), {}};
 }
 
 Outcome from_lookup(const Error& error) {
-  return Blocked{error.kind == ErrorKind::NotFound ? "ReferenceNotFound" : "ReferenceUnusable", error.message, kBlockedRetry};
+  return Blocked{error.kind == ErrorKind::NotFound ? "ReferenceNotFound" : "ReferenceUnusable", error.message,
+                 kBlockedRetry};
 }
 
 void next_attempt(Frame& frame, int at_least) {
@@ -164,10 +178,13 @@ WorkerEnd run_worker(Run& run, Frame& frame, const WorkerJob& job) {
 Outcome from_failure(Run& run, Frame& frame, const WorkerSeen& seen, const WorkerJob& job) {
   remove_after_write(run, frame, job, seen.attempt);
   if (!seen.result) {
-    const std::string why = seen.oom_killed ? "was killed for using too much memory" : fmt::format("ended with exit code {}", seen.exit_code);
+    const std::string why = seen.oom_killed ? "was killed for using too much memory"
+                                            : fmt::format("ended with exit code {}", seen.exit_code);
     const std::string words = seen.error.empty() ? last_words(seen) : seen.error;
-    return Retry{"WorkerFailed", fmt::format("worker {} on host {} {}{}{}", frame.entry().worker, job.host->host.metadata.name, why,
-                                             words.empty() ? "" : ": ", words), {}};
+    return Retry{"WorkerFailed",
+                 fmt::format("worker {} on host {} {}{}{}", frame.entry().worker, job.host->host.metadata.name, why,
+                             words.empty() ? "" : ": ", words),
+                 {}};
   }
   const mover::WorkerResult& result = *seen.result;
   if (result.reason != "NoSpace") return Retry{result.reason, result.message, result.next};
@@ -176,11 +193,12 @@ Outcome from_failure(Run& run, Frame& frame, const WorkerSeen& seen, const Worke
 }
 
 void remove_after_write(Run& run, const Frame& frame, const WorkerJob& job, int attempt) {
-  run.after_write.push_back([engine = job.host->engine, id = run.worker_id(frame.ref().item, job.step, attempt), limits = run.limits] {
-    // One that stays is found by its labels when the request ends.
-    if (auto removed = remove_worker(*engine, id, std::chrono::seconds(0), limits); !removed)
-      log_warning("a worker is left for later", {{"worker", worker_name(id)}, {"why", removed.error().message}});
-  });
+  run.after_write.push_back(
+      [engine = job.host->engine, id = run.worker_id(frame.ref().item, job.step, attempt), limits = run.limits] {
+        // One that stays is found by its labels when the request ends.
+        if (auto removed = remove_worker(*engine, id, std::chrono::seconds(0), limits); !removed)
+          log_warning("a worker is left for later", {{"worker", worker_name(id)}, {"why", removed.error().message}});
+      });
 }
 
 std::optional<Outcome> run_mover(Run& run, Frame& frame, const std::string& step, const std::string& volume,

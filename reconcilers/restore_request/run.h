@@ -54,7 +54,8 @@ class Run {
   std::map<std::string, ItemSource> sources_;  ///< By the server's name.
 };
 
-/// What a step sees of itself. What it must remember over a restart goes into `memory`; it is stored with every Working.
+/// What a step sees of itself. What it must remember over a restart goes into `memory`; it is stored with every
+/// Working.
 class Frame {
  public:
   Frame(Run& run, StepRef ref, const crds::RestoreItem* item);
@@ -80,9 +81,9 @@ Outcome from_lookup(const Error& error);
 struct WorkerJob {
   const HostHandle* host = nullptr;
   bool is_source = false;
-  std::string step;      ///< The worker's own word, "copy-send"; mostly the step's name.
+  std::string step;                                     ///< The worker's own word, "copy-send"; mostly the step's name.
   std::function<Result<WorkerSpec>(int attempt)> make;  ///< Name and labels are set from its id.
-  Millis wait{0};        ///< How long its end is waited for here; for what takes a moment.
+  Millis wait{0};  ///< How long its end is waited for here; for what takes a moment.
 };
 
 /// The worker's end, successful or not; or what the step has to answer while there is none. A vanished or interrupted

@@ -27,7 +27,8 @@ std::optional<Time> exchanged_at(const crds::RestoreRequest& request) {
   return last;
 }
 
-/// What somebody started between the stop and the exchange has the old data open: it is stopped, and starts with the rest.
+/// What somebody started between the stop and the exchange has the old data open: it is stopped, and starts with the
+/// rest.
 std::optional<Outcome> stop_what_came_between(Run& run, const HostHandle& target) {
   const auto exchanged = exchanged_at(run.request);
   if (!exchanged) return std::nullopt;
@@ -42,7 +43,8 @@ std::optional<Outcome> stop_what_came_between(Run& run, const HostHandle& target
     if (info->started_at && *info->started_at < *exchanged && !one.auto_remove) between.push_back(one);
   }
   if (between.empty()) return std::nullopt;
-  if (extend_ledger(run.request.status.ledger, between)) return Working{"Wrote down what was started in between.", Millis{0}, {}};
+  if (extend_ledger(run.request.status.ledger, between))
+    return Working{"Wrote down what was started in between.", Millis{0}, {}};
   for (const auto& one : between)
     if (auto stopped = stop_one(run, target, one); !stopped && stopped.error().kind != ErrorKind::NotFound)
       return from_error(stopped.error(), target, false);
@@ -87,8 +89,11 @@ class Starter {
       return;
     }
     const RestartPolicy policy = parse_restart_policy(entry.restart_policy);
-    if (!note(entry.name, target_.engine->set_restart_policy((*found)->id, policy.name, policy.maximum, run_.limits))) return;
-    if (mode_ == crds::StartMode::WhatRan && !note(entry.name, target_.engine->start_container((*found)->id, run_.limits))) return;
+    if (!note(entry.name, target_.engine->set_restart_policy((*found)->id, policy.name, policy.maximum, run_.limits)))
+      return;
+    if (mode_ == crds::StartMode::WhatRan &&
+        !note(entry.name, target_.engine->start_container((*found)->id, run_.limits)))
+      return;
     entry.started_at = run_.now();
   }
 
@@ -97,8 +102,10 @@ class Starter {
     return done.has_value();
   }
   void note_error(const std::string& name, const Error& error) {
-    if (unreachable(error)) lost = from_error(error, target_, false);
-    else problems.push_back(fmt::format("container {}: {}", name, error.message));
+    if (unreachable(error))
+      lost = from_error(error, target_, false);
+    else
+      problems.push_back(fmt::format("container {}: {}", name, error.message));
   }
 
   Run& run_;
@@ -121,7 +128,8 @@ Outcome start_applications(Run& run, Frame& frame) {
   if (starter.lost) return *starter.lost;
   if (starter.problems.empty()) {
     run.request.status.restarted_at = run.now();
-    return Done{"{}", mode == crds::StartMode::None ? "Nothing is started: spec.applications.start.mode is None." : "What has to run was started."};
+    return Done{"{}", mode == crds::StartMode::None ? "Nothing is started: spec.applications.start.mode is None."
+                                                    : "What has to run was started."};
   }
   std::string text;
   for (const auto& problem : starter.problems) text += (text.empty() ? "" : "; ") + problem;
@@ -129,10 +137,12 @@ Outcome start_applications(Run& run, Frame& frame) {
   const int tries = memory.value("tries", 0) + 1;
   memory["tries"] = tries;
   frame.remember(memory);
-  if (tries < kTries) return Working{fmt::format("Could not start everything ({} of {}): {}.", tries, kTries, text), kBetweenTries, {}};
+  if (tries < kTries)
+    return Working{fmt::format("Could not start everything ({} of {}): {}.", tries, kTries, text), kBetweenTries, {}};
   // The data is whole either way; what could be started runs.
   if (way_out) return Done{"{}", "Not everything could be started again: " + text};
-  return Failed{"StartFailed", "the data is restored, but not everything could be started: " + text, fmt::format("start it on host {} by hand", target->host.metadata.name)};
+  return Failed{"StartFailed", "the data is restored, but not everything could be started: " + text,
+                fmt::format("start it on host {} by hand", target->host.metadata.name)};
 }
 
 }  // namespace roadstead::reconcilers::restore

@@ -29,7 +29,8 @@ std::optional<Outcome> learn_inodes(Run& run, Frame& frame, const crds::RestoreI
   const mover::Inspect job{.parent = std::string(kParent), .sizes = false, .source = std::nullopt};
   if (auto outcome = run_mover(run, frame, "inspect-" + item.name, item.to.volume, job, answer)) return outcome;
   const auto data = mover::parse_inspect_data(answer.data);
-  if (!data || !data->volume || data->volume->inode == 0) return Retry{"WorkerFailed", "inspect told no inode of volume " + item.to.volume, {}};
+  if (!data || !data->volume || data->volume->inode == 0)
+    return Retry{"WorkerFailed", "inspect told no inode of volume " + item.to.volume, {}};
   summary_of(run.request.status, item).old_inode = static_cast<std::int64_t>(data->volume->inode);
   return Working{"Wrote down the volume's inode.", Millis{0}, {}};
 }
@@ -42,7 +43,8 @@ std::optional<Outcome> mark_stopping(Run& run, Frame& frame, const crds::Restore
   MoverAnswer answer;
   const Mark mark = mark_of(run.request, item, run.context.installation, MarkState::Stopping);
   const mover::Mark job{mover_target(run.request, item.name), to_json(mark)};
-  if (auto outcome = run_mover(run, frame, fmt::format("mark-{}-{}", item.name, version), item.to.volume, job, answer)) return outcome;
+  if (auto outcome = run_mover(run, frame, fmt::format("mark-{}-{}", item.name, version), item.to.volume, job, answer))
+    return outcome;
   memory = frame.memory();
   memory["marked"][item.name] = version;
   frame.remember(memory);
@@ -68,7 +70,9 @@ Result<void> stop_one(const Run& run, const HostHandle& target, const Applicatio
   // An engine that restarts now must not start it on half a restore.
   if (auto done = engine.set_restart_policy(application.id, "no", 0, run.limits); !done) return done;
   if (application.paused)
-    if (auto done = engine.unpause_container(application.id, run.limits); !done && done.error().kind != ErrorKind::Conflict) return done;
+    if (auto done = engine.unpause_container(application.id, run.limits);
+        !done && done.error().kind != ErrorKind::Conflict)
+      return done;
   const std::chrono::seconds grace(stop.mode == crds::StopMode::Kill ? 0 : stop.grace_seconds);
   Limits patient = run.limits;
   patient.idle = grace + std::chrono::seconds(30);
@@ -81,7 +85,10 @@ std::optional<Outcome> quiesce(Run& run, Frame& frame, const HostHandle& target)
   const auto stops = to_stop(run.request, *all);
   for (const auto& one : stops)
     if (one.auto_remove)
-      return Blocked{"AutoRemove", fmt::format("container {} on {} was started with --rm: it would vanish when stopped; stop it", one.name, target.host.metadata.name), kHostRetry};
+      return Blocked{"AutoRemove",
+                     fmt::format("container {} on {} was started with --rm: it would vanish when stopped; stop it",
+                                 one.name, target.host.metadata.name),
+                     kHostRetry};
   if (extend_ledger(run.request.status.ledger, stops)) return Working{"Wrote down what runs.", Millis{0}, {}};
   for (const auto& item : run.request.spec.items) {
     if (auto outcome = learn_inodes(run, frame, item)) return outcome;
@@ -101,7 +108,8 @@ Outcome stop_applications(Run& run, Frame& frame) {
   if (!target) return from_lookup(target.error());
   if (auto outcome = quiesce(run, frame, *target)) return *outcome;
   if (!run.request.status.stopped_at) run.request.status.stopped_at = run.now();
-  return Done{"{}", run.request.status.ledger.empty() ? "Nothing had to be stopped." : "Everything that uses the volumes is stopped."};
+  return Done{"{}", run.request.status.ledger.empty() ? "Nothing had to be stopped."
+                                                      : "Everything that uses the volumes is stopped."};
 }
 
 }  // namespace roadstead::reconcilers::restore

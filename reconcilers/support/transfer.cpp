@@ -7,7 +7,8 @@ namespace {
 
 /// The engine's own words for a port that somebody else listens on.
 bool says_port_taken(const std::string& message) {
-  return message.find("port is already allocated") != std::string::npos || message.find("address already in use") != std::string::npos ||
+  return message.find("port is already allocated") != std::string::npos ||
+         message.find("address already in use") != std::string::npos ||
          message.find("ports are not available") != std::string::npos;
 }
 
@@ -18,7 +19,8 @@ std::string port_key() { return std::to_string(kTransferPort) + "/tcp"; }
 std::string transfer_name(const std::string& installation, const ObjectKey& owner, const std::string& item,
                           const std::string& step, int attempt) {
   constexpr std::size_t kLimit = 128;
-  return shortened(fmt::format("{}/{}/{}/{}/{}/{}/{}", installation, owner.kind, owner.ns, owner.name, item, step, attempt), kLimit);
+  return shortened(
+      fmt::format("{}/{}/{}/{}/{}/{}/{}", installation, owner.kind, owner.ns, owner.name, item, step, attempt), kLimit);
 }
 
 std::string transfer_key(const std::string& installation_secret, const std::string& transfer) {
@@ -51,14 +53,16 @@ Result<WorkerSeen> ensure_server(Engine& engine, WorkerSpec spec, PortRange port
     auto seen = ensure_worker(engine, spec, limits);
     if (seen || !says_port_taken(seen.error().message)) return seen;
   }
-  return fail(ErrorKind::Conflict, "every data port from {} to {} is taken; widen spec.data.ports of the host, or wait", ports.first, ports.last);
+  return fail(ErrorKind::Conflict, "every data port from {} to {} is taken; widen spec.data.ports of the host, or wait",
+              ports.first, ports.last);
 }
 
 Result<std::uint16_t> published_port(Engine& engine, const std::string& container, const Limits& limits) {
   auto info = engine.inspect_container(container, limits);
   if (!info) return tl::unexpected(info.error());
   const auto found = info->published_ports.find(port_key());
-  if (found == info->published_ports.end()) return fail(ErrorKind::Conflict, "container {} has no published port", container);
+  if (found == info->published_ports.end())
+    return fail(ErrorKind::Conflict, "container {} has no published port", container);
   return found->second;
 }
 
