@@ -190,6 +190,7 @@ int run_cli(int argc, const char* const* argv, const CliHooks& hooks) {
   app.require_subcommand(1);
   app.set_version_flag("--version", "roadstead v" + hooks.version);
   Flags flags;
+  app.add_option("--kubeconfig", flags.connection.kubeconfig, "As of each verb; before or after it");
   const std::vector<std::pair<CLI::App*, Run>> verbs{
       {add_operator(app, flags), [&](const Session& session) { return run_operator(session, flags); }},
       {add_apply(app, flags),

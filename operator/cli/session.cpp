@@ -44,12 +44,15 @@ std::string Session::kubeconfig() const {
 
 Result<std::unique_ptr<ApiClient>> Session::connect() const {
   const std::string path = kubeconfig();
-  std::error_code error;
-  if (!std::filesystem::exists(path, error))
+  std::error_code unreadable;
+  if (!std::filesystem::exists(path, unreadable))
     return fail(ErrorKind::Internal,
                 "{} is not there: start the operator (roadstead operator --data {}), or name another file with --kubeconfig",
                 path, connection_.data_dir);
-  return hooks_.connect(path);
+  return hooks_.connect(path).map_error([](Error error) {
+    error.kind = ErrorKind::Internal;  // nothing of a server's: the file is wrong
+    return error;
+  });
 }
 
 int Session::failed(const Error& error) const {
