@@ -418,8 +418,10 @@ bool says_wal_removed(const std::vector<LogLine>& log) {
   return removed;
 }
 
-ArchiveSeen archive_seen(const std::vector<crds::CatalogBackup>& good, const WalListing& present, std::uint64_t segment_bytes) {
+ArchiveSeen archive_seen(const std::vector<crds::CatalogBackup>& good, WalListing present, std::uint64_t segment_bytes) {
   ArchiveSeen seen;
+  // What is being received counts as there, so that a gap before it shows at once.
+  present.segments.merge(present.receiving);
   std::optional<WalSegment> newest;
   for (const std::string& name : present.segments)
     if (const auto segment = parse_segment(name, segment_bytes))

@@ -84,7 +84,7 @@ inline constexpr Millis kOrphanPatience{75'000};
 bool says_wal_removed(const std::vector<LogLine>& log);
 
 /// What is missing between base backups and the newest segment of `present`. Backups newest first, good ones only.
-ArchiveSeen archive_seen(const std::vector<crds::CatalogBackup>& good, const WalListing& present, std::uint64_t segment_bytes);
+ArchiveSeen archive_seen(const std::vector<crds::CatalogBackup>& good, WalListing present, std::uint64_t segment_bytes);
 
 /// Catalogue entries in status form: those seen now, with what is already known of good ones (they never change).
 std::vector<crds::CatalogBackup> merge_catalogue(const std::vector<crds::CatalogBackup>& known, const std::vector<ListedBackup>& listed,

@@ -30,15 +30,15 @@ constexpr Millis kCheckInterval = 60s;
 constexpr Millis kCheckIntervalFailing = 15s;
 constexpr Millis kListInterval = 60s;
 constexpr Millis kListIntervalBusy = 10s;
-constexpr Millis kArchiveInterval = std::chrono::minutes(5);
 constexpr Millis kKickInterval = 20s;  // from barman's minute to a slot in use, with time to spare
 constexpr Millis kLogSpan = 90s;       // barman tries again every minute
 constexpr auto kStopGrace = 15s;
 
 /// What is only remembered to keep the pace: an operator that starts anew asks everything at once.
 struct Memory {
-  Time checked_at{}, listed_at{}, surveyed_at{}, kicked_at{};
+  Time checked_at{}, listed_at{}, kicked_at{};
   bool all_passed = false;
+  bool streamed = true;            ///< At the last look; what comes after an interruption is looked at at once.
   bool listed = false;             ///< The catalogue was read: what status says of it is of this operator's time.
   bool busy = false;               ///< A base backup was unfinished when the catalogue was last read.
   std::optional<Error> act_error;  ///< Why the last act failed.
@@ -150,6 +150,8 @@ class BarmanServerReconciler final : public Reconciler {
     if (production.version_number < barman_server::kOldestPostgres || production.in_recovery) return;
     seen.receiver_kicked = now - memory.kicked_at < kKickInterval;
     const bool streams = production.slot && production.slot->active;
+    if (streams && !memory.streamed) memory.listed_at = Time{};  // is there a gap?
+    memory.streamed = streams;
     if (!streams) {
       seen.streaming = barman.test_streaming();
       seen.wal_removed = wal_is_removed(access, memory, limits);
@@ -184,7 +186,7 @@ class BarmanServerReconciler final : public Reconciler {
       if (auto details = barman.show_backup(id)) seen.details.push_back(std::move(*details));
     const auto merged = barman_server::merge_catalogue(server.status.backups, listed, seen.details);
     seen.foreign_failures = barman_server::leftovers(server, merged, objects, true).foreign;
-    observe_archive(server, merged, memory, seen, barman);
+    observe_archive(merged, memory, seen, barman);
   }
 
   /// A Backup has ended that the status does not show yet.
@@ -197,10 +199,7 @@ class BarmanServerReconciler final : public Reconciler {
     });
   }
 
-  void observe_archive(const crds::BarmanServer& server, const std::vector<crds::CatalogBackup>& catalogue, Memory& memory, Observed& seen, Barman& barman) {
-    const Time now = context_.clock.now();
-    const bool changed = !seen.details.empty() || catalogue.size() != server.status.backups.size();
-    if (now - memory.surveyed_at < kArchiveInterval && !changed) return;
+  void observe_archive(const std::vector<crds::CatalogBackup>& catalogue, Memory& memory, Observed& seen, Barman& barman) {
     std::vector<crds::CatalogBackup> good;
     std::copy_if(catalogue.begin(), catalogue.end(), std::back_inserter(good), [](const auto& backup) { return backup.status == "DONE" && !backup.begin_wal.empty(); });
     memory.gap_end.clear();
@@ -209,7 +208,6 @@ class BarmanServerReconciler final : public Reconciler {
     const std::string far_end = "FFFFFFFF" + std::string("FFFFFFFF") + fmt::format("{:08X}", (std::uint64_t{1} << 32) / segment_bytes - 1);
     auto present = barman.wal_segments(good.back().begin_wal, far_end, segment_bytes);
     if (!present) return;
-    memory.surveyed_at = now;
     seen.archive = barman_server::archive_seen(good, *present, segment_bytes);
     if (!seen.archive->gaps_since_newest.empty()) memory.gap_end = seen.archive->gaps_since_newest.front().last;
   }
@@ -243,7 +241,6 @@ class BarmanServerReconciler final : public Reconciler {
         return engine.stop_container(access.container, kStopGrace, patient(limits)).and_then([&] { return engine.start_container(access.container, limits); });
       case Act::CreateSlot:
         memory.kicked_at = context_.clock.now();
-        memory.surveyed_at = Time{};  // without its slot production may have thrown WAL away
         return barman.create_slot().and_then([&] {
           tell(context_.api, server, false, "SlotCreated", fmt::format("Made replication slot {} on production", access.setup.slot));
           return barman.cron();
@@ -254,7 +251,6 @@ class BarmanServerReconciler final : public Reconciler {
       case Act::ResetReceiver:
         memory.kicked_at = context_.clock.now();
         tell(context_.api, server, true, "WalRemoved", "Production no longer has the WAL that barman needs next: WAL is received anew behind the gap, and a new base backup is needed");
-        memory.surveyed_at = Time{};
         return barman.reset_receiver();
       case Act::ArchiveFirst:
         memory.checked_at = Time{};

@@ -371,11 +371,11 @@ Result<void> Barman::test_streaming() {
 Result<WalListing> Barman::wal_segments(const std::string& from, const std::string& to, std::uint64_t segment_bytes) {
   if (!parse_segment(from, segment_bytes) || !parse_segment(to, segment_bytes))
     return fail(ErrorKind::Invalid, "\"{}\" or \"{}\" is no name of a WAL segment", from, to);
-  // Names are compared without their timeline: the last 16 digits. ".partial" files are longer and stay out.
+  // Names are compared without their timeline: the last 16 digits.
   // streaming first: a segment that is archived meanwhile is then seen twice, never not at all.
   constexpr std::string_view kList =
-      "cd \"$1\" && find streaming wals -type f -regextype posix-extended -regex '.*/[0-9A-F]{24}' -printf '%f\\n' 2>/dev/null | "
-      "awk -v from=\"$2\" -v to=\"$3\" '{ n = substr($0, 9) } n >= from && n <= to'";
+      "cd \"$1\" && find streaming wals -type f -regextype posix-extended -regex '.*/[0-9A-F]{24}([.]partial)?' -printf '%f\\n' 2>/dev/null | "
+      "awk -v from=\"$2\" -v to=\"$3\" '{ n = substr($0, 9, 16) } n >= from && n <= to'";
   auto names = run({"sh", "-c", std::string(kList), "sh", server_directory(setup_.server), from.substr(8), to.substr(8)}, kCommandTime);
   if (!names) return within("list the WAL of " + setup_.server, names.error());
   if (names->exit_code != 0) return fail(ErrorKind::Unavailable, "list the WAL of {}: {:.300}", setup_.server, names->err);
@@ -387,8 +387,12 @@ Result<WalListing> Barman::wal_segments(const std::string& from, const std::stri
 
   WalListing listing;
   std::istringstream lines(names->out);
-  for (std::string line; std::getline(lines, line);)
-    if (parse_segment(line, segment_bytes)) listing.segments.insert(line);
+  constexpr std::string_view kPartial = ".partial";
+  for (std::string line; std::getline(lines, line);) {
+    const bool partial = line.ends_with(kPartial);
+    if (partial) line.resize(line.size() - kPartial.size());
+    if (parse_segment(line, segment_bytes)) (partial ? listing.receiving : listing.segments).insert(line);
+  }
   std::istringstream history(histories->out);
   std::uint32_t timeline = 0;
   for (std::string line; std::getline(history, line);) {

@@ -177,7 +177,7 @@ class Barman {
   Result<void> test_streaming();
 
   // files in the data volume
-  /// Segments (archived or received whole) from `from` to `to` by number, on any timeline, and all history files.
+  /// Segments (archived, received whole, being received) from `from` to `to` by number, on any timeline, and all history files.
   Result<WalListing> wal_segments(const std::string& from, const std::string& to, std::uint64_t segment_bytes = kDefaultWalSegmentBytes);
   /// Nothing: barman's minute never ran to its end.
   Result<std::optional<crds::LastCron>> last_cron();

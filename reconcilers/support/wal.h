@@ -40,6 +40,7 @@ WalSegment segment_of(std::uint32_t timeline, Lsn lsn, std::uint64_t segment_byt
 /// What lies in an archive: complete segments, and the history file of each timeline after the first.
 struct WalListing {
   std::set<std::string> segments;              ///< 24 hex digits each.
+  std::set<std::string> receiving;             ///< Begun, not complete: their names without ".partial".
   std::map<std::uint32_t, std::string> histories;  ///< Timeline → text of its history file.
 };
 

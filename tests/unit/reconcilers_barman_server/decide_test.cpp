@@ -230,7 +230,7 @@ crds::CatalogBackup good(const std::string& id, const std::string& begin_wal) {
 
 TEST(Archive, IsRestorableFromTheOldestBackupWithAnUnbrokenWay) {
   const std::vector<crds::CatalogBackup> backups{good("c", "000000010000000000000006"), good("b", "000000010000000000000004"), good("a", "000000010000000000000001")};
-  WalListing present{{"000000010000000000000001", "000000010000000000000002", "000000010000000000000004", "000000010000000000000005", "000000010000000000000006", "000000010000000000000007"}, {}};
+  WalListing present{{"000000010000000000000001", "000000010000000000000002", "000000010000000000000004", "000000010000000000000005", "000000010000000000000006", "000000010000000000000007"}, {}, {}};
   auto seen = archive_seen(backups, present, kDefaultWalSegmentBytes);
   EXPECT_TRUE(seen.gaps_since_newest.empty());
   EXPECT_EQ(seen.first_restorable, "b") << "3 is missing: from a on only up to it";
@@ -239,6 +239,13 @@ TEST(Archive, IsRestorableFromTheOldestBackupWithAnUnbrokenWay) {
   ASSERT_EQ(seen.gaps_since_newest.size(), 1u);
   EXPECT_EQ(seen.gaps_since_newest.front().last, "000000010000000000000008");
   EXPECT_TRUE(seen.first_restorable.empty());
+}
+
+TEST(Archive, ShowsAGapAsSoonAsWalIsReceivedBehindIt) {
+  const WalListing present{{"000000010000000000000004"}, {"000000010000000000000007"}, {}};
+  const auto seen = archive_seen({good("a", "000000010000000000000004")}, present, kDefaultWalSegmentBytes);
+  ASSERT_EQ(seen.gaps_since_newest.size(), 1u);
+  EXPECT_EQ(describe(seen.gaps_since_newest.front()), "000000010000000000000005 to 000000010000000000000006 (2 segments)");
 }
 
 TEST(Catalogue, KeepsWhatIsKnownOfGoodBackupsAndAsksOnlyOnce) {

@@ -27,14 +27,14 @@ TEST(WalSegment, OtherFilesOfTheArchiveAreNone) {
 }
 
 TEST(Gaps, OfAWholeArchiveAreNoneEvenAcrossTheEndOfALogFile) {
-  const WalListing present{{"0000000100000000000000FE", "0000000100000000000000FF", "000000010000000100000000"}, {}};
+  const WalListing present{{"0000000100000000000000FE", "0000000100000000000000FF", "000000010000000100000000"}, {}, {}};
   const auto gaps = find_gaps("0000000100000000000000FE", "000000010000000100000000", present);
   ASSERT_TRUE(gaps);
   EXPECT_TRUE(gaps->empty());
 }
 
 TEST(Gaps, AreNamedByTheirFirstAndLastMissingSegment) {
-  const WalListing present{{"000000010000000000000001", "000000010000000000000004", "000000010000000000000006"}, {}};
+  const WalListing present{{"000000010000000000000001", "000000010000000000000004", "000000010000000000000006"}, {}, {}};
   const auto gaps = find_gaps("000000010000000000000001", "000000010000000000000007", present);
   ASSERT_TRUE(gaps);
   EXPECT_EQ(*gaps, (std::vector<WalGap>{{"000000010000000000000002", "000000010000000000000003", 2},
@@ -45,7 +45,7 @@ TEST(Gaps, AreNamedByTheirFirstAndLastMissingSegment) {
 
 TEST(Gaps, FollowATimelineSwitchByItsHistoryFile) {
   WalListing present{{"000000010000000000000002", "000000010000000000000003", "000000020000000000000003", "000000020000000000000004"},
-                     {{2, "1\t0/3000158\tno recovery target specified\n"}}};
+                     {}, {{2, "1\t0/3000158\tno recovery target specified\n"}}};
   auto gaps = find_gaps("000000010000000000000002", "000000020000000000000004", present);
   ASSERT_TRUE(gaps);
   EXPECT_TRUE(gaps->empty());
