@@ -24,6 +24,8 @@ bool can_be_plain(const std::string& text) {
     if (text[i] == ':' && i > 0 && i + 1 < text.size() && text[i + 1] != ' ') continue;
     if (!harmless(static_cast<unsigned char>(text[i]))) return false;
   }
+  // "2026-11-22T09:41:07Z" and "1:30" are text to our reader, but a time and a number to others.
+  if (text.front() >= '0' && text.front() <= '9' && text.find_first_not_of("0123456789:-.+TZ ") == std::string::npos) return false;
   const auto read = crds::plain_scalar(text);
   return read && read->is_string();
 }

@@ -115,8 +115,8 @@ Response ApiHandler::handle(const Request& request) {
 
 Response ApiHandler::broken(int status, const std::string& why) {
   switch (status) {
-    case 413: return failure(413, "RequestEntityTooLarge", "the request's body is larger than the limit of 3 MiB");
-    case 431: return failure(431, "RequestHeaderFieldsTooLarge", "the request's header is larger than the limit of 16 KiB");
+    case 413: return failure(413, "RequestEntityTooLarge", "the request's body is larger than this server takes");
+    case 431: return failure(431, "RequestHeaderFieldsTooLarge", "the request's header is larger than this server takes");
     case 429: return failure(429, "TooManyRequests", why);
     default: return failure(status, "BadRequest", why);
   }

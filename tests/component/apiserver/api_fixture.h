@@ -1,10 +1,12 @@
 #pragma once
 
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <string>
 
 #include "operator/adapters/apiserver/api_server.h"
+#include "operator/adapters/apiserver/pki.h"
 #include "operator/adapters/kube/kube_client.h"
 #include "tests/component/store/store_fixture.h"
 
@@ -14,7 +16,8 @@ namespace roadstead::apiserver {
 class ApiUnderTest {
  public:
   explicit ApiUnderTest(ServerLimits limits = {}, store::StoreOptions store_options = {},
-                        const Clock& clock = system_clock()) {
+                        const Clock& clock = system_clock(), bool own_authority = false) {
+    if (!own_authority) std::filesystem::copy(shared_pki(), directory_.path() / "pki");
     store_ = store::open_store(directory_.path(), clock, std::move(store_options)).value();
     ApiServerOptions options;
     options.data_dir = directory_.path().string();
@@ -39,6 +42,12 @@ class ApiUnderTest {
   std::string not_ready;
 
  private:
+  /// Certificates made once for all tests of a program: each of the files is synced to the disk.
+  static std::filesystem::path shared_pki() {
+    static const store::TemporaryDirectory directory;
+    static const Pki made = ensure_pki(directory.path().string(), server_names("127.0.0.1"), SystemClock().now()).value();
+    return directory.path() / "pki";
+  }
   static const Clock& system_clock() {
     static const SystemClock clock;
     return clock;

@@ -25,6 +25,11 @@ json host(const std::string& name) {
           {"spec", {{"engine", {{"endpoint", "unix:///var/run/docker.sock"}}}}}};
 }
 
+const Clock& api_clock() {
+  static const SystemClock clock;
+  return clock;
+}
+
 /// Requests by hand, for what the client never does.
 class ApiServerTest : public ::testing::Test {
  protected:
@@ -71,7 +76,7 @@ TEST_F(ApiServerTest, RefusesAWrongToken) {
 
 // A certificate of another authority is not believed, though its subject is the administrator's.
 TEST_F(ApiServerTest, RefusesACertificateOfAnotherAuthority) {
-  ApiUnderTest other;
+  ApiUnderTest other({}, {}, api_clock(), true);
   const kube::KubeConfig foreign = kube::read_kubeconfig(other.server().kubeconfig()).value();
   auto stranger = api.client([&](kube::KubeConfig& c) {
     c.client_certificate = foreign.client_certificate;
@@ -84,7 +89,7 @@ TEST_F(ApiServerTest, RefusesACertificateOfAnotherAuthority) {
 
 // A client that knows another authority refuses the server, and says what is wrong.
 TEST_F(ApiServerTest, IsRefusedByAClientOfAnotherAuthority) {
-  ApiUnderTest other;
+  ApiUnderTest other({}, {}, api_clock(), true);
   const std::string foreign = kube::read_kubeconfig(other.server().kubeconfig()).value().ca_certificate;
   auto wary = api.client([&](kube::KubeConfig& c) { c.ca_certificate = foreign; });
   const auto refused = wary->list("Host", {});

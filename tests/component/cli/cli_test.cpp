@@ -155,7 +155,7 @@ TEST_F(CliTest, AppliesNothingOfABrokenSet) {
   const Ran ran = run({"apply", "-f", path});
   EXPECT_EQ(ran.code, kExitError);
   EXPECT_EQ(ran.out, "");
-  EXPECT_THAT(ran.err, StartsWith("error: " + path + ":10:"));
+  EXPECT_THAT(ran.err, StartsWith("error: " + path + ":11:"));
   EXPECT_THAT(ran.err, HasSubstr("spec.schedule.timezone: unknown field"));
   EXPECT_TRUE(stored("Host", "", "uat").is_null());
 }

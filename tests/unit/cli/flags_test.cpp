@@ -1,6 +1,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
@@ -90,9 +91,11 @@ TEST(CommandLine, StartsTheOperator) {
 
 // A wrong command line is 2 with one sentence and does nothing; help is 0 and goes to standard output.
 TEST(CommandLine, TellsWrongUse) {
-  for (const std::vector<const char*>& words :
-       {std::vector<const char*>{}, {"explode"}, {"get"}, {"get", "rr", "--nonsense"}, {"operator", "--listen", "nowhere"},
-        {"wait", "rr/a"}, {"wait", "rr/a", "--for=delete", "--timeout", "soon"}}) {
+  using Words = std::vector<const char*>;
+  const std::vector<Words> wrong{Words{}, Words{"explode"}, Words{"get"}, Words{"get", "rr", "--nonsense"},
+                                 Words{"operator", "--listen", "nowhere"}, Words{"wait", "rr/a"},
+                                 Words{"wait", "rr/a", "--for=delete", "--timeout", "soon"}};
+  for (const Words& words : wrong) {
     const Ran ran = run(words);
     EXPECT_EQ(ran.code, kExitUsage) << ran.out;
     EXPECT_THAT(ran.err, HasSubstr("error: "));
