@@ -1,5 +1,7 @@
 """What the tests share: one site with one operator, for all that leave it as they found it."""
 
+import os
+
 import pytest
 from operator_process import PROGRAM
 from scene import Scene
@@ -18,14 +20,21 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="session")
 def fresh_scene(tmp_path_factory):
-    """The site from its first second on: nothing is known of its backups yet."""
+    """The site from its first second on: nothing is known of its backups yet.
+
+    With ROADSTEAD_SCENE=DIR it is kept there when the tests have ended, and taken up again by the next run: for people
+    who write tests. `fleet.py down --dir DIR/fleet` takes it down."""
     assert PROGRAM.exists(), f"{PROGRAM} is not there; `make build`, or set ROADSTEAD_BUILD"
-    made = Scene(tmp_path_factory.mktemp("scene"), "e2e")
+    kept = os.environ.get("ROADSTEAD_SCENE")
+    made = Scene(kept or tmp_path_factory.mktemp("scene"), "e2e")
     try:
-        made.up()
+        if kept and (made.fleet.dir / "fleet.json").exists():
+            made.operator.start()
+        else:
+            made.up()
         yield made
     finally:
-        made.down()
+        made.operator.kill() if kept else made.down()
 
 
 @pytest.fixture(scope="session")

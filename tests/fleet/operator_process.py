@@ -125,7 +125,7 @@ class Operator:
     # -- the command line
 
     def cli(self, *args, check=True, text=None, timeout=120):
-        done = subprocess.run([self.program, "--kubeconfig", self.data / "admin.kubeconfig", *map(str, args)], input=text,
+        done = subprocess.run([self.program, *map(str, args), "--kubeconfig", self.data / "admin.kubeconfig"], input=text,
                               capture_output=True, text=True, timeout=timeout, check=False)
         if check and done.returncode != 0:
             raise CommandFailed(f"roadstead {' '.join(map(str, args))}: exit {done.returncode}: {done.stderr.strip()}")

@@ -41,8 +41,8 @@ class Scene:
 
     def wait_until_backed_up(self):
         """WAL streams and there is a base backup."""
-        self.operator.wait_condition("barmanserver", SERVER, "Ready", seconds=120)
-        self.operator.wait("backup", INITIAL, is_finished, 120)
+        self.operator.wait_condition("barmanserver", SERVER, "Ready", seconds=240)
+        self.operator.wait("backup", INITIAL, is_finished, 240)
 
     def down(self):
         with contextlib.suppress(Exception):
@@ -78,17 +78,17 @@ class Scene:
         self.make_uat_old()
         self.operator.apply(self.restore_request(name, **options))
 
-    def finish_restore(self, name, seconds=120):
+    def finish_restore(self, name, seconds=300):
         """Waits for its end, which must be a good one."""
         request = self.operator.wait("restorerequest", name, is_finished, seconds)
         assert condition_of(request, "Complete").get("status") == "True", explain(request)
         return request
 
-    def wait_step(self, name, step, seconds=90):
+    def wait_step(self, name, step, seconds=180):
         """Returns the request as soon as `step` is the current one, or is past."""
         return self.operator.wait("restorerequest", name, lambda o: step in steps_begun(o) or is_finished(o), seconds, every=0.02)
 
-    def wait_copying(self, name, at_least_percent=10, seconds=90):
+    def wait_copying(self, name, at_least_percent=10, seconds=240):
         """Returns the request when this part of the data has arrived."""
         def far_enough(request):
             item = ((request.get("status") or {}).get("items") or [{}])[0]
@@ -217,7 +217,7 @@ def steps_begun(request):
 
 def results_of(request, step):
     """What each attempt of a step answered, in order."""
-    return [json.loads(entry["result"]) if entry.get("result") else {} for entry in steps_of(request)
+    return [entry.get("result") or {} for entry in steps_of(request)
             if entry["name"].split("/")[-1].startswith(step)]
 
 

@@ -48,7 +48,7 @@ def test_a_target_whose_engine_stops_is_told_within_thirty_seconds_and_goes_on_w
         assert names_cause_and_command(condition_of(host, "Reachable"), "connect|answer|socket")
         assert scene.operator.metric('roadstead_host_reachable{host="uat"}') == 0
         scene.uat.start_engine()
-    request = scene.finish_restore("vanishing", 150)
+    request = scene.finish_restore("vanishing")
     scene.assert_restored(request)
     moved = [result for result in results_of(request, "copy") if "bytesTotal" in result][-1]
     assert moved["bytesVerified"] > 0, "what had arrived was sent again"
@@ -65,7 +65,7 @@ def test_a_target_whose_network_goes_is_told_and_goes_on(scene):
             scene.operator.wait_condition("host", "uat", "Reachable", "False", 30)
         finally:
             scene.uat.plug()
-    scene.assert_restored(scene.finish_restore("unplugged", 150))
+    scene.assert_restored(scene.finish_restore("unplugged"))
 
 
 def test_no_room_on_the_target_is_refused_before_anything_is_touched_and_tried_again_when_there_is(scene):
@@ -82,7 +82,7 @@ def test_no_room_on_the_target_is_refused_before_anything_is_touched_and_tried_a
         assert (scene.inode_of_volume(), scene.application()) == before
     finally:
         scene.uat.run("rm", "-f", volumes / "ballast")
-    scene.assert_restored(scene.finish_restore("no-room", 150))
+    scene.assert_restored(scene.finish_restore("no-room"))
 
 
 def test_a_disk_that_fills_up_while_copying_is_told_and_the_copy_goes_on_when_there_is_room(scene):
@@ -100,7 +100,7 @@ def test_a_disk_that_fills_up_while_copying_is_told_and_the_copy_goes_on_when_th
         assert scene.application() == started, "the application was stopped although nothing could be exchanged"
     finally:
         scene.uat.run("rm", "-f", volumes / "ballast")
-    scene.assert_restored(scene.finish_restore("filling-up", 180))
+    scene.assert_restored(scene.finish_restore("filling-up"))
 
 
 # ------------------------------------------------------------------------------------------------------------- production
@@ -165,7 +165,7 @@ def test_a_gap_in_the_wal_refuses_a_restore_and_a_new_base_backup_closes_it(scen
     assert (scene.inode_of_volume(), scene.application()) == before
     if not next((o for o in scene.operator.items("backups") if not is_finished(o)), None):
         scene.operator.apply(scene.backup("closes-the-gap"))  # as the message says
-    request = scene.finish_restore("gap", 180)
+    request = scene.finish_restore("gap")
     assert request["status"]["pinned"][0]["backupID"] > newest
     scene.assert_restored(request)
     assert DATABASE and ITEM and steps_of(request)

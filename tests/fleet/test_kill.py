@@ -102,7 +102,7 @@ def test_every_worker_of_a_restore_removed_behind_its_back(scene):
     pruner = Pruner(scene, "pruned")
     try:
         scene.start_restore("pruned")
-        request = scene.finish_restore("pruned", 240)
+        request = scene.finish_restore("pruned", 400)
     finally:
         removed = pruner.finish()
     scene.assert_restored(request)
@@ -119,7 +119,7 @@ def test_the_store_deleted_in_the_middle_of_a_restore(scene, step):
         with scene.slow_line_to(scene.uat, 240):
             scene.make_uat_old()
             manifest.write_text(scene.restore_request(name))
-            scene.operator.wait("restorerequest", name, lambda o: step in steps_begun(o), 90, every=0.02)
+            scene.operator.wait("restorerequest", name, lambda o: step in steps_begun(o), 240, every=0.02)
             if step == "copy":
                 scene.wait_copying(name)
             scene.operator.kill()
