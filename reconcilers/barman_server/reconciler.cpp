@@ -33,6 +33,7 @@ constexpr Millis kListIntervalBusy = 10s;
 constexpr Millis kKickInterval = 20s;  // from barman's minute to a slot in use, with time to spare
 constexpr Millis kLogSpan = 90s;       // barman tries again every minute
 constexpr auto kStopGrace = 15s;
+constexpr std::string_view kDeleteStep = "delete";
 
 /// What is only remembered to keep the pace: an operator that starts anew asks everything at once.
 struct Memory {
@@ -98,10 +99,11 @@ class BarmanServerReconciler final : public Reconciler {
     tell_changes(server, before);
     measure(server);
 
-    Millis next = seen.host_error ? kRetry : kInterval;
+    // What is about to come back is looked at more often.
+    Millis next = seen.host_error || !memory.streamed ? kRetry : kInterval;
     if (act != Act::None) next = perform(act, server, *access, seen, memory, limits);
     if (access && seen.listed && *seen.listed)
-      if (tend_catalogue(server, *access, *objects, memory, limits)) memory.busy = true;
+      if (tend_catalogue(server, *access, *objects, limits)) memory.busy = true;
     if (memory.listed) make_own_backup(server, *objects, memory);
     remember(key, std::move(memory));
     pace_.set(key, server.metadata.resource_version, context_.clock.now() + next);
@@ -301,7 +303,7 @@ class BarmanServerReconciler final : public Reconciler {
   // ---- catalogue and Backup objects -------------------------------------------------------------------------------
 
   /// True if something is under way that should be looked at again soon.
-  bool tend_catalogue(const crds::BarmanServer& server, const BarmanAccess& access, const std::vector<crds::Backup>& objects, Memory& memory, const Limits& limits) {
+  bool tend_catalogue(const crds::BarmanServer& server, const BarmanAccess& access, const std::vector<crds::Backup>& objects, const Limits& limits) {
     const barman_server::ObjectChanges changes = barman_server::object_changes(server, server.status.backups, objects);
     for (const crds::Backup& object : changes.create)
       if (auto created = context_.api.create(crds::to_json(object), {}); created)
@@ -309,7 +311,7 @@ class BarmanServerReconciler final : public Reconciler {
     for (const std::string& name : changes.remove)
       if (auto removed = context_.api.remove({std::string(crds::Kind<crds::Backup>::kind), server.metadata.ns, name}, {}); removed)
         tell(context_.api, server, false, "BackupGone", fmt::format("Backup {} is no longer in barman's catalogue", name));
-    return delete_leftovers(server, access, objects, memory, limits);
+    return delete_leftovers(server, access, objects, limits);
   }
 
   void make_own_backup(const crds::BarmanServer& server, const std::vector<crds::Backup>& objects, const Memory& memory) {
@@ -320,37 +322,44 @@ class BarmanServerReconciler final : public Reconciler {
       tell(context_.api, server, false, "BackupRequested", fmt::format("Made Backup {}", own->metadata.name));
   }
 
-  bool delete_leftovers(const crds::BarmanServer& server, const BarmanAccess& access, const std::vector<crds::Backup>& objects, Memory& memory, const Limits& limits) {
-    auto found = barman_server::leftovers(server, server.status.backups, objects, false);
+  /// One at a time, and only while nobody holds barman's lock: what barman works on now may be alive. True: look again soon.
+  bool delete_leftovers(const crds::BarmanServer& server, const BarmanAccess& access, const std::vector<crds::Backup>& objects, const Limits& limits) {
+    if (sweep_deletions(server, access, limits)) return true;
+    const auto found = barman_server::leftovers(server, server.status.backups, objects, false);
     if (found.ours.empty()) return false;
-    auto held = access.barman(limits).backup_lock_held();
-    if (!held) return false;
-    const std::string* id = nullptr;
-    // What barman works on now may be alive, ours or not: deleting waits for its lock to be free. Except our own deletion.
-    for (const std::string& candidate : found.ours)
-      if (!*held || is_deleting(server, access, candidate, limits)) { id = &candidate; break; }
-    if (id == nullptr) return true;
+    const auto held = access.barman(limits).backup_lock_held();
+    if (!held || *held) return true;
     WorkerSpec spec;
-    spec.id = delete_worker(server, *id);
-    spec.container = barman_worker_container(server, access.setup, {"barman", "-f", "json", "delete", server.metadata.name, *id});
+    spec.id = delete_worker(server, found.ours.front());
+    spec.container = barman_worker_container(server, access.setup, {"barman", "-f", "json", "delete", server.metadata.name, found.ours.front()});
     spec.files = barman_files(access.setup);
-    auto worker = ensure_worker(*access.host.engine, spec, limits);
-    if (!worker || worker->state != WorkerState::Exited) return true;
-    const bool ok = worker->exit_code == 0;
-    tell(context_.api, server, !ok, ok ? "LeftoverDeleted" : "LeftoverNotDeleted",
-         fmt::format("{} the unfinished base backup {}{}", ok ? "Deleted" : "Could not delete", *id, ok || worker->tail.empty() ? "" : ": " + worker->tail.back().text));
-    (void)remove_worker(*access.host.engine, spec.id, 0s, limits);
-    memory.listed_at = ok ? Time{} : memory.listed_at;
-    return ok;
+    if (auto made = ensure_worker(*access.host.engine, spec, limits); !made)
+      tell(context_.api, server, true, "LeftoverNotDeleted", made.error().message);
+    return true;
+  }
+
+  /// Takes down how deletions ended and removes their workers; true if there was one.
+  bool sweep_deletions(const crds::BarmanServer& server, const BarmanAccess& access, const Limits& limits) {
+    Engine& engine = *access.host.engine;
+    Labels labels = owner_labels(context_.installation, key_of(server));
+    labels[std::string(label::kRole)] = kWorkerRole;
+    labels[std::string(label::kStep)] = kDeleteStep;
+    const auto workers = engine.list_containers(labels, limits);
+    if (!workers) return true;
+    for (const ContainerSummary& container : *workers) {
+      const std::string backup = value_of(container.labels, label::kItem);
+      const auto worker = observe_worker(engine, delete_worker(server, backup), limits);
+      if (!worker || worker->state == WorkerState::Running) continue;
+      const bool ok = worker->state == WorkerState::Exited && worker->exit_code == 0;
+      tell(context_.api, server, !ok, ok ? "LeftoverDeleted" : "LeftoverNotDeleted",
+           fmt::format("{} the unfinished base backup {}{}", ok ? "Deleted" : "Could not delete", backup, ok || worker->tail.empty() ? "" : ": " + worker->tail.back().text));
+      (void)remove_worker(engine, delete_worker(server, backup), 0s, limits);
+    }
+    return !workers->empty();
   }
 
   [[nodiscard]] WorkerId delete_worker(const crds::BarmanServer& server, const std::string& id) const {
-    return {.installation = context_.installation, .owner = key_of(server), .item = id, .step = "delete", .attempt = 1, .spec_hash = id};
-  }
-
-  bool is_deleting(const crds::BarmanServer& server, const BarmanAccess& access, const std::string& id, const Limits& limits) {
-    auto worker = observe_worker(*access.host.engine, delete_worker(server, id), limits);
-    return worker && (worker->state == WorkerState::Running || worker->state == WorkerState::Exited);
+    return {.installation = context_.installation, .owner = key_of(server), .item = id, .step = std::string(kDeleteStep), .attempt = 1, .spec_hash = id};
   }
 
   // ---- deletion ---------------------------------------------------------------------------------------------------
