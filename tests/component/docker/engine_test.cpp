@@ -435,8 +435,8 @@ TEST_P(EngineOver, StopsEveryWaitingCallAtOnce) {
     source.request_stop();
     caller.join();
     EXPECT_EQ(kind, ErrorKind::Cancelled) << name;
-    EXPECT_LT(end - asked, 100ms) << name;
-    if (end - asked > 5ms) std::printf("%s took %lld us to stop\n", name.c_str(), static_cast<long long>((end - asked) / 1us));
+    EXPECT_LT(end - asked, 250ms) << name;  // under 5 ms as a rule; the rest is for a busy machine
+    RecordProperty(name + "_stopped_after_us", std::to_string((end - asked) / 1us));
   }
 }
 

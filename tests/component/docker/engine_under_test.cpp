@@ -163,7 +163,7 @@ void EngineUnderTest::kill() {
   holder_.end();
 }
 
-SshdUnderTest::SshdUnderTest(const fs::path& directory, bool allow_stream_local_forwarding) : directory_(directory), port_(free_port()) {
+SshdUnderTest::SshdUnderTest(const fs::path& directory, bool allow_stream_local_forwarding, const std::string& environment) : directory_(directory), port_(free_port()) {
   fs::create_directories(directory_);
   fs::create_directories("/run/sshd");  // sshd wants it, whatever its configuration says
   make_key(directory_ / "host_key");
@@ -174,7 +174,7 @@ SshdUnderTest::SshdUnderTest(const fs::path& directory, bool allow_stream_local_
   config << "Port " << port_ << "\nListenAddress 127.0.0.1\nHostKey " << (directory_ / "host_key").string() << "\nPidFile none\n"
          << "AuthorizedKeysFile " << (directory_ / "authorized_keys").string() << "\nStrictModes no\nUsePAM no\nPermitRootLogin prohibit-password\n"
          // A login shell reads the start-up files of the person at this machine otherwise: slow, and none of our business.
-         << "SetEnv HOME=" << directory_.string() << "\n"
+         << "SetEnv HOME=" << directory_.string() << " " << environment << "\n"
          << "PasswordAuthentication no\nLogLevel VERBOSE\nAllowStreamLocalForwarding " << (allow_stream_local_forwarding ? "yes" : "no") << "\n";
   write_file(directory_ / "sshd_config", config.str());
   start();
@@ -185,6 +185,15 @@ void SshdUnderTest::start() {
   daemon_ = Child({"unshare", "--pid", "--fork", "--kill-child", "/usr/sbin/sshd", "-D", "-e", "-f", directory_ / "sshd_config"}, directory_ / "sshd.log");
   if (!eventually(10s, [&] { return port_answers(loopback(port_)); }))
     throw std::runtime_error("sshd does not come up: " + content_of(directory_ / "sshd.log"));
+}
+
+void SshdUnderTest::freeze(bool frozen) const {
+  std::vector<pid_t> tree{daemon_.pid()};
+  for (std::size_t i = 0; i < tree.size(); ++i) {
+    std::ifstream children("/proc/" + std::to_string(tree[i]) + "/task/" + std::to_string(tree[i]) + "/children");
+    for (pid_t child = 0; children >> child;) tree.push_back(child);
+  }
+  for (const auto pid : tree) ::kill(pid, frozen ? SIGSTOP : SIGCONT);
 }
 
 void SshdUnderTest::stop() {
