@@ -1,5 +1,5 @@
-// pin: "latest" becomes a base backup and a named point in the WAL, once and for good; the base backup is protected
-// from retention; the WAL up to the point is seen to be whole.
+// pin: "latest" becomes a base backup and a named point in the WAL, once and for good; the WAL up to the point is seen
+// to be whole.
 
 #include <chrono>
 #include <nlohmann/json.hpp>
@@ -92,7 +92,7 @@ std::optional<Outcome> decide(Run& run, Frame& frame, ItemSource& source, Barman
     pin_to_end(pinned, details->backup);
   else if (auto outcome = pin_to_now(run, frame, barman, pinned))
     return *outcome;
-  // Written before it is done, so that whoever finishes knows what to release.
+  // Written here, done after the mark carries it: so that whoever finishes knows what to release.
   pinned.keep_set = !*kept;
   run.request.status.pinned.push_back(std::move(pinned));
   return Working{fmt::format("Pinned to base backup {}.", details->backup.id), Millis{0}, {}};
@@ -140,11 +140,6 @@ Outcome pin(Run& run, Frame& frame) {
   if (pinned == nullptr) return *decide(run, frame, **source, barman);
 
   Json memory = frame.memory();
-  if (pinned->keep_set && !memory.value("kept", false)) {
-    if (auto kept = barman.keep(pinned->backup_root_id); !kept) return from_error(kept.error(), host, true);
-    memory["kept"] = true;
-    frame.remember(memory);
-  }
   const std::string farthest =
       pinned->target_wal.empty() ? pinned->begin_wal.substr(0, 8) + "FFFFFFFF00000000" : pinned->target_wal;
   auto listing = barman.wal_segments(pinned->begin_wal, farthest);

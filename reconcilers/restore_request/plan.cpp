@@ -354,11 +354,11 @@ void finish(crds::RestoreRequest& request, Time now) {
   } else if (request.spec.dry_run) {
     set(request, "Complete", ConditionStatus::True, "Planned",
         "The plan is in status.plan; nothing stands against it and nothing was touched.", now);
-    set(request, "Failed", ConditionStatus::False, "Planned", "", now);
+    set(request, "Failed", ConditionStatus::False, "Planned", "It did not fail.", now);
   } else {
     status.receipt = crds::Receipt{"Succeeded", now, now};
     set(request, "Complete", ConditionStatus::True, "Restored", "Everything is restored, started and checked.", now);
-    set(request, "Failed", ConditionStatus::False, "Restored", "", now);
+    set(request, "Failed", ConditionStatus::False, "Restored", "It did not fail.", now);
   }
 }
 

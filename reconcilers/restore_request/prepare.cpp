@@ -1,4 +1,4 @@
-// prepare: barman restores the base backup into the recover volume, on the backup host.
+// prepare: barman restores the base backup, protected from retention now, into the recover volume on the backup host.
 
 #include <nlohmann/json.hpp>
 
@@ -49,6 +49,21 @@ Result<WorkerSpec> worker_spec(Run& run, const crds::RestoreItem& item, const It
   return spec;
 }
 
+/// Only now that the mark says so too: a store lost before would have left it kept for ever.
+std::optional<Outcome> protect(Run& run, Frame& frame, const ItemSource& source, const crds::PinnedSource& pinned) {
+  nlohmann::json memory = frame.memory();
+  if (!pinned.keep_set || memory.value("kept", false)) return std::nullopt;
+  if (auto kept = source.access.barman(run.limits).keep(pinned.backup_root_id); !kept) {
+    if (kept.error().kind != ErrorKind::NotFound) return from_error(kept.error(), source.access.host, true);
+    return Failed{"BackupGone",
+                  fmt::format("base backup {} cannot be protected: {}", pinned.backup_id, kept.error().message),
+                  "apply a new request"};
+  }
+  memory["kept"] = true;
+  frame.remember(memory);
+  return std::nullopt;
+}
+
 }  // namespace
 
 Outcome prepare(Run& run, Frame& frame) {
@@ -73,6 +88,7 @@ Outcome prepare(Run& run, Frame& frame) {
                                host.host.metadata.name, (*source)->server.spec.volumes.recover),
                    kBusyRetry};
 
+  if (auto outcome = protect(run, frame, **source, *pinned)) return *outcome;
   WorkerJob job;
   job.host = &host;
   job.is_source = true;

@@ -38,6 +38,7 @@ std::optional<Outcome> learn_inodes(Run& run, Frame& frame, const crds::RestoreI
 /// The mark says Stopping, with this ledger.
 std::optional<Outcome> mark_stopping(Run& run, Frame& frame, const crds::RestoreItem& item) {
   const std::size_t version = run.request.status.ledger.size() + 1;
+  if (result_number(run.request.status, std::string(step::kStop), item.name.c_str()) == version) return std::nullopt;
   Json memory = frame.memory();
   if (memory.contains("marked") && memory["marked"].value(item.name, std::size_t{0}) == version) return std::nullopt;
   MoverAnswer answer;
@@ -108,8 +109,10 @@ Outcome stop_applications(Run& run, Frame& frame) {
   if (!target) return from_lookup(target.error());
   if (auto outcome = quiesce(run, frame, *target)) return *outcome;
   if (!run.request.status.stopped_at) run.request.status.stopped_at = run.now();
-  return Done{"{}", run.request.status.ledger.empty() ? "Nothing had to be stopped."
-                                                      : "Everything that uses the volumes is stopped."};
+  // The exchange looks again, and writes a mark only for what came in between.
+  return Done{frame.memory().value("marked", Json::object()).dump(),
+              run.request.status.ledger.empty() ? "Nothing had to be stopped."
+                                                : "Everything that uses the volumes is stopped."};
 }
 
 }  // namespace roadstead::reconcilers::restore
