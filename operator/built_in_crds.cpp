@@ -3,7 +3,7 @@
 #include <nlohmann/json.hpp>
 #include <stdexcept>
 
-#include "crds/catalog.h"
+#include "crds/yaml/catalog.h"
 #include "crds/yaml/reader.h"
 
 namespace roadstead {

@@ -4,7 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <ostream>
 
-#include "crds/table.h"
+#include "crds/schema/table.h"
 #include "operator/cli/table_printer.h"
 #include "operator/cli/verbs.h"
 

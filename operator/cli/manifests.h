@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "crds/manifest.h"
+#include "crds/yaml/manifest.h"
 #include "operator/base/result.h"
 
 namespace roadstead::cli {

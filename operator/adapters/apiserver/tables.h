@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "crds/table.h"
+#include "crds/schema/table.h"
 #include "operator/base/clock.h"
 
 namespace roadstead::apiserver {

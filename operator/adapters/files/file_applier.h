@@ -5,7 +5,7 @@
 #include <string>
 #include <thread>
 
-#include "crds/catalog.h"
+#include "crds/yaml/catalog.h"
 #include "metrics/metrics.h"
 #include "operator/base/clock.h"
 #include "operator/base/runnable.h"

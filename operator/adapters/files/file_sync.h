@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "crds/catalog.h"
-#include "crds/manifest.h"
+#include "crds/yaml/catalog.h"
+#include "crds/yaml/manifest.h"
 #include "metrics/metrics.h"
 #include "operator/adapters/files/manifest_tree.h"
 #include "operator/base/clock.h"

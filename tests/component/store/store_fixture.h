@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "crds/catalog.h"
+#include "crds/yaml/catalog.h"
 #include "crds/yaml/reader.h"
 #include "operator/adapters/store/crds_admission.h"
 #include "operator/adapters/store/store.h"

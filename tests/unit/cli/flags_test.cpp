@@ -5,7 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
-#include "crds/catalog.h"
+#include "crds/yaml/catalog.h"
 #include "operator/cli/verbs.h"
 
 namespace roadstead::cli {

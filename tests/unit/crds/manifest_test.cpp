@@ -1,5 +1,5 @@
 // Files people write: every bad one gets one sentence with its place, and the examples are good.
-#include "crds/manifest.h"
+#include "crds/yaml/manifest.h"
 
 #include <filesystem>
 #include <fstream>

@@ -5,7 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
-#include "crds/catalog.h"
+#include "crds/yaml/catalog.h"
 #include "operator/base/rfc3339.h"
 
 namespace roadstead::crds::testing {

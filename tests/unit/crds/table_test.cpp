@@ -1,5 +1,5 @@
 // What `kubectl get` prints: golden rows, and the JSONPath behind the columns.
-#include "crds/table.h"
+#include "crds/schema/table.h"
 
 #include "support.h"
 
