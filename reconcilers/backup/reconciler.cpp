@@ -80,7 +80,7 @@ class BackupReconciler final : public Reconciler {
         if (auto ready = context_.images.ensure(place->access.host, place->server.spec.image, limits); !ready) seen.not_ready = ready.error().message;
       decision = backup::decide(object, seen, context_.clock.now());
     }
-    if (decision.act == Act::Start && crds::add_finalizer(object.metadata, kBackupFinalizer))
+    if (decision.act == Act::Start && claim(object))
       if (auto written = update(context_.api, object); !written) return tl::unexpected(written.error());
 
     const int attempt = decision.attempt > 0 ? decision.attempt : std::max(1, seen.worker.attempt);
@@ -94,6 +94,14 @@ class BackupReconciler final : public Reconciler {
     if (crds::is_finished(object.status)) return let_go(object, limits);
     pace_.set(key_of(object), object.metadata.resource_version, context_.clock.now() + decision.again);
     return Action::requeue(decision.again);
+  }
+
+  /// Before the first side effect; one made by hand counts for its policy like any other. True if something changed.
+  static bool claim(crds::Backup& object) {
+    bool changed = crds::add_finalizer(object.metadata, kBackupFinalizer);
+    if (object.spec.policy_ref)
+      changed |= object.metadata.labels.insert({std::string(crds::kPolicyLabel), object.spec.policy_ref->name}).second;
+    return changed;
   }
 
   // ---- looking ----------------------------------------------------------------------------------------------------
