@@ -45,7 +45,7 @@ def test_the_operator_killed_at_every_step_of_a_restore(scene):
     assert {entry["name"]: entry["restartPolicy"] for entry in request["status"]["ledger"]} == {
         DATABASE: "unless-stopped", "montagu-web": "unless-stopped"}
     moved = [result for result in results_of(request, "copy") if "bytesTotal" in result][-1]
-    assert moved["bytesSent"] + moved["bytesSame"] + moved.get("bytesVerified", 0) == moved["bytesTotal"]
+    assert moved["bytesSent"] + moved["bytesSame"] + moved["bytesVerified"] <= moved["bytesTotal"]  # holes are none of them
 
 
 def test_the_operator_killed_at_points_of_a_backup(scene):
