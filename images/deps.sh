@@ -58,6 +58,7 @@ if [ -z "$only_build" ]; then
   program sqlite3 sqlite3
   program ssh openssh-client
   program sshd openssh-server
+  program busybox busybox-static  # the one program in the containers of the engine tests
   program tini tini
   python3 -c 'import pytest' 2> /dev/null || want python3-pytest
 fi
