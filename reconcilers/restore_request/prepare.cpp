@@ -64,6 +64,20 @@ std::optional<Outcome> protect(Run& run, Frame& frame, const ItemSource& source,
   return std::nullopt;
 }
 
+/// What ran on the recover volume in an earlier life says nothing about it once it is prepared anew: a replay's result
+/// that is adopted then would let half a database be copied.
+std::optional<Outcome> clear_later_workers(Run& run, Frame& frame, const HostHandle& host) {
+  nlohmann::json memory = frame.memory();
+  if (memory.value("cleared", false)) return std::nullopt;
+  if (auto done =
+          remove_workers_of(*host.engine, run.context.installation, run.key, std::string(step::kPrepare), run.limits);
+      !done)
+    return from_error(done.error(), host, true);
+  memory["cleared"] = true;
+  frame.remember(memory);
+  return std::nullopt;
+}
+
 }  // namespace
 
 Outcome prepare(Run& run, Frame& frame) {
@@ -88,6 +102,7 @@ Outcome prepare(Run& run, Frame& frame) {
                                host.host.metadata.name, (*source)->server.spec.volumes.recover),
                    kBusyRetry};
 
+  if (auto outcome = clear_later_workers(run, frame, host)) return *outcome;
   if (auto outcome = protect(run, frame, **source, *pinned)) return *outcome;
   WorkerJob job;
   job.host = &host;

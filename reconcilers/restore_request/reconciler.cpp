@@ -140,6 +140,11 @@ class RestoreReconciler final : public Reconciler {
       case Recalled::What::GoesOn:
         break;
     }
+    // Results of workers of an earlier life may be of a tree that is made anew now: only the mark is believed.
+    if (auto swept = remove_workers_of(*target->engine, context_.installation, run.key, {}, run.limits); !swept) {
+      request.status = before.status;
+      return blocked(as_blocked(from_error(swept.error(), *target, false)));
+    }
     if (auto written = store(run, before, false); !written) return tl::unexpected(written.error());
     tell(context_.api, request, false, recalled.what == Recalled::What::GoesOn ? "Recalled" : "AlreadyDone",
          recalled.what == Recalled::What::GoesOn
