@@ -77,7 +77,7 @@ class Operator:
     def start(self):
         """Returns when it is ready to be asked."""
         self.launch()
-        wait_for(f"operator (log: {self.log})", self._answers, 15)
+        wait_for(f"operator (log: {self.log})", self._answers, 60)
         return self
 
     def launch(self):
