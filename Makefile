@@ -38,7 +38,8 @@ demo: deps build ## Three hosts, a database under load, a backup, a restore onto
 bench: build ## Prints memory, idle CPU, start time of the operator and the mover's speed against rsync (root)
 	python3 tests/bench/bench.py
 
-soak: build ## Longer random kills (root)
+soak: build ## Longer: a restore broken at each single call, random kills on the fleet (root)
+	ROADSTEAD_EVERY_CALL=1 ctest --preset $(PRESET) -R reconcilers_restore_request --timeout 3600
 	python3 -m pytest -q tests/fleet -m soak
 
 check: ## Formatting, lint and the sanitizer builds of unit and component tests
