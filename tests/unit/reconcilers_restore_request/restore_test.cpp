@@ -174,7 +174,8 @@ INSTANTIATE_TEST_SUITE_P(EveryWorker, PrunedWorker,
                          });
 
 TEST(Restore, AnEngineThatRestartsInTheMiddleCostsAnAttemptThatIsNotCounted) {
-  for (const std::string step : {"prepare", "replay", "copy-receive", "copy-send"}) {
+  for (const std::string& step :
+       {std::string("prepare"), std::string("replay"), std::string("copy-receive"), std::string("copy-send")}) {
     World world;
     world.apply(request_manifest());
     int left = 5;  // more often than failures are borne
@@ -195,7 +196,7 @@ TEST(Restore, AnEngineThatRestartsInTheMiddleCostsAnAttemptThatIsNotCounted) {
 }
 
 TEST(Restore, AHostThatVanishesIsToldAndWaitedFor) {
-  for (const std::string host : {"uat", "annex2"}) {
+  for (const std::string& host : {std::string("uat"), std::string("annex2")}) {
     World world;
     world.apply(request_manifest());
     ASSERT_TRUE(world.run_until_step("db/copy"));
