@@ -271,8 +271,9 @@ std::optional<Millis> take_retry(crds::RestoreRequest& request, const StepRef& r
   const std::string name = name_of(ref);
   const std::string message = sentence(retry.message, retry.next);
   crds::Step& entry = begin(status, ref, now);
-  // The way out and the receipt have nothing to fall back to: they are tried until they succeed.
-  if (is_ending(status) || ref.step == step::kReceipt) {
+  // The way out and the receipt have nothing to fall back to, and before anything is touched a refusal is no end: all
+  // three are tried until they succeed.
+  if (is_ending(status) || ref.step == step::kReceipt || !touched(status)) {
     entry.attempt += 1;
     entry.worker.clear();
     entry.message = message;

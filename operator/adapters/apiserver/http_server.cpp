@@ -120,6 +120,9 @@ void HttpServer::Impl::stop() {
   state->wait_until_empty(options.limits.drain_timeout);
   context.stop();
   threads.clear();
+  // What was posted above may not have run any more; a port still listened on would swallow clients.
+  ErrorCode ignored;
+  acceptor.close(ignored);
   state->watches.stop_and_join();
   state->workers.join();
 }

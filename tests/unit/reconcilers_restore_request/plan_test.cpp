@@ -91,9 +91,17 @@ INSTANTIATE_TEST_SUITE_P(
       return name;
     });
 
-TEST(Take, KeepsFinishedEntriesAndCountsFailuresToThree) {
+TEST(Take, BeforeAnythingIsTouchedAFailureOnlyBlocks) {
   auto one = request();
   const StepRef ref{"db", step::kProbe};
+  for (int i = 0; i < 10; ++i) EXPECT_EQ(take(one, ref, Retry{"Bad", "it broke", "mend it"}, kNoon), kBlockedRetry);
+  EXPECT_FALSE(is_ending(one.status));
+  EXPECT_EQ(crds::find_condition(one.status.conditions, "Blocked")->message, "it broke; mend it");
+}
+
+TEST(Take, KeepsFinishedEntriesAndCountsFailuresToThree) {
+  auto one = request();
+  const StepRef ref{"db", step::kMark};
   EXPECT_EQ(take(one, ref, Retry{"Bad", "it broke", "mend it"}, kNoon), Millis{5'000});
   EXPECT_EQ(take(one, ref, Retry{"Bad", "it broke", "mend it"}, kNoon), Millis{20'000});
   EXPECT_FALSE(is_ending(one.status));
