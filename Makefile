@@ -26,8 +26,8 @@ images: build ## Builds the container images that tests and demo need, from a ca
 unit: build ## Unit and component tests alone
 	ctest --preset $(PRESET) -j $(JOBS)
 
-fleet-test: build ## The tests on a fleet of three real Docker Engines (root)
-	python3 -m pytest -q tests/fleet -m "not soak"
+fleet-test: build ## The fleet itself and the spine on three real Docker Engines (root)
+	python3 -m pytest -q tests/fleet/test_fleet.py tests/fleet/test_spine.py
 
 test: deps ## Everything: installs, builds, then unit, component and fleet tests (root)
 	$(MAKE) unit fleet-test
@@ -38,9 +38,9 @@ demo: deps build ## Three hosts, a database under load, a backup, a restore onto
 bench: build ## Prints memory, idle CPU, start time of the operator and the mover's speed against rsync (root)
 	python3 tests/bench/bench.py
 
-soak: build ## Longer: a restore broken at each single call, random kills on the fleet (root)
+soak: build ## Longer: a restore broken at each single call; kills, failures, manifests and alerts on the fleet (root)
 	ROADSTEAD_EVERY_CALL=1 ctest --preset $(PRESET) -R reconcilers_restore_request --timeout 3600
-	python3 -m pytest -q tests/fleet -m soak
+	python3 -m pytest -q tests/fleet
 
 check: ## Formatting, lint and the sanitizer builds of unit and component tests
 	tests/check.sh
