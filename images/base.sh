@@ -10,7 +10,12 @@
 set -eu
 
 cache=${ROADSTEAD_CACHE:-$HOME/.cache/roadstead}/base
-mirror=${ROADSTEAD_DEBIAN_MIRROR:-http://deb.debian.org/debian}
+# Where this machine has its Debian from: the first source that does not carry security updates alone.
+mirror_of_this_machine() {
+  cat /etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources 2> /dev/null |
+    grep -Ev '^[[:space:]]*#' | grep -Eo 'https?://[^] ]+' | grep -v -e security | head -n 1
+}
+mirror=${ROADSTEAD_DEBIAN_MIRROR:-$(mirror_of_this_machine)}
 bundle=/etc/ssl/certs/ca-certificates.crt
 this_suite=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
 
