@@ -29,7 +29,7 @@ unit: build ## Unit and component tests alone
 fleet-test: build ## The fleet itself and the spine on three real Docker Engines (root)
 	python3 -m pytest -q tests/fleet/test_fleet.py tests/fleet/test_spine.py
 
-test: deps ## Everything: installs, builds, then unit, component and fleet tests (root)
+test: deps ## Installs, builds, then unit and component tests, the fleet itself and the spine (root)
 	$(MAKE) unit fleet-test
 
 demo: deps build ## Three hosts, a database under load, a backup, a restore onto another host (root)
