@@ -45,10 +45,9 @@ inline constexpr std::string_view kController[] = {"controller"};
 inline constexpr std::string_view kControllerResult[] = {"controller", "result"};
 // client-go's bounds for work queues and controller-runtime's for reconciles, so that their panels fit.
 inline constexpr double kQueueBuckets[] = {1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1, 10, 100, 1000};
-inline constexpr double kReconcileBuckets[] = {0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45,
-                                               0.5,   0.6,  0.7,   0.8,  0.9, 1.0,  1.25, 1.5, 1.75, 2.0, 2.5, 3.0,
-                                               3.5,   4.0,  4.5,   5,    6,   7,    8,   9,    10,  15,  20,  25,
-                                               30,    40,   50,    60};
+inline constexpr double kReconcileBuckets[] = {
+    0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.25, 1.5,
+    1.75,  2.0,  2.5,   3.0,  3.5, 4.0,  4.5, 5,    6,   7,    8,   9,    10,  15,  20,  25,  30,  40,  50,   60};
 inline constexpr double kRestoreBuckets[] = {10, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400, 28800, 86400};
 }  // namespace detail
 
@@ -58,25 +57,30 @@ inline constexpr GaugeDefinition kBuildInfo{
 inline constexpr GaugeDefinition kStartTimestamp{
     {"roadstead_operator_start_timestamp_seconds", "seconds", "When the operator started, Unix time.", {}}};
 inline constexpr GaugeDefinition kSchedulerLastTick{
-    {"roadstead_scheduler_last_tick_timestamp_seconds", "seconds",
-     "When the operator's scheduling loop last went round, Unix time; it goes round every 10 seconds.", {}}};
+    {"roadstead_scheduler_last_tick_timestamp_seconds",
+     "seconds",
+     "When the operator's scheduling loop last went round, Unix time; it goes round every 10 seconds.",
+     {}}};
 
 // Manifests read from a directory.
 inline constexpr GaugeDefinition kManifestFilesBroken{
     {"roadstead_manifest_files_broken", "", "Manifest files that could not be applied as they are now.", {}}};
 inline constexpr GaugeDefinition kManifestObjectsMissing{
-    {"roadstead_manifest_objects_source_missing", "",
-     "Objects whose manifest is gone from the directory; they are kept.", {}}};
-inline constexpr GaugeDefinition kManifestLastScan{
-    {"roadstead_manifest_last_scan_timestamp_seconds", "seconds",
-     "When the manifest directory was last read through, Unix time.", {}}};
+    {"roadstead_manifest_objects_source_missing",
+     "",
+     "Objects whose manifest is gone from the directory; they are kept.",
+     {}}};
+inline constexpr GaugeDefinition kManifestLastScan{{"roadstead_manifest_last_scan_timestamp_seconds",
+                                                    "seconds",
+                                                    "When the manifest directory was last read through, Unix time.",
+                                                    {}}};
 
 // Hosts.
 inline constexpr GaugeDefinition kHostReachable{
     {"roadstead_host_reachable", "", "1 if the host's Docker Engine answers, else 0.", detail::kHost}};
-inline constexpr GaugeDefinition kHostLastSeen{
-    {"roadstead_host_last_seen_timestamp_seconds", "seconds",
-     "When the host's Docker Engine last answered, Unix time; 0: never.", detail::kHost}};
+inline constexpr GaugeDefinition kHostLastSeen{{"roadstead_host_last_seen_timestamp_seconds", "seconds",
+                                                "When the host's Docker Engine last answered, Unix time; 0: never.",
+                                                detail::kHost}};
 inline constexpr GaugeDefinition kHostFree{
     {"roadstead_host_free_bytes", "bytes", "Free space where the host's Docker Engine keeps volumes.", detail::kHost}};
 
@@ -97,15 +101,15 @@ inline constexpr GaugeDefinition kBaseBackups{
 inline constexpr GaugeDefinition kWalSinceBaseBackup{
     {"roadstead_wal_since_base_backup_bytes", "bytes",
      "WAL archived since the newest base backup: what a restore of now would have to replay.", detail::kServer}};
-inline constexpr GaugeDefinition kWalLag{
-    {"roadstead_wal_lag_bytes", "bytes", "WAL that the database has written and barman has not received.",
-     detail::kServer}};
+inline constexpr GaugeDefinition kWalLag{{"roadstead_wal_lag_bytes", "bytes",
+                                          "WAL that the database has written and barman has not received.",
+                                          detail::kServer}};
 inline constexpr GaugeDefinition kWalMaxLag{
     {"roadstead_wal_max_lag_bytes", "bytes",
      "The lag from which WAL streaming counts as late (spec.objectives.maxWalLagBytes).", detail::kServer}};
-inline constexpr GaugeDefinition kArchiveSize{
-    {"roadstead_barman_archive_bytes", "bytes", "Base backups and WAL of this server on the backup host.",
-     detail::kServer}};
+inline constexpr GaugeDefinition kArchiveSize{{"roadstead_barman_archive_bytes", "bytes",
+                                               "Base backups and WAL of this server on the backup host.",
+                                               detail::kServer}};
 inline constexpr GaugeDefinition kSlotState{
     {"roadstead_replication_slot_state", "",
      "1 for the slot's present state (active, inactive, missing, lost, unknown), 0 for the others.",
@@ -117,16 +121,16 @@ inline constexpr GaugeDefinition kBarmanLastMinute{
      "When barman's own minute last ran in the standing container, Unix time; 0: never.", detail::kServer}};
 
 // Backup policies.
-inline constexpr GaugeDefinition kPolicyLastSuccess{
-    {"roadstead_policy_last_success_timestamp_seconds", "seconds",
-     "When the policy's last good backup ended, Unix time; 0: never.", detail::kPolicy}};
+inline constexpr GaugeDefinition kPolicyLastSuccess{{"roadstead_policy_last_success_timestamp_seconds", "seconds",
+                                                     "When the policy's last good backup ended, Unix time; 0: never.",
+                                                     detail::kPolicy}};
 inline constexpr AgeDefinition kPolicyAge{
     {"roadstead_policy_last_success_age_seconds", "seconds",
      "Time since the policy's last good backup ended; +Inf: never.", detail::kPolicy},
     &kPolicyLastSuccess};
-inline constexpr GaugeDefinition kPolicyLastFailure{
-    {"roadstead_policy_last_failure_timestamp_seconds", "seconds",
-     "When the policy's last failed backup ended, Unix time; 0: never.", detail::kPolicy}};
+inline constexpr GaugeDefinition kPolicyLastFailure{{"roadstead_policy_last_failure_timestamp_seconds", "seconds",
+                                                     "When the policy's last failed backup ended, Unix time; 0: never.",
+                                                     detail::kPolicy}};
 inline constexpr GaugeDefinition kPolicyNextRun{
     {"roadstead_policy_next_run_timestamp_seconds", "seconds",
      "The scheduled time of the next run, Unix time; in the past: the run is late; 0: nothing is scheduled.",
@@ -145,16 +149,16 @@ inline constexpr CounterDefinition kBackupsFinished{
 // Restores.
 inline constexpr GaugeDefinition kRestoreFailed{
     {"roadstead_restore_failed", "", "1 if the restore request ended as Failed, else 0.", detail::kRestore}};
-inline constexpr GaugeDefinition kRestoreFinished{
-    {"roadstead_restore_finished_timestamp_seconds", "seconds",
-     "When the restore request ended, Unix time; 0: not yet.", detail::kRestore}};
+inline constexpr GaugeDefinition kRestoreFinished{{"roadstead_restore_finished_timestamp_seconds", "seconds",
+                                                   "When the restore request ended, Unix time; 0: not yet.",
+                                                   detail::kRestore}};
 inline constexpr HistogramDefinition kRestoreDuration{
     {"roadstead_restore_duration_seconds", "seconds",
      "Time from a restore's acceptance to its end, by result (Succeeded, Failed, Cancelled).", detail::kResult},
     detail::kRestoreBuckets};
-inline constexpr CounterDefinition kBytesMoved{
-    {"roadstead_bytes_moved_total", "bytes", "Bytes of data that movers carried from host to host.",
-     detail::kHostPair}};
+inline constexpr CounterDefinition kBytesMoved{{"roadstead_bytes_moved_total", "bytes",
+                                                "Bytes of data that movers carried from host to host.",
+                                                detail::kHostPair}};
 
 // Work queues, by client-go's names.
 inline constexpr GaugeDefinition kQueueDepth{
@@ -174,9 +178,9 @@ inline constexpr CounterDefinition kQueueRetries{
 inline constexpr GaugeDefinition kQueueUnfinishedWork{
     {"workqueue_unfinished_work_seconds", "seconds",
      "Sum of the time that the items now in work have been in work; large values mean stuck threads.", detail::kName}};
-inline constexpr GaugeDefinition kQueueLongestRunning{
-    {"workqueue_longest_running_processor_seconds", "seconds", "How long the longest running item has been in work.",
-     detail::kName}};
+inline constexpr GaugeDefinition kQueueLongestRunning{{"workqueue_longest_running_processor_seconds", "seconds",
+                                                       "How long the longest running item has been in work.",
+                                                       detail::kName}};
 
 // Controllers, by controller-runtime's names.
 inline constexpr CounterDefinition kReconcileTotal{
@@ -185,8 +189,7 @@ inline constexpr CounterDefinition kReconcileTotal{
 inline constexpr CounterDefinition kReconcileErrors{
     {"controller_runtime_reconcile_errors_total", "", "Total number of reconciliation errors.", detail::kController}};
 inline constexpr HistogramDefinition kReconcileTime{
-    {"controller_runtime_reconcile_time_seconds", "seconds", "Length of time per reconciliation.",
-     detail::kController},
+    {"controller_runtime_reconcile_time_seconds", "seconds", "Length of time per reconciliation.", detail::kController},
     detail::kReconcileBuckets};
 inline constexpr GaugeDefinition kActiveWorkers{
     {"controller_runtime_active_workers", "", "Number of workers now at work.", detail::kController}};

@@ -23,7 +23,8 @@ Result<std::string> read_secret(const std::string& path) {
   if (!(file >> secret)) return fail(ErrorKind::Forbidden, "{} cannot be read", path);
   const bool hex = std::all_of(secret.begin(), secret.end(), [](unsigned char c) { return std::isxdigit(c) != 0; });
   if (secret.size() != 2 * kBytes || !hex)
-    return fail(ErrorKind::Invalid, "{} does not hold {} hex digits; move it away and a new one is made", path, 2 * kBytes);
+    return fail(ErrorKind::Invalid, "{} does not hold {} hex digits; move it away and a new one is made", path,
+                2 * kBytes);
   return secret;
 }
 
@@ -32,7 +33,8 @@ Result<void> write_secret(const std::string& path, const std::string& secret) {
   const std::string part = path + ".part";
   const int fd = ::open(part.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
   if (fd < 0) return fail(ErrorKind::Unavailable, "{} cannot be written: {}", part, why(errno));
-  const bool written = ::write(fd, secret.data(), secret.size()) == static_cast<ssize_t>(secret.size()) && ::fsync(fd) == 0;
+  const bool written =
+      ::write(fd, secret.data(), secret.size()) == static_cast<ssize_t>(secret.size()) && ::fsync(fd) == 0;
   ::close(fd);
   if (!written || ::rename(part.c_str(), path.c_str()) != 0)
     return fail(ErrorKind::Unavailable, "{} cannot be written: {}", path, why(errno));

@@ -60,8 +60,8 @@ class Controllers {
   Controllers(reconcilers::Context& context, Metrics& metrics, const MonotonicClock& clock) {
     for (const KindSetup& setup : kind_setups()) {
       reconcilers_.push_back(setup.make(context));
-      auto controller = std::make_unique<Controller>(ControllerOptions{.name = lower(setup.kind), .workers = setup.workers},
-                                                     *reconcilers_.back(), metrics, clock);
+      auto controller = std::make_unique<Controller>(
+          ControllerOptions{.name = lower(setup.kind), .workers = setup.workers}, *reconcilers_.back(), metrics, clock);
       for (const KindSetup& watched : kind_setups())
         controller->add_source(std::make_unique<WatchSource>(context.api, watched.kind, setup.wakes));
       by_kind_.emplace(setup.kind, std::move(controller));
@@ -145,12 +145,14 @@ Result<void> serve(const cli::OperatorOptions& options, const std::string& versi
   if (!options.manifests_dir.empty())
     files = std::make_unique<files::FileApplier>(options.manifests_dir, api, metrics, clock);
 
-  auto api_server = apiserver::ApiServer::start(
-      {.data_dir = options.data_dir, .address = options.listen_address, .port = options.listen_port, .version = version}, api,
-      crds.types, crds.compiled, clock);
+  auto api_server = apiserver::ApiServer::start({.data_dir = options.data_dir,
+                                                 .address = options.listen_address,
+                                                 .port = options.listen_port,
+                                                 .version = version},
+                                                api, crds.types, crds.compiled, clock);
   if (!api_server) return tl::unexpected(api_server.error());
-  auto metrics_server = apiserver::MetricsServer::start({.address = options.metrics_address, .port = options.metrics_port},
-                                                        [&] { return metrics.render(); });
+  auto metrics_server = apiserver::MetricsServer::start(
+      {.address = options.metrics_address, .port = options.metrics_port}, [&] { return metrics.render(); });
   if (!metrics_server) return tl::unexpected(metrics_server.error());
 
   Manager manager;
@@ -159,11 +161,12 @@ Result<void> serve(const cli::OperatorOptions& options, const std::string& versi
   controllers.add_to(manager);
   manager.add(host_events);
   if (auto started = manager.start(); !started) return started;
-  log_info("operator runs", {{"version", version},
-                             {"installation", options.installation},
-                             {"data", options.data_dir},
-                             {"api", fmt::format("https://{}:{}", options.listen_address, (*api_server)->port())},
-                             {"metrics", fmt::format("http://{}:{}/metrics", options.metrics_address, (*metrics_server)->port())}});
+  log_info("operator runs",
+           {{"version", version},
+            {"installation", options.installation},
+            {"data", options.data_dir},
+            {"api", fmt::format("https://{}:{}", options.listen_address, (*api_server)->port())},
+            {"metrics", fmt::format("http://{}:{}/metrics", options.metrics_address, (*metrics_server)->port())}});
   wait_for(ending);
   manager.stop();
   (*api_server)->stop();

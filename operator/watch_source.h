@@ -17,7 +17,8 @@ class WatchSource final : public Source {
   using Wakes = std::function<std::vector<ObjectKey>(const nlohmann::json& object)>;
 
   /// `api` outlives it.
-  WatchSource(ResourceClient& api, std::string kind, Wakes wakes) : api_(api), kind_(std::move(kind)), wakes_(std::move(wakes)) {}
+  WatchSource(ResourceClient& api, std::string kind, Wakes wakes)
+      : api_(api), kind_(std::move(kind)), wakes_(std::move(wakes)) {}
 
   [[nodiscard]] std::string name() const override { return "watch " + kind_; }
   /// Ends with the watch's error; run again, it lists anew, so that nothing is missed.

@@ -4,17 +4,28 @@ namespace roadstead {
 
 std::string_view to_string(ErrorKind kind) {
   switch (kind) {
-    case ErrorKind::NotFound: return "NotFound";
-    case ErrorKind::AlreadyExists: return "AlreadyExists";
-    case ErrorKind::Conflict: return "Conflict";
-    case ErrorKind::Invalid: return "Invalid";
-    case ErrorKind::Forbidden: return "Forbidden";
-    case ErrorKind::Unavailable: return "Unavailable";
-    case ErrorKind::Timeout: return "Timeout";
-    case ErrorKind::Cancelled: return "Cancelled";
-    case ErrorKind::Expired: return "Expired";
-    case ErrorKind::NoSpace: return "NoSpace";
-    case ErrorKind::Internal: return "Internal";
+    case ErrorKind::NotFound:
+      return "NotFound";
+    case ErrorKind::AlreadyExists:
+      return "AlreadyExists";
+    case ErrorKind::Conflict:
+      return "Conflict";
+    case ErrorKind::Invalid:
+      return "Invalid";
+    case ErrorKind::Forbidden:
+      return "Forbidden";
+    case ErrorKind::Unavailable:
+      return "Unavailable";
+    case ErrorKind::Timeout:
+      return "Timeout";
+    case ErrorKind::Cancelled:
+      return "Cancelled";
+    case ErrorKind::Expired:
+      return "Expired";
+    case ErrorKind::NoSpace:
+      return "NoSpace";
+    case ErrorKind::Internal:
+      return "Internal";
   }
   return "Internal";
 }
@@ -26,12 +37,14 @@ bool is_retryable(ErrorKind kind) {
     case ErrorKind::Timeout:
     case ErrorKind::Cancelled:
     case ErrorKind::Expired:
-    case ErrorKind::NoSpace: return true;
+    case ErrorKind::NoSpace:
+      return true;
     case ErrorKind::NotFound:
     case ErrorKind::AlreadyExists:
     case ErrorKind::Invalid:
     case ErrorKind::Forbidden:
-    case ErrorKind::Internal: return false;
+    case ErrorKind::Internal:
+      return false;
   }
   return false;
 }

@@ -46,7 +46,7 @@ std::string hkdf_sha256(std::string_view secret, std::string_view info, std::siz
   std::string out(length, '\0');
   std::size_t written = length;
   const std::unique_ptr<EVP_PKEY_CTX, decltype(&EVP_PKEY_CTX_free)> context(EVP_PKEY_CTX_new_id(EVP_PKEY_HKDF, nullptr),
-                                                                           &EVP_PKEY_CTX_free);
+                                                                            &EVP_PKEY_CTX_free);
   const bool ok = context && EVP_PKEY_derive_init(context.get()) == 1 &&
                   EVP_PKEY_CTX_set_hkdf_md(context.get(), EVP_sha256()) == 1 &&
                   EVP_PKEY_CTX_set1_hkdf_key(context.get(), bytes_of(secret), static_cast<int>(secret.size())) == 1 &&
@@ -63,7 +63,8 @@ std::string random_uuid() {
   raw[6] = static_cast<char>((raw[6] & 0x0f) | 0x40);
   raw[8] = static_cast<char>((raw[8] & 0x3f) | 0x80);
   const std::string hex = to_hex(raw);
-  return hex.substr(0, 8) + "-" + hex.substr(8, 4) + "-" + hex.substr(12, 4) + "-" + hex.substr(16, 4) + "-" + hex.substr(20);
+  return hex.substr(0, 8) + "-" + hex.substr(8, 4) + "-" + hex.substr(12, 4) + "-" + hex.substr(16, 4) + "-" +
+         hex.substr(20);
 }
 
 }  // namespace roadstead

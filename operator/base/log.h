@@ -22,9 +22,17 @@ void set_log_level(LogLevel level);
 /// `text` as a JSON string literal with its quotes; bytes that are not UTF-8 become U+FFFD.
 std::string json_quoted(std::string_view text);
 
-inline void log_info(std::string_view message, std::initializer_list<LogField> fields = {}) { log(LogLevel::Info, message, fields); }
-inline void log_warning(std::string_view message, std::initializer_list<LogField> fields = {}) { log(LogLevel::Warning, message, fields); }
-inline void log_error(std::string_view message, std::initializer_list<LogField> fields = {}) { log(LogLevel::Error, message, fields); }
-inline void log_debug(std::string_view message, std::initializer_list<LogField> fields = {}) { log(LogLevel::Debug, message, fields); }
+inline void log_info(std::string_view message, std::initializer_list<LogField> fields = {}) {
+  log(LogLevel::Info, message, fields);
+}
+inline void log_warning(std::string_view message, std::initializer_list<LogField> fields = {}) {
+  log(LogLevel::Warning, message, fields);
+}
+inline void log_error(std::string_view message, std::initializer_list<LogField> fields = {}) {
+  log(LogLevel::Error, message, fields);
+}
+inline void log_debug(std::string_view message, std::initializer_list<LogField> fields = {}) {
+  log(LogLevel::Debug, message, fields);
+}
 
 }  // namespace roadstead

@@ -32,7 +32,8 @@ bool is_retryable(ErrorKind kind);
 
 struct Error {
   ErrorKind kind = ErrorKind::Internal;
-  std::string message;  ///< One sentence without full stop: what, where, why, e.g. "stop container web on uat: connection refused".
+  std::string message;  ///< One sentence without full stop: what, where, why, e.g. "stop container web on uat:
+                        ///< connection refused".
 };
 
 template <class T>

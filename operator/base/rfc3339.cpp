@@ -77,7 +77,9 @@ std::string format_rfc3339_millis(Time time) {
 
 Result<Time> parse_rfc3339(std::string_view text) {
   const std::string_view whole = text;
-  const auto bad = [&] { return fail(ErrorKind::Invalid, "\"{}\" is no RFC 3339 time such as 2026-11-22T09:41:07Z", whole); };
+  const auto bad = [&] {
+    return fail(ErrorKind::Invalid, "\"{}\" is no RFC 3339 time such as 2026-11-22T09:41:07Z", whole);
+  };
   const auto skip = [&](char c) {
     if (text.empty() || text[0] != c) return false;
     text.remove_prefix(1);

@@ -19,9 +19,12 @@ int problems(const Session& session, const ReadManifests& read) {
 
 const char* word(Applied what) {
   switch (what) {
-    case Applied::Created: return "created";
-    case Applied::Configured: return "configured";
-    case Applied::Unchanged: return "unchanged";
+    case Applied::Created:
+      return "created";
+    case Applied::Configured:
+      return "configured";
+    case Applied::Unchanged:
+      return "unchanged";
   }
   return "";
 }
@@ -62,6 +65,8 @@ int validate(const Session& session, const ApplyFlags& flags) {
   return kExitOk;
 }
 
-std::string display_name(const ResourceType& type, const std::string& name) { return type.qualified_singular() + "/" + name; }
+std::string display_name(const ResourceType& type, const std::string& name) {
+  return type.qualified_singular() + "/" + name;
+}
 
 }  // namespace roadstead::cli

@@ -33,7 +33,8 @@ struct Flags {
 using Run = std::function<int(const Session&)>;
 
 void add_connection(CLI::App& verb, Flags& flags) {
-  verb.add_option("--kubeconfig", flags.connection.kubeconfig, "How to reach the operator; else $ROADSTEAD_KUBECONFIG, else DATA/admin.kubeconfig");
+  verb.add_option("--kubeconfig", flags.connection.kubeconfig,
+                  "How to reach the operator; else $ROADSTEAD_KUBECONFIG, else DATA/admin.kubeconfig");
   verb.add_option("--data", flags.connection.data_dir, "The operator's data directory")->capture_default_str();
 }
 
@@ -51,13 +52,16 @@ void add_files(CLI::App& verb, std::vector<std::string>& files, bool& recursive,
 CLI::App* add_operator(CLI::App& app, Flags& flags) {
   CLI::App* verb = app.add_subcommand("operator", "Run the operator until it is told to stop");
   OperatorOptions& options = flags.options;
-  verb->add_option("--data", options.data_dir, "Directory of the store, the certificates and admin.kubeconfig")->capture_default_str();
+  verb->add_option("--data", options.data_dir, "Directory of the store, the certificates and admin.kubeconfig")
+      ->capture_default_str();
   verb->add_option("--manifests", options.manifests_dir, "Directory of manifests that are applied and followed");
-  verb->add_option("--installation", options.installation, "Name of this installation; two on one host need two names")->capture_default_str();
+  verb->add_option("--installation", options.installation, "Name of this installation; two on one host need two names")
+      ->capture_default_str();
   verb->add_option("--listen", flags.listen, "ADDRESS:PORT of the API")->capture_default_str();
   verb->add_option("--metrics-listen", flags.metrics_listen, "[ADDRESS]:PORT of /metrics")->capture_default_str();
   verb->add_option("--mover-image", options.mover_image, "Archive of the mover's image");
-  verb->add_option("--image-archive", options.image_archives, "Archive of an image that hosts get in place of a pull; may be repeated");
+  verb->add_option("--image-archive", options.image_archives,
+                   "Archive of an image that hosts get in place of a pull; may be repeated");
   verb->add_option("--log-level", flags.log_level, "debug, info, warning or error")
       ->check(CLI::IsMember({"debug", "info", "warning", "error"}))
       ->capture_default_str();
@@ -69,7 +73,8 @@ CLI::App* add_apply(CLI::App& app, Flags& flags) {
   add_connection(*verb, flags);
   add_files(*verb, flags.apply.files, flags.apply.recursive, true);
   add_namespace(*verb, flags.apply.ns);
-  verb->add_option("--dry-run", flags.dry_run, "server: say what would happen, change nothing")->check(CLI::IsMember({"none", "server"}));
+  verb->add_option("--dry-run", flags.dry_run, "server: say what would happen, change nothing")
+      ->check(CLI::IsMember({"none", "server"}));
   return verb;
 }
 
@@ -83,7 +88,8 @@ CLI::App* add_get(CLI::App& app, Flags& flags) {
   CLI::App* verb = app.add_subcommand("get", "Show objects: get KIND [NAME...] or get KIND/NAME...");
   add_connection(*verb, flags);
   verb->add_option("what", flags.get.words, "KIND [NAME...] or KIND/NAME...")->required();
-  verb->add_option("-o,--output", flags.get.output, "wide, json, yaml or name")->check(CLI::IsMember({"wide", "json", "yaml", "name"}));
+  verb->add_option("-o,--output", flags.get.output, "wide, json, yaml or name")
+      ->check(CLI::IsMember({"wide", "json", "yaml", "name"}));
   add_namespace(*verb, flags.get.ns);
   verb->add_flag("-A,--all-namespaces", flags.get.all_namespaces, "Of all namespaces");
   verb->add_flag("-w,--watch", flags.get.watch, "Go on with what changes");
@@ -107,7 +113,8 @@ CLI::App* add_delete(CLI::App& app, Flags& flags) {
   verb->add_option("what", flags.remove.words, "KIND NAME... or KIND/NAME...");
   add_files(*verb, flags.remove.files, flags.remove.recursive, false);
   add_namespace(*verb, flags.remove.ns);
-  verb->add_flag("--wait,!--no-wait", flags.remove.wait, "Until they are gone (the default); --wait=false returns at once");
+  verb->add_flag("--wait,!--no-wait", flags.remove.wait,
+                 "Until they are gone (the default); --wait=false returns at once");
   verb->add_flag("--ignore-not-found", flags.remove.ignore_not_found, "What is not there is well");
   verb->add_option("--timeout", flags.remove_timeout, "Longest wait; 0: as long as it takes")->capture_default_str();
   return verb;
@@ -117,7 +124,8 @@ CLI::App* add_wait(CLI::App& app, Flags& flags) {
   CLI::App* verb = app.add_subcommand("wait", "Wait for objects: wait KIND/NAME --for=condition=Complete");
   add_connection(*verb, flags);
   verb->add_option("what", flags.wait.words, "KIND/NAME... or KIND NAME...")->required();
-  verb->add_option("--for", flags.wait.what, "condition=NAME[=VALUE], jsonpath=PATH[=VALUE], create or delete")->required();
+  verb->add_option("--for", flags.wait.what, "condition=NAME[=VALUE], jsonpath=PATH[=VALUE], create or delete")
+      ->required();
   add_namespace(*verb, flags.wait.ns);
   verb->add_option("--timeout", flags.wait_timeout, "Longest wait for each")->capture_default_str();
   return verb;
@@ -141,7 +149,8 @@ CLI::App* add_version(CLI::App& app, Flags& flags) {
 Result<std::pair<std::string, std::uint16_t>> address_and_port(const std::string& flag, const std::string& text) {
   const std::size_t colon = text.rfind(':');
   std::string address = colon == std::string::npos ? std::string() : text.substr(0, colon);
-  if (address.size() > 2 && address.front() == '[' && address.back() == ']') address = address.substr(1, address.size() - 2);
+  if (address.size() > 2 && address.front() == '[' && address.back() == ']')
+    address = address.substr(1, address.size() - 2);
   if (address.empty()) address = "0.0.0.0";
   unsigned port = 0;
   const char* end = text.data() + text.size();
@@ -202,11 +211,13 @@ int run_cli(int argc, const char* const* argv, const CliHooks& hooks) {
       {add_describe(app, flags), [&](const Session& session) { return describe(session, flags.describe); }},
       {add_delete(app, flags),
        [&](const Session& session) {
-         return with_duration(session, flags.remove_timeout, flags.remove.timeout, [&] { return remove(session, flags.remove); });
+         return with_duration(session, flags.remove_timeout, flags.remove.timeout,
+                              [&] { return remove(session, flags.remove); });
        }},
       {add_wait(app, flags),
        [&](const Session& session) {
-         return with_duration(session, flags.wait_timeout, flags.wait.timeout, [&] { return wait(session, flags.wait); });
+         return with_duration(session, flags.wait_timeout, flags.wait.timeout,
+                              [&] { return wait(session, flags.wait); });
        }},
       {add_validate(app, flags), [&](const Session& session) { return validate(session, flags.validate); }},
       {add_status(app, flags), [&](const Session& session) { return status(session, flags.status); }},

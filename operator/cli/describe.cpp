@@ -27,11 +27,14 @@ std::string title(const std::string& key) {
   return out;
 }
 
-std::string scalar(const json& value) { return value.is_string() ? value.get<std::string>() : value.is_null() ? "" : value.dump(); }
+std::string scalar(const json& value) {
+  return value.is_string() ? value.get<std::string>() : value.is_null() ? "" : value.dump();
+}
 
 void line(std::ostream& out, std::size_t indent, const std::string& label, const std::string& value) {
   std::string text = std::string(indent, ' ') + label + ":";
-  if (!value.empty()) text.append(text.size() < kValueColumn + indent ? kValueColumn + indent - text.size() : 1, ' ').append(value);
+  if (!value.empty())
+    text.append(text.size() < kValueColumn + indent ? kValueColumn + indent - text.size() : 1, ' ').append(value);
   out << text << "\n";
 }
 
@@ -87,8 +90,8 @@ void write_events(std::ostream& out, const std::vector<json>& events, Time now) 
     std::string age = crds::age_of(event.value("lastTimestamp", ""), now);
     if (const int count = event.value("count", 1); count > 1)
       age += fmt::format(" (x{} over {})", count, crds::age_of(event.value("firstTimestamp", ""), now));
-    rows.push_back({"  " + event.value("type", ""), event.value("reason", ""), age, event.value("reportingComponent", ""),
-                    event.value("message", "")});
+    rows.push_back({"  " + event.value("type", ""), event.value("reason", ""), age,
+                    event.value("reportingComponent", ""), event.value("message", "")});
   }
   ColumnWriter().write(out, rows);
 }
@@ -100,8 +103,13 @@ void write_object(std::ostream& out, json object, const std::vector<json>& event
   line(out, 0, "Kind", object.value("kind", "") + " (" + object.value("apiVersion", "") + ")");
   write_map(out, "Labels", metadata.value("labels", json::object()));
   write_map(out, "Annotations", metadata.value("annotations", json::object()));
-  line(out, 0, "Created", metadata.value("creationTimestamp", "") + " (" + crds::age_of(metadata.value("creationTimestamp", ""), now) + " ago)");
-  if (metadata.contains("deletionTimestamp")) line(out, 0, "Deleted", metadata.value("deletionTimestamp", "") + ", waiting for " + metadata.value("finalizers", json::array()).dump());
+  line(out, 0, "Created",
+       metadata.value("creationTimestamp", "") + " (" + crds::age_of(metadata.value("creationTimestamp", ""), now) +
+           " ago)");
+  if (metadata.contains("deletionTimestamp"))
+    line(out, 0, "Deleted",
+         metadata.value("deletionTimestamp", "") + ", waiting for " +
+             metadata.value("finalizers", json::array()).dump());
   line(out, 0, "Generation", scalar(metadata.value("generation", json())));
   json status = object.value("status", json::object());
   const json conditions = status.value("conditions", json::array());
@@ -123,7 +131,8 @@ Result<std::vector<json>> events_of(ApiClient& client, const json& object) {
   const json& metadata = object.at("metadata");
   ListOptions options;
   options.ns = metadata.value("namespace", "default");
-  options.field_selector = fmt::format("involvedObject.kind={},involvedObject.name={}", object.value("kind", ""), metadata.value("name", ""));
+  options.field_selector = fmt::format("involvedObject.kind={},involvedObject.name={}", object.value("kind", ""),
+                                       metadata.value("name", ""));
   if (metadata.contains("uid")) options.field_selector += ",involvedObject.uid=" + metadata.value("uid", "");
   return client.list("Event", options).map([](ResourceList list) {
     std::stable_sort(list.items.begin(), list.items.end(), [](const json& a, const json& b) {
@@ -136,7 +145,9 @@ Result<std::vector<json>> events_of(ApiClient& client, const json& object) {
 Result<std::vector<json>> fetch(ApiClient& client, const Target& target, const DescribeFlags& flags) {
   const std::string ns = namespace_for(*target.type, flags.ns);
   if (!target.name.empty())
-    return client.get({target.type->kind, ns, target.name}).map([](json object) { return std::vector<json>{std::move(object)}; });
+    return client.get({target.type->kind, ns, target.name}).map([](json object) {
+      return std::vector<json>{std::move(object)};
+    });
   ListOptions options;
   options.ns = ns;
   options.label_selector = flags.selector;

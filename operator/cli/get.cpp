@@ -32,7 +32,8 @@ void print_object(const Session& session, const json& object, const GetFlags& fl
 
 void nothing_found(const Session& session, const Target& target, const GetFlags& flags) {
   const bool everywhere = flags.all_namespaces || !target.type->namespaced;
-  session.err() << (everywhere ? "No resources found\n" : fmt::format("No resources found in {} namespace.\n", flags.ns));
+  session.err() << (everywhere ? "No resources found\n"
+                               : fmt::format("No resources found in {} namespace.\n", flags.ns));
 }
 
 /// The objects named, or all of one kind.
@@ -54,7 +55,8 @@ int get_objects(const Session& session, ApiClient& client, const std::vector<Tar
   }
   const bool one = targets.size() == 1 && !targets.front().name.empty();
   if (one || flags.output == "name") {
-    for (const json& object : objects) print_object(session, object, flags, *session.types().by_kind(object.value("kind", "")));
+    for (const json& object : objects)
+      print_object(session, object, flags, *session.types().by_kind(object.value("kind", "")));
     return kExitOk;
   }
   const json list{{"apiVersion", "v1"}, {"kind", "List"}, {"metadata", {{"resourceVersion", ""}}}, {"items", objects}};
@@ -67,8 +69,8 @@ std::string version_of(const json& object) {
 }
 
 /// Prints what comes from `version` on until the person interrupts. A stream that ends is taken up where it was.
-int watch_rows(const Session& session, ApiClient& client, const Target& target, const GetFlags& flags, std::string version,
-               TablePrinter& printer) {
+int watch_rows(const Session& session, ApiClient& client, const Target& target, const GetFlags& flags,
+               std::string version, TablePrinter& printer) {
   ListOptions options = options_of(target, flags);
   if (!target.name.empty()) options.field_selector = "metadata.name=" + target.name;
   const bool as_table = flags.output.empty() || flags.output == "wide";
@@ -96,7 +98,8 @@ int watch_rows(const Session& session, ApiClient& client, const Target& target, 
 
 int get_tables(const Session& session, ApiClient& client, const std::vector<Target>& targets, const GetFlags& flags) {
   const Target& first = targets.front();
-  TablePrinter printer(session.out(), flags.output == "wide", flags.all_namespaces && first.type->namespaced, !flags.no_headers);
+  TablePrinter printer(session.out(), flags.output == "wide", flags.all_namespaces && first.type->namespaced,
+                       !flags.no_headers);
   json last;
   bool any = false;
   for (const Target& target : targets) {

@@ -11,8 +11,8 @@
 namespace roadstead::cli {
 
 struct ReadManifests {
-  std::vector<nlohmann::json> objects;            ///< In the order of the files and of the documents in them.
-  std::vector<crds::Diagnostic> problems;         ///< With any of them, nothing is to be applied.
+  std::vector<nlohmann::json> objects;                     ///< In the order of the files and of the documents in them.
+  std::vector<crds::Diagnostic> problems;                  ///< With any of them, nothing is to be applied.
   std::vector<std::pair<std::string, std::size_t>> files;  ///< Each with its number of good objects.
 };
 

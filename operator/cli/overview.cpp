@@ -40,7 +40,9 @@ std::string trouble(const std::vector<crds::Condition>& conditions, std::string_
   return found == nullptr || found->status == ConditionStatus::True ? std::string() : found->message;
 }
 
-std::string full_name(const crds::ObjectMeta& meta) { return meta.ns.empty() || meta.ns == "default" ? meta.name : meta.ns + "/" + meta.name; }
+std::string full_name(const crds::ObjectMeta& meta) {
+  return meta.ns.empty() || meta.ns == "default" ? meta.name : meta.ns + "/" + meta.name;
+}
 
 void section(std::ostream& out, const char* empty, std::vector<Row> rows) {
   if (rows.size() <= 1)
@@ -55,9 +57,9 @@ std::vector<Row> host_rows(const Overview& overview, Time now) {
   for (const crds::Host& host : overview.hosts) {
     const auto& status = host.status;
     const std::string free = status.summary && status.summary->free ? *status.summary->free : "-";
-    rows.push_back({host.metadata.name + (host.spec.is_protected ? " (protected)" : ""), yes_no(status.conditions, "Reachable"),
-                    status.engine_version.empty() ? "-" : status.engine_version, free, ago(status.last_seen, now),
-                    trouble(status.conditions, "Reachable")});
+    rows.push_back({host.metadata.name + (host.spec.is_protected ? " (protected)" : ""),
+                    yes_no(status.conditions, "Reachable"), status.engine_version.empty() ? "-" : status.engine_version,
+                    free, ago(status.last_seen, now), trouble(status.conditions, "Reachable")});
   }
   return rows;
 }
@@ -77,7 +79,8 @@ std::vector<Row> server_rows(const Overview& overview, Time now) {
 std::string state_of(const crds::BackupPolicy& policy) {
   if (policy.spec.suspend) return "suspended";
   if (!policy.status.active.empty()) return "running";
-  if (policy.status.last_failure_time && (!policy.status.last_success_time || *policy.status.last_failure_time > *policy.status.last_success_time))
+  if (policy.status.last_failure_time &&
+      (!policy.status.last_success_time || *policy.status.last_failure_time > *policy.status.last_success_time))
     return "failed last";
   return policy.status.last_success_time ? "ok" : "waiting";
 }
@@ -86,12 +89,15 @@ std::vector<Row> policy_rows(const Overview& overview, Time now) {
   std::vector<Row> rows{{"POLICY", "STATE", "LAST SUCCESS", "NEXT RUN", "MISSED"}};
   for (const crds::BackupPolicy& policy : overview.policies)
     rows.push_back({full_name(policy.metadata), state_of(policy), ago(policy.status.last_success_time, now),
-                    policy.spec.suspend ? "-" : ahead(policy.status.next_run_time, now), std::to_string(policy.status.missed_runs)});
+                    policy.spec.suspend ? "-" : ahead(policy.status.next_run_time, now),
+                    std::to_string(policy.status.missed_runs)});
   return rows;
 }
 
 std::string rate(const crds::Progress& progress) {
-  return progress.bytes_per_second ? human_bytes(static_cast<std::uint64_t>(std::max<std::int64_t>(0, *progress.bytes_per_second))) + "/s" : "";
+  return progress.bytes_per_second
+             ? human_bytes(static_cast<std::uint64_t>(std::max<std::int64_t>(0, *progress.bytes_per_second))) + "/s"
+             : "";
 }
 
 std::string left(const crds::Progress& progress) {
@@ -108,9 +114,11 @@ std::vector<Row> restore_rows(const crds::RestoreRequest& restore) {
   const std::string phase(status.phase ? crds::to_string(*status.phase) : "Pending");
   std::vector<Row> rows;
   for (const crds::RestoreItemStatus& item : status.items)
-    rows.push_back(running_row(what, phase + ": " + item.name + (item.step.empty() ? "" : "/" + item.step), item.progress));
+    rows.push_back(
+        running_row(what, phase + ": " + item.name + (item.step.empty() ? "" : "/" + item.step), item.progress));
   if (rows.empty()) rows.push_back(running_row(what, phase, {}));
-  if (const crds::Condition* why = crds::find_condition(status.conditions, "Blocked"); why != nullptr && why->status == ConditionStatus::True)
+  if (const crds::Condition* why = crds::find_condition(status.conditions, "Blocked");
+      why != nullptr && why->status == ConditionStatus::True)
     rows.push_back({"", why->message});
   return rows;
 }
@@ -120,7 +128,8 @@ std::vector<Row> running_rows(const Overview& overview) {
   for (const crds::Backup& backup : overview.backups) {
     if (crds::is_finished(backup.status) || !backup.status.phase) continue;
     const crds::Progress progress = backup.status.progress.value_or(crds::Progress{});
-    rows.push_back(running_row("backup " + full_name(backup.metadata), progress.phase.value_or(std::string(crds::to_string(*backup.status.phase))), progress));
+    rows.push_back(running_row("backup " + full_name(backup.metadata),
+                               progress.phase.value_or(std::string(crds::to_string(*backup.status.phase))), progress));
   }
   for (const crds::RestoreRequest& restore : overview.restores)
     if (!crds::is_finished(restore.status))

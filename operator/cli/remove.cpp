@@ -25,7 +25,8 @@ Result<std::vector<Doomed>> from_files(const Session& session, const DeleteFlags
     const ResourceType* type = session.types().by_kind(object.value("kind", ""));
     if (type == nullptr) return fail(ErrorKind::Invalid, "kind {} is not served", object.value("kind", ""));
     const json& metadata = object.at("metadata");
-    doomed.push_back({type, {type->kind, namespace_for(*type, metadata.value("namespace", flags.ns)), metadata.value("name", "")}});
+    doomed.push_back(
+        {type, {type->kind, namespace_for(*type, metadata.value("namespace", flags.ns)), metadata.value("name", "")}});
   }
   return doomed;
 }
@@ -35,28 +36,31 @@ Result<std::vector<Doomed>> from_words(const Session& session, const DeleteFlags
   if (!targets) return tl::unexpected(targets.error());
   std::vector<Doomed> doomed;
   for (const Target& target : *targets) {
-    if (target.name.empty()) return fail(ErrorKind::Invalid, "name what is to be deleted: delete {} NAME", target.type->singular);
+    if (target.name.empty())
+      return fail(ErrorKind::Invalid, "name what is to be deleted: delete {} NAME", target.type->singular);
     doomed.push_back({target.type, {target.type->kind, namespace_for(*target.type, flags.ns), target.name}});
   }
   return doomed;
 }
 
 /// Until the object is gone, or another one has its name.
-int wait_until_gone(const Session& session, ApiClient& client, const Doomed& one, const std::string& uid, Millis timeout) {
-  const auto gone = follow(client, one.key, timeout.count() > 0 ? std::optional(timeout) : std::nullopt,
-                           session.hooks().interrupted, [&](const json* object) {
-                             return object == nullptr || object->at("metadata").value("uid", "") != uid;
-                           });
+int wait_until_gone(const Session& session, ApiClient& client, const Doomed& one, const std::string& uid,
+                    Millis timeout) {
+  const auto gone =
+      follow(client, one.key, timeout.count() > 0 ? std::optional(timeout) : std::nullopt, session.hooks().interrupted,
+             [&](const json* object) { return object == nullptr || object->at("metadata").value("uid", "") != uid; });
   if (!gone) return session.failed(gone.error());
   if (*gone) return kExitOk;
-  return session.failed(fmt::format("timed out waiting for the deletion of {}; its finalizers are still there (describe {} {})",
-                                    display_name(*one.type, one.key.name), one.type->singular, one.key.name));
+  return session.failed(
+      fmt::format("timed out waiting for the deletion of {}; its finalizers are still there (describe {} {})",
+                  display_name(*one.type, one.key.name), one.type->singular, one.key.name));
 }
 
 }  // namespace
 
 int remove(const Session& session, const DeleteFlags& flags) {
-  if (flags.files.empty() == flags.words.empty()) return session.failed("say what to delete: KIND NAME, KIND/NAME, or -f FILE");
+  if (flags.files.empty() == flags.words.empty())
+    return session.failed("say what to delete: KIND NAME, KIND/NAME, or -f FILE");
   const auto doomed = flags.files.empty() ? from_words(session, flags) : from_files(session, flags);
   if (!doomed) return session.failed(doomed.error().message);
   const auto client = session.connect();

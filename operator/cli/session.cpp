@@ -25,11 +25,13 @@ bool is_from_server(ErrorKind kind) {
     case ErrorKind::Invalid:
     case ErrorKind::Forbidden:
     case ErrorKind::Expired:
-    case ErrorKind::NoSpace: return true;
+    case ErrorKind::NoSpace:
+      return true;
     case ErrorKind::Unavailable:
     case ErrorKind::Timeout:
     case ErrorKind::Cancelled:
-    case ErrorKind::Internal: return false;
+    case ErrorKind::Internal:
+      return false;
   }
   return false;
 }
@@ -46,9 +48,10 @@ Result<std::unique_ptr<ApiClient>> Session::connect() const {
   const std::string path = kubeconfig();
   std::error_code unreadable;
   if (!std::filesystem::exists(path, unreadable))
-    return fail(ErrorKind::Internal,
-                "{} is not there: start the operator (roadstead operator --data {}), or name another file with --kubeconfig",
-                path, connection_.data_dir);
+    return fail(
+        ErrorKind::Internal,
+        "{} is not there: start the operator (roadstead operator --data {}), or name another file with --kubeconfig",
+        path, connection_.data_dir);
   return hooks_.connect(path).map_error([](Error error) {
     error.kind = ErrorKind::Internal;  // nothing of a server's: the file is wrong
     return error;
@@ -95,10 +98,12 @@ Result<std::vector<Target>> targets_of(const std::vector<std::string>& words, co
   return targets;
 }
 
-std::string namespace_for(const ResourceType& type, const std::string& given) { return type.namespaced ? given : std::string(); }
+std::string namespace_for(const ResourceType& type, const std::string& given) {
+  return type.namespaced ? given : std::string();
+}
 
-Result<bool> follow(ApiClient& client, const ObjectKey& key, std::optional<Millis> most, const std::function<bool()>& interrupted,
-                    const std::function<bool(const json* object)>& look) {
+Result<bool> follow(ApiClient& client, const ObjectKey& key, std::optional<Millis> most,
+                    const std::function<bool()>& interrupted, const std::function<bool(const json* object)>& look) {
   const auto end = most ? Steady::now() + *most : Steady::time_point::max();
   const auto over = [&] { return interrupted() || Steady::now() >= end; };
   ListOptions only;

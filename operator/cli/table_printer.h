@@ -7,8 +7,8 @@
 
 namespace roadstead::cli {
 
-/// Rows in columns as kubectl pads them: three blanks between, at least six wide, the last not padded. Widths only grow,
-/// so that rows which come later stand under the first.
+/// Rows in columns as kubectl pads them: three blanks between, at least six wide, the last not padded. Widths only
+/// grow, so that rows which come later stand under the first.
 class ColumnWriter {
  public:
   void write(std::ostream& out, const std::vector<std::vector<std::string>>& rows);

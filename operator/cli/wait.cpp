@@ -23,14 +23,14 @@ struct Wanted {
 };
 
 bool equal_ignoring_case(const std::string& a, const std::string& b) {
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](unsigned char x, unsigned char y) {
-    return std::tolower(x) == std::tolower(y);
-  });
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                    [](unsigned char x, unsigned char y) { return std::tolower(x) == std::tolower(y); });
 }
 
 bool has_condition(const json& object, const std::string& type, const std::string& value) {
   for (const json& condition : object.value(json::json_pointer("/status/conditions"), json::array()))
-    if (equal_ignoring_case(condition.value("type", ""), type)) return equal_ignoring_case(condition.value("status", ""), value);
+    if (equal_ignoring_case(condition.value("type", ""), type))
+      return equal_ignoring_case(condition.value("status", ""), value);
   return false;
 }
 
@@ -38,7 +38,8 @@ Wanted condition(const std::string& text) {
   const std::size_t equals = text.find('=');
   const std::string type = text.substr(0, equals);
   const std::string value = equals == std::string::npos ? "True" : text.substr(equals + 1);
-  return {[type, value](const json* object) { return object != nullptr && has_condition(*object, type, value); }, false, "condition met"};
+  return {[type, value](const json* object) { return object != nullptr && has_condition(*object, type, value); }, false,
+          "condition met"};
 }
 
 Result<Wanted> json_path(const std::string& text) {
@@ -61,10 +62,12 @@ Result<Wanted> wanted_of(const std::string& what) {
   if (what == "create") return Wanted{[](const json* object) { return object != nullptr; }, true, "created"};
   if (what.starts_with("condition=") && what.size() > 10) return condition(after("condition="));
   if (what.starts_with("jsonpath=") && what.size() > 9) return json_path(after("jsonpath="));
-  return fail(ErrorKind::Invalid, "--for={}: write condition=NAME[=VALUE], jsonpath=PATH[=VALUE], create or delete", what);
+  return fail(ErrorKind::Invalid, "--for={}: write condition=NAME[=VALUE], jsonpath=PATH[=VALUE], create or delete",
+              what);
 }
 
-int wait_for(const Session& session, ApiClient& client, const Target& target, const Wanted& wanted, const WaitFlags& flags) {
+int wait_for(const Session& session, ApiClient& client, const Target& target, const Wanted& wanted,
+             const WaitFlags& flags) {
   const ObjectKey key{target.type->kind, namespace_for(*target.type, flags.ns), target.name};
   bool missing = false;
   const auto met = follow(client, key, flags.timeout, session.hooks().interrupted, [&](const json* object) {
@@ -73,10 +76,12 @@ int wait_for(const Session& session, ApiClient& client, const Target& target, co
   });
   if (!met) return session.failed(met.error());
   if (missing)
-    return session.failed(Error{ErrorKind::NotFound, fmt::format("{} \"{}\" not found", target.type->qualified_plural(), target.name)});
+    return session.failed(
+        Error{ErrorKind::NotFound, fmt::format("{} \"{}\" not found", target.type->qualified_plural(), target.name)});
   if (!*met)
-    return session.failed(fmt::format("timed out waiting for {} on {}/{}", flags.what == "delete" ? "the deletion" : "the condition",
-                                      target.type->plural, target.name));
+    return session.failed(fmt::format("timed out waiting for {} on {}/{}",
+                                      flags.what == "delete" ? "the deletion" : "the condition", target.type->plural,
+                                      target.name));
   session.out() << display_name(*target.type, target.name) << " " << wanted.done << "\n";
   return kExitOk;
 }
@@ -92,7 +97,8 @@ int wait(const Session& session, const WaitFlags& flags) {
   if (!client) return session.failed(client.error());
   int code = kExitOk;
   for (const Target& target : *targets) {
-    if (target.name.empty()) return session.failed(fmt::format("name what to wait for: wait {}/NAME", target.type->singular));
+    if (target.name.empty())
+      return session.failed(fmt::format("name what to wait for: wait {}/NAME", target.type->singular));
     if (wait_for(session, **client, target, *wanted, flags) != kExitOk) code = kExitError;
   }
   return code;
@@ -112,8 +118,10 @@ Result<Millis> parse_duration(const std::string& text) {
       return fail(ErrorKind::Invalid, "\"{}\" is no duration: write 90s, 5m or 1h30m", text);
     const std::size_t end = std::min(text.find_first_of("0123456789", unit), text.size());
     const std::string word = text.substr(unit, end - unit);
-    const auto known = std::find_if(std::begin(kUnits), std::end(kUnits), [&](const auto& u) { return word == u.word; });
-    if (known == std::end(kUnits)) return fail(ErrorKind::Invalid, "\"{}\" is no duration: write 90s, 5m or 1h30m", text);
+    const auto known =
+        std::find_if(std::begin(kUnits), std::end(kUnits), [&](const auto& u) { return word == u.word; });
+    if (known == std::end(kUnits))
+      return fail(ErrorKind::Invalid, "\"{}\" is no duration: write 90s, 5m or 1h30m", text);
     total += std::stol(text.substr(at, unit - at)) * known->millis;
     at = end;
   }

@@ -25,14 +25,17 @@ bool can_be_plain(const std::string& text) {
     if (!harmless(static_cast<unsigned char>(text[i]))) return false;
   }
   // "2026-11-22T09:41:07Z" and "1:30" are text to our reader, but a time and a number to others.
-  if (text.front() >= '0' && text.front() <= '9' && text.find_first_not_of("0123456789:-.+TZ ") == std::string::npos) return false;
+  if (text.front() >= '0' && text.front() <= '9' && text.find_first_not_of("0123456789:-.+TZ ") == std::string::npos)
+    return false;
   const auto read = crds::plain_scalar(text);
   return read && read->is_string();
 }
 
 bool is_block_text(const std::string& text) {
-  const bool lines = text.find('\n') != std::string::npos && text.front() != ' ' && text.front() != '\n' && text.front() != '\t';
-  const bool odd = std::any_of(text.begin(), text.end(), [](unsigned char c) { return c < 0x20 && c != '\n' && c != '\t'; });
+  const bool lines =
+      text.find('\n') != std::string::npos && text.front() != ' ' && text.front() != '\n' && text.front() != '\t';
+  const bool odd =
+      std::any_of(text.begin(), text.end(), [](unsigned char c) { return c < 0x20 && c != '\n' && c != '\t'; });
   return lines && !odd && text.find(" \n") == std::string::npos && text.find("\n\n\n") == std::string::npos &&
          (text.back() != '\n' || text.size() < 2 || text[text.size() - 2] != '\n');
 }
@@ -54,7 +57,8 @@ void write(const json& value, std::size_t indent, std::string& out);
 
 /// After "key:" or "-": on the same line for scalars, else below.
 void write_value(const json& value, std::size_t indent, std::string& out) {
-  if (value.is_string() && !value.get_ref<const std::string&>().empty() && is_block_text(value.get_ref<const std::string&>())) {
+  if (value.is_string() && !value.get_ref<const std::string&>().empty() &&
+      is_block_text(value.get_ref<const std::string&>())) {
     out += " " + block_text(value.get_ref<const std::string&>(), indent + 2);
   } else if (value.is_structured() && !value.empty()) {
     out += "\n";

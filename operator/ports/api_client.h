@@ -11,7 +11,8 @@ class ApiClient : public ResourceClient {
  public:
   /// A meta.k8s.io/v1 Table of the objects of `kind`; with `name` of that one. Each row's `object` carries metadata.
   /// Errors: as list(); NotFound for an unknown name.
-  virtual Result<nlohmann::json> table(const std::string& kind, const std::string& name, const ListOptions& options) = 0;
+  virtual Result<nlohmann::json> table(const std::string& kind, const std::string& name,
+                                       const ListOptions& options) = 0;
 
   /// Like watch(), but each event's object is a Table of one row. Only the first carries columnDefinitions.
   virtual Result<std::unique_ptr<Watch>> watch_table(const std::string& kind, const ListOptions& options,

@@ -20,9 +20,11 @@ bool consists_of(std::string_view text, std::string_view others) {
 
 Result<void> check_socket_path(std::string_view path, std::string_view where) {
   if (path.empty() || path.front() != '/' || path == "/")
-    return fail(ErrorKind::Invalid, "endpoint {}: the socket's path must be absolute, like /var/run/docker.sock", where);
+    return fail(ErrorKind::Invalid, "endpoint {}: the socket's path must be absolute, like /var/run/docker.sock",
+                where);
   if (path.size() > kLongestSocketPath)
-    return fail(ErrorKind::Invalid, "endpoint {}: the socket's path is longer than {} bytes", where, kLongestSocketPath);
+    return fail(ErrorKind::Invalid, "endpoint {}: the socket's path is longer than {} bytes", where,
+                kLongestSocketPath);
   return {};
 }
 
@@ -67,12 +69,14 @@ Result<Endpoint> parse_ssh(std::string_view rest) {
     return fail(ErrorKind::Invalid, "endpoint ssh://{}: the user is missing, write ssh://user@host", rest);
   const auto user = authority.substr(0, at);
   if (user.find(':') != user.npos)
-    return fail(ErrorKind::Invalid, "endpoint ssh://…@{}: a password has no place in it, use identityRef", authority.substr(at + 1));
+    return fail(ErrorKind::Invalid, "endpoint ssh://…@{}: a password has no place in it, use identityRef",
+                authority.substr(at + 1));
   const auto host = split_host_port(authority.substr(at + 1));
   // The user and the path also go to a shell on the far side: only characters that mean nothing there.
   if (!consists_of(user, "._-") || user.front() == '-')
     return fail(ErrorKind::Invalid, "endpoint ssh://{}: \"{}\" is no user's name", rest, user);
-  if (!host || host->host.empty() || host->host.front() == '-' || !consists_of(host->host, host->bracketed ? ":.%-_" : ".-_"))
+  if (!host || host->host.empty() || host->host.front() == '-' ||
+      !consists_of(host->host, host->bracketed ? ":.%-_" : ".-_"))
     return fail(ErrorKind::Invalid, "endpoint ssh://{}: the host cannot be read, expected {}", rest, kForms);
   SshEndpoint endpoint{std::string(user), std::string(host->host), 22, {}};
   if (!host->port.empty()) {
@@ -84,7 +88,8 @@ Result<Endpoint> parse_ssh(std::string_view rest) {
     const auto whole = "ssh://" + std::string(rest);
     if (auto ok = check_socket_path(path, whole); !ok) return tl::unexpected(ok.error());
     if (!consists_of(path, "/._-+@:,"))
-      return fail(ErrorKind::Invalid, "endpoint {}: the socket's path may hold letters, digits and / . _ - + @ : , only", whole);
+      return fail(ErrorKind::Invalid,
+                  "endpoint {}: the socket's path may hold letters, digits and / . _ - + @ : , only", whole);
     endpoint.socket_path = path;
   }
   return endpoint;
@@ -100,7 +105,8 @@ Result<Endpoint> parse_endpoint(std::string_view text) {
   if (scheme == "unix") return parse_unix(rest, text);
   if (scheme == "ssh") return parse_ssh(rest);
   if (scheme == "tcp" || scheme == "http" || scheme == "https")
-    return fail(ErrorKind::Invalid, "endpoint {}: engines behind {}:// are not supported yet, use ssh://user@host", text, scheme);
+    return fail(ErrorKind::Invalid, "endpoint {}: engines behind {}:// are not supported yet, use ssh://user@host",
+                text, scheme);
   return fail(ErrorKind::Invalid, "endpoint {}: unknown scheme \"{}\", expected {}", text, scheme, kForms);
 }
 

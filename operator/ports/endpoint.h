@@ -16,7 +16,7 @@ struct UnixEndpoint {
 
 struct SshEndpoint {
   std::string user;
-  std::string host;         ///< Name or address, an IPv6 address without its brackets.
+  std::string host;  ///< Name or address, an IPv6 address without its brackets.
   std::uint16_t port = 22;
   std::string socket_path;  ///< The engine's socket on that host; empty: /var/run/docker.sock.
   auto operator<=>(const SshEndpoint&) const = default;

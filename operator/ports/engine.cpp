@@ -4,13 +4,20 @@ namespace roadstead {
 
 std::string_view to_string(ContainerState state) {
   switch (state) {
-    case ContainerState::Created: return "created";
-    case ContainerState::Running: return "running";
-    case ContainerState::Paused: return "paused";
-    case ContainerState::Restarting: return "restarting";
-    case ContainerState::Removing: return "removing";
-    case ContainerState::Exited: return "exited";
-    case ContainerState::Dead: return "dead";
+    case ContainerState::Created:
+      return "created";
+    case ContainerState::Running:
+      return "running";
+    case ContainerState::Paused:
+      return "paused";
+    case ContainerState::Restarting:
+      return "restarting";
+    case ContainerState::Removing:
+      return "removing";
+    case ContainerState::Exited:
+      return "exited";
+    case ContainerState::Dead:
+      return "dead";
   }
   return "dead";
 }

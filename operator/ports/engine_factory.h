@@ -12,9 +12,9 @@ namespace roadstead {
 
 /// How one engine is reached, secrets resolved.
 struct EngineEndpoint {
-  std::string endpoint;      ///< unix:///path | ssh://user@host[:port][/path/to/docker.sock]
-  std::string identity;      ///< Private key text (ssh).
-  std::string known_hosts;   ///< known_hosts text (ssh); nothing else is ever trusted.
+  std::string endpoint;     ///< unix:///path | ssh://user@host[:port][/path/to/docker.sock]
+  std::string identity;     ///< Private key text (ssh).
+  std::string known_hosts;  ///< known_hosts text (ssh); nothing else is ever trusted.
   auto operator<=>(const EngineEndpoint&) const = default;
 };
 

@@ -14,9 +14,9 @@
 namespace roadstead {
 
 struct ListOptions {
-  std::string ns;                 ///< Empty: all namespaces.
-  std::string label_selector;     ///< Kubernetes syntax; empty: all.
-  std::string field_selector;     ///< metadata.name=…, metadata.namespace=…; for events also involvedObject.*.
+  std::string ns;              ///< Empty: all namespaces.
+  std::string label_selector;  ///< Kubernetes syntax; empty: all.
+  std::string field_selector;  ///< metadata.name=…, metadata.namespace=…; for events also involvedObject.*.
 };
 
 struct ResourceList {
@@ -26,7 +26,7 @@ struct ResourceList {
 
 struct WriteOptions {
   std::string field_manager = "roadstead";
-  bool dry_run = false;           ///< Everything but the storing.
+  bool dry_run = false;  ///< Everything but the storing.
 };
 
 enum class Applied { Created, Configured, Unchanged };
@@ -43,7 +43,7 @@ struct Preconditions {
 struct WatchEvent {
   enum class Type { Added, Modified, Deleted, Bookmark };
   Type type = Type::Added;
-  nlohmann::json object;          ///< Deleted: the last state, with the deletion's resourceVersion.
+  nlohmann::json object;  ///< Deleted: the last state, with the deletion's resourceVersion.
 };
 
 /// Follows one kind. Not shared between threads. Its destructor ends it.
@@ -58,17 +58,17 @@ class Watch {
 struct EventRecord {
   ObjectKey about;
   std::string about_uid;
-  bool warning = false;           ///< type Warning instead of Normal
-  std::string reason;             ///< CamelCase
+  bool warning = false;  ///< type Warning instead of Normal
+  std::string reason;    ///< CamelCase
   std::string message;
   std::string component = "roadstead";
 };
 
 /// The resources, as a Kubernetes API keeps them: optimistic concurrency by metadata.resourceVersion, generation,
-/// finalizers, status apart from spec. Implemented by the embedded store and by an HTTPS client; both pass one contract test.
-/// Objects are JSON texts' values with apiVersion, kind, metadata, spec, status.
-/// Errors: NotFound, AlreadyExists, Conflict (stale resourceVersion, failed precondition), Invalid (validation: names
-/// every field), Unavailable, Timeout, Cancelled, Forbidden.
+/// finalizers, status apart from spec. Implemented by the embedded store and by an HTTPS client; both pass one contract
+/// test. Objects are JSON texts' values with apiVersion, kind, metadata, spec, status. Errors: NotFound, AlreadyExists,
+/// Conflict (stale resourceVersion, failed precondition), Invalid (validation: names every field), Unavailable,
+/// Timeout, Cancelled, Forbidden.
 class ResourceClient {
  public:
   virtual ~ResourceClient() = default;

@@ -14,9 +14,9 @@ namespace roadstead {
 
 /// How long a call may take and how it is cancelled; every blocking call takes one.
 struct Limits {
-  std::stop_token stop{};                        ///< request_stop() wakes a blocked call: it ends with Cancelled.
-  std::chrono::milliseconds connect{5'000};      ///< Longest wait for a connection.
-  std::chrono::milliseconds idle{30'000};        ///< Longest silence while a read or write waits; then Timeout.
+  std::stop_token stop{};                    ///< request_stop() wakes a blocked call: it ends with Cancelled.
+  std::chrono::milliseconds connect{5'000};  ///< Longest wait for a connection.
+  std::chrono::milliseconds idle{30'000};    ///< Longest silence while a read or write waits; then Timeout.
 };
 
 /// One connected, ordered, two-way byte stream. One reader and one writer may work at the same time.

@@ -15,13 +15,16 @@ constexpr Millis kFirstMinute{60'000};
 constexpr Millis kPendingInterval{10'000};
 
 const crds::Step* step_of(const crds::BackupStatus& status, std::int64_t attempt) {
-  const auto found = std::find_if(status.steps.begin(), status.steps.end(), [&](const crds::Step& step) { return step.name == kStep && step.attempt == attempt; });
+  const auto found = std::find_if(status.steps.begin(), status.steps.end(), [&](const crds::Step& step) {
+    return step.name == kStep && step.attempt == attempt;
+  });
   return found == status.steps.end() ? nullptr : &*found;
 }
 
 const crds::CatalogBackup* entry_with(const Observed& seen, std::initializer_list<std::string_view> statuses) {
-  const auto found = std::find_if(seen.entries.rbegin(), seen.entries.rend(),
-                                  [&](const auto& entry) { return std::find(statuses.begin(), statuses.end(), entry.status) != statuses.end(); });
+  const auto found = std::find_if(seen.entries.rbegin(), seen.entries.rend(), [&](const auto& entry) {
+    return std::find(statuses.begin(), statuses.end(), entry.status) != statuses.end();
+  });
   return found == seen.entries.rend() ? nullptr : &*found;
 }
 
@@ -31,7 +34,8 @@ int attempt_of(const crds::CatalogBackup& entry) {
 }
 
 const crds::CatalogBackup* entry_of_attempt(const Observed& seen, int attempt) {
-  const auto found = std::find_if(seen.entries.begin(), seen.entries.end(), [&](const auto& entry) { return attempt_of(entry) == attempt; });
+  const auto found = std::find_if(seen.entries.begin(), seen.entries.end(),
+                                  [&](const auto& entry) { return attempt_of(entry) == attempt; });
   return found == seen.entries.end() ? nullptr : &*found;
 }
 
@@ -48,7 +52,8 @@ std::string last_words(const WorkerSeen& worker) {
   if (!worker.error.empty()) return worker.error;
   for (auto line = worker.tail.rbegin(); line != worker.tail.rend(); ++line) {
     if (line->text.empty()) continue;
-    const auto parsed = parse_barman_output({.exit_code = worker.exit_code, .out = line->text, .err = {}}, "barman backup");
+    const auto parsed =
+        parse_barman_output({.exit_code = worker.exit_code, .out = line->text, .err = {}}, "barman backup");
     if (!parsed) return parsed.error().message;
     return line->text.substr(0, 300);
   }
@@ -64,9 +69,16 @@ bool is_lock_conflict(const WorkerSeen& worker) {
 Decision failed_attempt(const crds::Backup& backup, int attempt, std::string message, bool counts) {
   const bool last = counts && counted_failures(backup.status) + 1 >= kAttempts;
   if (last)
-    return {.act = Act::Fail, .attempt = attempt, .reason = "AttemptsExhausted", .message = fmt::format("{} attempts failed, the last one: {}", kAttempts, message)};
-  return {.act = Act::FailAttempt, .attempt = attempt, .reason = counts ? "AttemptFailed" : "Interrupted", .message = std::move(message),
-          .counts = counts, .again = counts ? kBetweenAttempts : kAfterInterruption};
+    return {.act = Act::Fail,
+            .attempt = attempt,
+            .reason = "AttemptsExhausted",
+            .message = fmt::format("{} attempts failed, the last one: {}", kAttempts, message)};
+  return {.act = Act::FailAttempt,
+          .attempt = attempt,
+          .reason = counts ? "AttemptFailed" : "Interrupted",
+          .message = std::move(message),
+          .counts = counts,
+          .again = counts ? kBetweenAttempts : kAfterInterruption};
 }
 
 /// The attempt that status tells of ended; how?
@@ -76,13 +88,17 @@ Decision judge_ended(const crds::Backup& backup, const Observed& seen, int attem
   if (entry != nullptr && entry->status == "FAILED") {
     const std::string why = entry->error.empty() ? last_words(worker) : entry->error;
     // barman's word for a signal: "failure copying files (143)", "(KeyboardInterrupt)".
-    const bool signalled = worker.interrupted || worker.state == WorkerState::Absent || why.find("KeyboardInterrupt") != std::string::npos || why.find("(143)") != std::string::npos;
+    const bool signalled = worker.interrupted || worker.state == WorkerState::Absent ||
+                           why.find("KeyboardInterrupt") != std::string::npos || why.find("(143)") != std::string::npos;
     return failed_attempt(backup, attempt, fmt::format("barman says: {}", why), !signalled);
   }
   if (entry != nullptr)  // STARTED or EMPTY, and nobody is working on it
-    return failed_attempt(backup, attempt, fmt::format("base backup {} was interrupted while it was being made", entry->id), false);
-  if (worker.state == WorkerState::Exited && worker.interrupted) return failed_attempt(backup, attempt, "the worker was stopped from outside", false);
-  if (worker.state == WorkerState::Exited) return failed_attempt(backup, attempt, last_words(worker), !is_lock_conflict(worker));
+    return failed_attempt(backup, attempt,
+                          fmt::format("base backup {} was interrupted while it was being made", entry->id), false);
+  if (worker.state == WorkerState::Exited && worker.interrupted)
+    return failed_attempt(backup, attempt, "the worker was stopped from outside", false);
+  if (worker.state == WorkerState::Exited)
+    return failed_attempt(backup, attempt, last_words(worker), !is_lock_conflict(worker));
   return failed_attempt(backup, attempt, "the worker vanished before barman's catalogue knew the backup", false);
 }
 
@@ -94,28 +110,45 @@ Millis interruption_pause(const crds::BackupStatus& status) {
 
 /// An attempt may begin; is it time, and is there room?
 Decision next_attempt(const crds::Backup& backup, const Observed& seen, Time now) {
-  if (seen.made_from_catalogue) return wait("NotInCatalogue", fmt::format("barman server {} does not have this base backup now", seen.server));
+  if (seen.made_from_catalogue)
+    return wait("NotInCatalogue", fmt::format("barman server {} does not have this base backup now", seen.server));
   if (!seen.not_ready.empty()) return wait("ServerNotReady", seen.not_ready);
-  if (!seen.waits_for.empty()) return wait("WaitingForOther", fmt::format("Waits for {}", seen.waits_for), Millis{5'000});
+  if (!seen.waits_for.empty())
+    return wait("WaitingForOther", fmt::format("Waits for {}", seen.waits_for), Millis{5'000});
   if (!backup.status.steps.empty()) {
     const crds::Step& last = backup.status.steps.back();
     const Millis pause = last.result == kInterruptedResult ? interruption_pause(backup.status) : kBetweenAttempts;
     if (last.finished_at && now - *last.finished_at < pause)
-      return wait("WaitingToTryAgain", fmt::format("Attempt {} failed ({}); the next begins soon", last.attempt, last.message), pause - (now - *last.finished_at));
+      return wait("WaitingToTryAgain",
+                  fmt::format("Attempt {} failed ({}); the next begins soon", last.attempt, last.message),
+                  pause - (now - *last.finished_at));
   }
   const int attempt = std::max(static_cast<int>(backup.status.attempt), seen.highest_attempt) + 1;
-  return {.act = Act::Start, .attempt = attempt, .reason = "Started", .message = fmt::format("Attempt {} runs", attempt), .again = kFollowFirst};
+  return {.act = Act::Start,
+          .attempt = attempt,
+          .reason = "Started",
+          .message = fmt::format("Attempt {} runs", attempt),
+          .again = kFollowFirst};
 }
 
-void set(crds::BackupStatus& status, std::int64_t generation, Time now, std::string type, Truth truth, const std::string& reason, std::string message) {
+void set(crds::BackupStatus& status, std::int64_t generation, Time now, std::string type, Truth truth,
+         const std::string& reason, std::string message) {
   if (!message.empty() && message.back() != '.') message += '.';
-  crds::set_condition(status.conditions, {std::move(type), truth, reason, std::move(message), std::nullopt, generation}, now);
+  crds::set_condition(status.conditions, {std::move(type), truth, reason, std::move(message), std::nullopt, generation},
+                      now);
 }
 
-void finish_step(crds::BackupStatus& status, const Decision& decision, const Observed& seen, const std::string& host, const std::string& worker, crds::StepState state, Time now) {
-  auto found = std::find_if(status.steps.begin(), status.steps.end(), [&](const crds::Step& step) { return step.name == kStep && step.attempt == decision.attempt; });
+void finish_step(crds::BackupStatus& status, const Decision& decision, const Observed& seen, const std::string& host,
+                 const std::string& worker, crds::StepState state, Time now) {
+  auto found = std::find_if(status.steps.begin(), status.steps.end(), [&](const crds::Step& step) {
+    return step.name == kStep && step.attempt == decision.attempt;
+  });
   if (found == status.steps.end()) {
-    status.steps.push_back({.name = std::string(kStep), .host = host, .attempt = decision.attempt, .worker = worker, .started_at = seen.worker.started_at});
+    status.steps.push_back({.name = std::string(kStep),
+                            .host = host,
+                            .attempt = decision.attempt,
+                            .worker = worker,
+                            .started_at = seen.worker.started_at});
     found = status.steps.end() - 1;
   }
   if (found->state != crds::StepState::Running) return;
@@ -126,16 +159,23 @@ void finish_step(crds::BackupStatus& status, const Decision& decision, const Obs
 }
 
 /// A worker that runs though status knows nothing of it: the store was lost.
-void adopt_worker(crds::BackupStatus& status, int attempt, const Observed& seen, const std::string& host, const std::string& worker, Time now) {
+void adopt_worker(crds::BackupStatus& status, int attempt, const Observed& seen, const std::string& host,
+                  const std::string& worker, Time now) {
   status.attempt = attempt;
   status.worker = worker;
   status.started_at = seen.worker.started_at ? seen.worker.started_at : std::optional<Time>(now);
-  status.steps.push_back({.name = std::string(kStep), .host = host, .attempt = attempt, .worker = worker, .state = crds::StepState::Running, .started_at = status.started_at});
+  status.steps.push_back({.name = std::string(kStep),
+                          .host = host,
+                          .attempt = attempt,
+                          .worker = worker,
+                          .state = crds::StepState::Running,
+                          .started_at = status.started_at});
 }
 
 void take_result(crds::BackupStatus& status, const Observed& seen, Time now) {
   const crds::CatalogBackup& entry = seen.details ? seen.details->backup : *entry_with(seen, {"DONE"});
-  status.barman = crds::BarmanBackupResult{seen.server, entry.id, entry.name, entry.begin_lsn, entry.end_lsn, entry.begin_wal, entry.end_wal, entry.size_bytes};
+  status.barman = crds::BarmanBackupResult{seen.server,   entry.id,        entry.name,    entry.begin_lsn,
+                                           entry.end_lsn, entry.begin_wal, entry.end_wal, entry.size_bytes};
   status.data_as_of = entry.end_time;
   if (!status.started_at) status.started_at = entry.begin_time;
   // barman's own time, so that an object rebuilt from the catalogue tells the same.
@@ -160,18 +200,35 @@ int counted_failures(const crds::BackupStatus& status) {
 
 Decision decide(const crds::Backup& backup, const Observed& seen, Time now) {
   if (crds::is_finished(backup.status)) return {};
-  if (seen.unresolved) return wait(seen.unresolved->kind == ErrorKind::NotFound ? "ReferenceNotFound" : std::string(to_string(seen.unresolved->kind)), seen.unresolved->message);
+  if (seen.unresolved)
+    return wait(seen.unresolved->kind == ErrorKind::NotFound ? "ReferenceNotFound"
+                                                             : std::string(to_string(seen.unresolved->kind)),
+                seen.unresolved->message);
   if (seen.unreachable) return wait("HostUnreachable", seen.unreachable->message, Millis{5'000});
 
-  if (entry_with(seen, {"DONE"}) != nullptr) return {.act = Act::Complete, .reason = "BackedUp", .message = "The base backup is whole and its WAL is archived"};
+  if (entry_with(seen, {"DONE"}) != nullptr)
+    return {.act = Act::Complete, .reason = "BackedUp", .message = "The base backup is whole and its WAL is archived"};
   const Millis follow = follow_interval(backup, now);
   if (seen.worker.state == WorkerState::Running) {
     // No row in production's view of running base backups: before it began, or when its last WAL is waited for.
-    if (!seen.progress && backup.status.progress) return {.act = Act::AwaitWal, .attempt = seen.worker.attempt, .reason = "WaitingForWal", .message = "No longer copies; waits for the last WAL to be archived", .again = kFollowFirst};
-    return {.act = Act::Follow, .attempt = seen.worker.attempt, .reason = "Running", .message = fmt::format("Attempt {} runs", seen.worker.attempt), .again = follow};
+    if (!seen.progress && backup.status.progress)
+      return {.act = Act::AwaitWal,
+              .attempt = seen.worker.attempt,
+              .reason = "WaitingForWal",
+              .message = "No longer copies; waits for the last WAL to be archived",
+              .again = kFollowFirst};
+    return {.act = Act::Follow,
+            .attempt = seen.worker.attempt,
+            .reason = "Running",
+            .message = fmt::format("Attempt {} runs", seen.worker.attempt),
+            .again = follow};
   }
   if (entry_with(seen, {"WAITING_FOR_WALS"}) != nullptr)
-    return {.act = Act::AwaitWal, .attempt = static_cast<int>(backup.status.attempt), .reason = "WaitingForWal", .message = "Copied; waits for the last WAL to be archived", .again = kFollowFirst};
+    return {.act = Act::AwaitWal,
+            .attempt = static_cast<int>(backup.status.attempt),
+            .reason = "WaitingForWal",
+            .message = "Copied; waits for the last WAL to be archived",
+            .again = kFollowFirst};
 
   const int attempt = static_cast<int>(backup.status.attempt);
   const crds::Step* step = step_of(backup.status, attempt);
@@ -186,7 +243,8 @@ Decision decide(const crds::Backup& backup, const Observed& seen, Time now) {
   return next_attempt(backup, seen, now);
 }
 
-crds::Progress progress_after(const std::optional<crds::Progress>& before, const BaseBackupProgress& row, Time started, Time now) {
+crds::Progress progress_after(const std::optional<crds::Progress>& before, const BaseBackupProgress& row, Time started,
+                              Time now) {
   crds::Progress progress = before.value_or(crds::Progress{});
   progress.phase = row.phase;
   const std::int64_t done = std::max(progress.bytes_done.value_or(0), row.streamed_bytes);
@@ -206,16 +264,19 @@ crds::Progress progress_after(const std::optional<crds::Progress>& before, const
   return progress;
 }
 
-crds::BackupStatus status_after(const crds::Backup& backup, const Observed& seen, const Decision& decision, const std::string& host, const std::string& worker, Time now) {
+crds::BackupStatus status_after(const crds::Backup& backup, const Observed& seen, const Decision& decision,
+                                const std::string& host, const std::string& worker, Time now) {
   crds::BackupStatus status = backup.status;
   const std::int64_t generation = backup.metadata.generation;
   status.observed_generation = generation;
   if (!seen.server.empty() && !status.barman) status.barman = crds::BarmanBackupResult{.server = seen.server};
   switch (decision.act) {
-    case Act::None: return status;
+    case Act::None:
+      return status;
     case Act::Wait:
       // A run whose host vanished is still running there.
-      if (!status.phase || *status.phase == crds::BackupPhase::Pending || status.worker.empty()) status.phase = crds::BackupPhase::Pending;
+      if (!status.phase || *status.phase == crds::BackupPhase::Pending || status.worker.empty())
+        status.phase = crds::BackupPhase::Pending;
       set(status, generation, now, "Complete", Truth::False, decision.reason, decision.message);
       break;
     case Act::Start:
@@ -225,14 +286,20 @@ crds::BackupStatus status_after(const crds::Backup& backup, const Observed& seen
       status.started_at = now;
       status.progress.reset();
       if (step_of(status, decision.attempt) == nullptr)
-        status.steps.push_back({.name = std::string(kStep), .host = host, .attempt = decision.attempt, .worker = worker, .state = crds::StepState::Running, .started_at = now});
+        status.steps.push_back({.name = std::string(kStep),
+                                .host = host,
+                                .attempt = decision.attempt,
+                                .worker = worker,
+                                .state = crds::StepState::Running,
+                                .started_at = now});
       set(status, generation, now, "Complete", Truth::False, decision.reason, decision.message);
       break;
     case Act::Follow:
     case Act::AwaitWal:
       status.phase = crds::BackupPhase::Running;
       if (decision.attempt > status.attempt) adopt_worker(status, decision.attempt, seen, host, worker, now);
-      if (seen.progress) status.progress = progress_after(status.progress, *seen.progress, status.started_at.value_or(now), now);
+      if (seen.progress)
+        status.progress = progress_after(status.progress, *seen.progress, status.started_at.value_or(now), now);
       if (decision.act == Act::AwaitWal && status.progress) status.progress->phase = "waiting for WAL";
       set(status, generation, now, "Complete", Truth::False, decision.reason, decision.message);
       break;
@@ -257,7 +324,8 @@ crds::BackupStatus status_after(const crds::Backup& backup, const Observed& seen
       const auto name = parse_barman_backup_name(status.barman->name);
       done.attempt = name ? name->attempt : static_cast<int>(std::max<std::int64_t>(1, status.attempt));
       status.attempt = done.attempt;
-      if (step_of(status, done.attempt) != nullptr || !worker.empty()) finish_step(status, done, seen, host, status.worker, crds::StepState::Succeeded, now);
+      if (step_of(status, done.attempt) != nullptr || !worker.empty())
+        finish_step(status, done, seen, host, status.worker, crds::StepState::Succeeded, now);
       status.worker.clear();
       status.phase = crds::BackupPhase::Succeeded;
       set(status, generation, now, "Complete", Truth::True, decision.reason, decision.message);

@@ -38,7 +38,8 @@ std::string hindrance(const crds::BarmanServer& server) {
   for (const char* type : {"StandingContainer", "Postgresql", "Streaming"}) {
     const auto* condition = crds::find_condition(server.status.conditions, type);
     if (condition == nullptr) return fmt::format("BarmanServer {} is not set up yet", server.metadata.name);
-    if (condition->status != crds::ConditionStatus::True) return fmt::format("BarmanServer {}: {}", server.metadata.name, condition->message);
+    if (condition->status != crds::ConditionStatus::True)
+      return fmt::format("BarmanServer {}: {}", server.metadata.name, condition->message);
   }
   return {};
 }
@@ -51,11 +52,13 @@ class BackupReconciler final : public Reconciler {
     auto object = get<crds::Backup>(context_.api, key.ns, key.name);
     if (!object) {
       pace_.forget(key);
-      return object.error().kind == ErrorKind::NotFound ? Result<Action>(Action::await_change()) : tl::unexpected(object.error());
+      return object.error().kind == ErrorKind::NotFound ? Result<Action>(Action::await_change())
+                                                        : tl::unexpected(object.error());
     }
     const Limits limits{.stop = stop, .connect = 5s, .idle = 20s};
     if (object->metadata.deletion_timestamp || crds::is_finished(object->status)) return let_go(*object, limits);
-    if (const auto wait = pace_.wait(key, object->metadata.resource_version, context_.clock.now())) return Action::requeue(*wait);
+    if (const auto wait = pace_.wait(key, object->metadata.resource_version, context_.clock.now()))
+      return Action::requeue(*wait);
     return look_and_act(*object, limits);
   }
 
@@ -77,14 +80,16 @@ class BackupReconciler final : public Reconciler {
       starting.lock();
       observe_others(object, *place, seen, limits);
       if (seen.not_ready.empty())
-        if (auto ready = context_.images.ensure(place->access.host, place->server.spec.image, limits); !ready) seen.not_ready = ready.error().message;
+        if (auto ready = context_.images.ensure(place->access.host, place->server.spec.image, limits); !ready)
+          seen.not_ready = ready.error().message;
       decision = backup::decide(object, seen, context_.clock.now());
     }
     if (decision.act == Act::Start && claim(object))
       if (auto written = update(context_.api, object); !written) return tl::unexpected(written.error());
 
     const int attempt = decision.attempt > 0 ? decision.attempt : std::max(1, seen.worker.attempt);
-    const std::string worker = seen.made_from_catalogue || !place ? std::string() : worker_name(worker_id(object, place->server, attempt));
+    const std::string worker =
+        seen.made_from_catalogue || !place ? std::string() : worker_name(worker_id(object, place->server, attempt));
     const std::string host = place ? place->server.spec.host_ref.name : std::string();
     const bool had_finished = crds::is_finished(object.status);
     object.status = backup::status_after(object, seen, decision, host, worker, context_.clock.now());
@@ -113,7 +118,8 @@ class BackupReconciler final : public Reconciler {
     if (!object.spec.policy_ref) return fail(ErrorKind::Invalid, "spec names neither a policy nor a source");
     auto policy = get<crds::BackupPolicy>(context_.api, object.metadata.ns, object.spec.policy_ref->name);
     if (!policy) return within("spec.policyRef " + object.spec.policy_ref->name, policy.error());
-    if (!policy->spec.source.barman) return fail(ErrorKind::Invalid, "BackupPolicy {} has no source that can be backed up", policy->metadata.name);
+    if (!policy->spec.source.barman)
+      return fail(ErrorKind::Invalid, "BackupPolicy {} has no source that can be backed up", policy->metadata.name);
     return policy->spec.source.barman->server_ref.name;
   }
 
@@ -173,7 +179,8 @@ class BackupReconciler final : public Reconciler {
     bool unfinished = false;
     for (const ListedBackup& one : *listed) {
       const auto name = parse_barman_backup_name(one.backup.name);
-      const bool ours = id.empty() ? name && name->ns == object.metadata.ns && name->backup == object.metadata.name : one.backup.id == id;
+      const bool ours = id.empty() ? name && name->ns == object.metadata.ns && name->backup == object.metadata.name
+                                   : one.backup.id == id;
       const bool open = one.backup.status == "STARTED" || one.backup.status == "EMPTY";
       unfinished = unfinished || open;
       if (!ours) {
@@ -198,8 +205,10 @@ class BackupReconciler final : public Reconciler {
 
   /// One base backup of a server at a time, and a host has room for so many workers only.
   Result<void> observe_others(const crds::Backup& object, const Place& place, Observed& seen, const Limits& limits) {
-    auto workers = place.access.host.engine->list_containers(
-        {{std::string(label::kInstallation), context_.installation}, {std::string(label::kRole), std::string(kWorkerRole)}}, limits);
+    auto workers =
+        place.access.host.engine->list_containers({{std::string(label::kInstallation), context_.installation},
+                                                   {std::string(label::kRole), std::string(kWorkerRole)}},
+                                                  limits);
     if (!workers) return tl::unexpected(workers.error());
     int running = 0;
     for (const ContainerSummary& worker : *workers) {
@@ -207,26 +216,34 @@ class BackupReconciler final : public Reconciler {
       ++running;
       const auto owner = owner_of(worker.labels, context_.installation);
       if (!owner || owner == key_of(object)) continue;
-      const bool backs_up = value_of(worker.labels, label::kStep) == kStep && value_of(worker.labels, label::kItem) == seen.server && owner->ns == object.metadata.ns;
+      const bool backs_up = value_of(worker.labels, label::kStep) == kStep &&
+                            value_of(worker.labels, label::kItem) == seen.server && owner->ns == object.metadata.ns;
       const bool deletes = *owner == key_of(place.server) && value_of(worker.labels, label::kStep) == "delete";
       if (backs_up) seen.waits_for = fmt::format("Backup {}, which this server makes now", owner->name);
       if (deletes) seen.waits_for = "the deletion of an unfinished base backup";
     }
     if (seen.waits_for.empty() && running >= kWorkersPerHost)
-      seen.waits_for = fmt::format("a free place on host {}: {} workers run there, which is the limit", place.server.spec.host_ref.name, running);
+      seen.waits_for = fmt::format("a free place on host {}: {} workers run there, which is the limit",
+                                   place.server.spec.host_ref.name, running);
     return {};
   }
 
   [[nodiscard]] WorkerId worker_id(const crds::Backup& object, const crds::BarmanServer& server, int attempt) const {
-    return {.installation = context_.installation, .owner = key_of(object), .item = server.metadata.name, .step = std::string(kStep),
-            .attempt = attempt, .spec_hash = sha256_hex("base backup of " + server.metadata.name).substr(0, 16)};
+    return {.installation = context_.installation,
+            .owner = key_of(object),
+            .item = server.metadata.name,
+            .step = std::string(kStep),
+            .attempt = attempt,
+            .spec_hash = sha256_hex("base backup of " + server.metadata.name).substr(0, 16)};
   }
 
   // ---- acting -----------------------------------------------------------------------------------------------------
 
-  Result<void> act(const crds::Backup& object, const std::optional<Place>& place, const Decision& decision, const Limits& limits) {
+  Result<void> act(const crds::Backup& object, const std::optional<Place>& place, const Decision& decision,
+                   const Limits& limits) {
     switch (decision.act) {
-      case Act::Start: return start(object, *place, decision.attempt, limits);
+      case Act::Start:
+        return start(object, *place, decision.attempt, limits);
       case Act::AwaitWal: {
         // Helps it on; barman's own minute would do the same, and may be doing it right now.
         Barman barman = place->access.barman(limits);
@@ -235,12 +252,14 @@ class BackupReconciler final : public Reconciler {
       }
       case Act::FailAttempt:
         tell(context_.api, object, true, decision.reason, decision.message);
-        return remove_worker(*place->access.host.engine, worker_id(object, place->server, decision.attempt), 0s, limits);
+        return remove_worker(*place->access.host.engine, worker_id(object, place->server, decision.attempt), 0s,
+                             limits);
       case Act::None:
       case Act::Wait:
       case Act::Follow:
       case Act::Fail:
-      case Act::Complete: return {};
+      case Act::Complete:
+        return {};
     }
     return {};
   }
@@ -249,12 +268,16 @@ class BackupReconciler final : public Reconciler {
     WorkerSpec spec;
     spec.id = worker_id(object, place.server, attempt);
     const std::string name = barman_backup_name(object.metadata.ns, object.metadata.name, attempt);
-    spec.container = barman_worker_container(place.server, place.access.setup,
-                                             {"barman", "-f", "json", "backup", "--wait", "--wait-timeout", std::to_string(kWalWaitSeconds), "--name", name, place.server.metadata.name});
+    spec.container =
+        barman_worker_container(place.server, place.access.setup,
+                                {"barman", "-f", "json", "backup", "--wait", "--wait-timeout",
+                                 std::to_string(kWalWaitSeconds), "--name", name, place.server.metadata.name});
     spec.files = barman_files(place.access.setup);
     auto made = ensure_worker(*place.access.host.engine, spec, limits);
     if (!made) return tl::unexpected(made.error());
-    tell(context_.api, object, false, "BackupStarted", fmt::format("Attempt {} runs in container {} on host {}", attempt, worker_name(spec.id), place.server.spec.host_ref.name));
+    tell(context_.api, object, false, "BackupStarted",
+         fmt::format("Attempt {} runs in container {} on host {}", attempt, worker_name(spec.id),
+                     place.server.spec.host_ref.name));
     return {};
   }
 
@@ -272,13 +295,17 @@ class BackupReconciler final : public Reconciler {
       Limits patient = limits;
       patient.idle = kCancelGrace + 15s;
       if (*highest > 0)
-        if (auto removed = remove_worker(engine, worker_id(object, place->server, *highest), kCancelGrace, patient); !removed) return tl::unexpected(removed.error());
-      if (auto removed = remove_workers_of(engine, context_.installation, key_of(object), {}, limits); !removed) return tl::unexpected(removed.error());
+        if (auto removed = remove_worker(engine, worker_id(object, place->server, *highest), kCancelGrace, patient);
+            !removed)
+          return tl::unexpected(removed.error());
+      if (auto removed = remove_workers_of(engine, context_.installation, key_of(object), {}, limits); !removed)
+        return tl::unexpected(removed.error());
     } else if (seen.unresolved && is_retryable(seen.unresolved->kind)) {
       return tl::unexpected(*seen.unresolved);
     }
     crds::remove_finalizer(object.metadata, kBackupFinalizer);
-    if (auto written = update(context_.api, object); !written && written.error().kind != ErrorKind::NotFound) return tl::unexpected(written.error());
+    if (auto written = update(context_.api, object); !written && written.error().kind != ErrorKind::NotFound)
+      return tl::unexpected(written.error());
     return Action::await_change();
   }
 
@@ -287,7 +314,9 @@ class BackupReconciler final : public Reconciler {
     const auto policy = object.metadata.labels.find(std::string(crds::kPolicyLabel));
     const bool made_here = annotation_of(object, kCatalogIdAnnotation).empty();
     if (policy != object.metadata.labels.end() && made_here)
-      context_.metrics.counter(metric::kBackupsFinished, {object.metadata.ns, policy->second, complete ? "Succeeded" : "Failed"}).add();
+      context_.metrics
+          .counter(metric::kBackupsFinished, {object.metadata.ns, policy->second, complete ? "Succeeded" : "Failed"})
+          .add();
     const auto* condition = crds::find_condition(object.status.conditions, complete ? "Complete" : "Failed");
     if (condition != nullptr && made_here) tell(context_.api, object, !complete, condition->reason, condition->message);
   }
@@ -299,7 +328,9 @@ class BackupReconciler final : public Reconciler {
 
 }  // namespace
 
-std::unique_ptr<Reconciler> make_backup_reconciler(Context& context) { return std::make_unique<BackupReconciler>(context); }
+std::unique_ptr<Reconciler> make_backup_reconciler(Context& context) {
+  return std::make_unique<BackupReconciler>(context);
+}
 
 std::vector<ObjectKey> backup_wakes(const nlohmann::json& object) {
   const std::string kind(crds::Kind<crds::Backup>::kind);

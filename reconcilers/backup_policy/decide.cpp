@@ -44,7 +44,8 @@ std::optional<Time> later(std::optional<Time> a, std::optional<Time> b) {
 }
 
 /// What the Backups tell: counts, last ends, what still runs.
-void take_backups(crds::BackupPolicyStatus& status, const std::string& policy, const std::vector<crds::Backup>& backups) {
+void take_backups(crds::BackupPolicyStatus& status, const std::string& policy,
+                  const std::vector<crds::Backup>& backups) {
   crds::BackupCounts counts;
   status.active.clear();
   const crds::Backup* newest = nullptr;
@@ -64,8 +65,9 @@ void take_backups(crds::BackupPolicyStatus& status, const std::string& policy, c
   }
   status.counts = counts;
   if (newest == nullptr) return;
-  status.last_backup = crds::LastBackup{newest->metadata.name, newest->status.barman ? newest->status.barman->backup_id : std::string(), newest->status.finished_at,
-                                        newest->status.barman ? newest->status.barman->size_bytes : std::nullopt};
+  status.last_backup = crds::LastBackup{
+      newest->metadata.name, newest->status.barman ? newest->status.barman->backup_id : std::string(),
+      newest->status.finished_at, newest->status.barman ? newest->status.barman->size_bytes : std::nullopt};
 }
 
 crds::Backup run_for(const crds::BackupPolicy& policy, Time scheduled) {
@@ -83,7 +85,9 @@ Time begin_of(const crds::BackupPolicy& policy, const crds::BackupPolicyStatus& 
   const bool seen_before = policy.status.observed_generation != 0;
   const bool changed = seen_before && policy.status.observed_generation != policy.metadata.generation;
   // A changed schedule has no past, but a run that was due under the old one is still due.
-  if (changed) return policy.status.next_run_time && *policy.status.next_run_time <= now ? *policy.status.next_run_time - Millis{1} : now;
+  if (changed)
+    return policy.status.next_run_time && *policy.status.next_run_time <= now ? *policy.status.next_run_time - Millis{1}
+                                                                              : now;
   auto begin = later(status.last_schedule_time, status.last_missed_time);
   if (!begin) begin = policy.metadata.creation_timestamp;
   return begin.value_or(now);
@@ -121,21 +125,29 @@ class Planner {
     // A run that waits stays the next one, so that its lateness can be seen.
     status.next_run_time = waits_ ? std::optional<Time>(due.newest) : next;
     plan_.look_again = earlier(plan_.look_again, next);
-    if (!next && !waits_) return set("Ready", Truth::False, "NeverRuns", fmt::format("\"{}\" matches no time within nine years", policy_.spec.schedule.cron));
+    if (!next && !waits_)
+      return set("Ready", Truth::False, "NeverRuns",
+                 fmt::format("\"{}\" matches no time within nine years", policy_.spec.schedule.cron));
     if (!waits_) set("Ready", Truth::True, "Scheduled", fmt::format("The next run is at {}", format_rfc3339(*next)));
-    if (!waits_ && !missed_now_ && due.count > 0) set("Late", Truth::False, "OnTime", "The last scheduled run was made");
-    if (crds::find_condition(status.conditions, "Late") == nullptr) set("Late", Truth::False, "OnTime", "No run was missed");
+    if (!waits_ && !missed_now_ && due.count > 0)
+      set("Late", Truth::False, "OnTime", "The last scheduled run was made");
+    if (crds::find_condition(status.conditions, "Late") == nullptr)
+      set("Late", Truth::False, "OnTime", "No run was missed");
   }
 
   void run_or_give_up(Time scheduled) {
     crds::BackupPolicyStatus& status = plan_.status;
     const auto deadline = policy_.spec.starting_deadline_seconds;
     if (deadline && now_ - scheduled > std::chrono::seconds(*deadline))
-      return miss(1, scheduled, fmt::format("it could not be begun within {} (spec.startingDeadlineSeconds)", human_duration(std::chrono::seconds(*deadline))));
+      return miss(1, scheduled,
+                  fmt::format("it could not be begun within {} (spec.startingDeadlineSeconds)",
+                              human_duration(std::chrono::seconds(*deadline))));
     if (policy_.spec.concurrency_policy == crds::ConcurrencyPolicy::Forbid && !status.active.empty()) {
       waits_ = true;
       if (deadline) plan_.look_again = scheduled + std::chrono::seconds(*deadline) + Millis{1};
-      return set("Ready", Truth::True, "Waiting", fmt::format("The run of {} waits until Backup {} has ended (spec.concurrencyPolicy Forbid)", format_rfc3339(scheduled), status.active.front()));
+      return set("Ready", Truth::True, "Waiting",
+                 fmt::format("The run of {} waits until Backup {} has ended (spec.concurrencyPolicy Forbid)",
+                             format_rfc3339(scheduled), status.active.front()));
     }
     plan_.create = run_for(policy_, scheduled);
     status.last_schedule_time = later(status.last_schedule_time, scheduled);
@@ -143,7 +155,10 @@ class Planner {
     if (status.counts) ++status.counts->running;
     constexpr Millis kPrompt = std::chrono::minutes(2);
     if (now_ - scheduled > kPrompt)
-      plan_.events.push_back({false, "RunCaughtUp", fmt::format("The run of {} begins {} late", format_rfc3339(scheduled), human_duration(std::chrono::duration_cast<std::chrono::seconds>(now_ - scheduled)))});
+      plan_.events.push_back(
+          {false, "RunCaughtUp",
+           fmt::format("The run of {} begins {} late", format_rfc3339(scheduled),
+                       human_duration(std::chrono::duration_cast<std::chrono::seconds>(now_ - scheduled)))});
   }
 
   void miss(std::int64_t count, Time newest, const std::string& why) {
@@ -151,9 +166,11 @@ class Planner {
     missed_now_ = true;
     status.missed_runs += count;
     status.last_missed_time = later(status.last_missed_time, newest);
-    const std::string message = count == 1 ? fmt::format("The run of {} was missed: {}", format_rfc3339(newest), why)
-                                           : fmt::format("{} runs were missed, the newest of {}: {}", count, format_rfc3339(newest), why);
-    set("Late", Truth::True, "RunMissed", message + fmt::format("; make one by hand: apply a Backup with spec.policyRef.name {}", policy_.metadata.name));
+    const std::string message =
+        count == 1 ? fmt::format("The run of {} was missed: {}", format_rfc3339(newest), why)
+                   : fmt::format("{} runs were missed, the newest of {}: {}", count, format_rfc3339(newest), why);
+    set("Late", Truth::True, "RunMissed",
+        message + fmt::format("; make one by hand: apply a Backup with spec.policyRef.name {}", policy_.metadata.name));
     plan_.events.push_back({true, "RunMissed", message});
   }
 
@@ -163,11 +180,13 @@ class Planner {
       crds::remove_condition(plan_.status.conditions, "TooOld");
       return;
     }
-    const auto since = plan_.status.last_success_time ? plan_.status.last_success_time : policy_.metadata.creation_timestamp;
+    const auto since =
+        plan_.status.last_success_time ? plan_.status.last_success_time : policy_.metadata.creation_timestamp;
     const bool old = since && now_ - *since > std::chrono::seconds(*limit);
     if (since && !old) plan_.look_again = earlier(plan_.look_again, *since + std::chrono::seconds(*limit) + Millis{1});
     set("TooOld", old ? Truth::True : Truth::False, old ? "ObjectiveMissed" : "WithinObjective",
-        old ? fmt::format("The last good backup is older than {} (spec.objectives.maxAgeSeconds)", human_duration(std::chrono::seconds(*limit)))
+        old ? fmt::format("The last good backup is older than {} (spec.objectives.maxAgeSeconds)",
+                          human_duration(std::chrono::seconds(*limit)))
             : "The last good backup is young enough");
   }
 
@@ -178,7 +197,10 @@ class Planner {
 
   void set(std::string type, Truth truth, std::string reason, std::string message) {
     if (!message.empty() && message.back() != '.') message += '.';
-    crds::set_condition(plan_.status.conditions, {std::move(type), truth, std::move(reason), std::move(message), std::nullopt, policy_.metadata.generation}, now_);
+    crds::set_condition(
+        plan_.status.conditions,
+        {std::move(type), truth, std::move(reason), std::move(message), std::nullopt, policy_.metadata.generation},
+        now_);
   }
 
   const crds::BackupPolicy& policy_;
@@ -198,7 +220,8 @@ Result<ReadSchedule> read_schedule(const crds::Schedule& schedule) {
   return ReadSchedule{std::move(*cron), *zone};
 }
 
-Plan plan_for(const crds::BackupPolicy& policy, const std::vector<crds::Backup>& backups, const Result<ReadSchedule>& schedule, Time now) {
+Plan plan_for(const crds::BackupPolicy& policy, const std::vector<crds::Backup>& backups,
+              const Result<ReadSchedule>& schedule, Time now) {
   return Planner(policy, now).plan(backups, schedule);
 }
 

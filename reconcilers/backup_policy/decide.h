@@ -23,10 +23,10 @@ struct Told {
 };
 
 struct Plan {
-  std::optional<crds::Backup> create;   ///< The one run that is due.
-  crds::BackupPolicyStatus status;      ///< As it is once `create` (if any) is there.
+  std::optional<crds::Backup> create;  ///< The one run that is due.
+  crds::BackupPolicyStatus status;     ///< As it is once `create` (if any) is there.
   std::vector<Told> events;
-  std::optional<Time> look_again;       ///< When time alone changes something.
+  std::optional<Time> look_again;  ///< When time alone changes something.
 };
 
 /// What to do now. `backups`: those of the policy's namespace that carry its label. Pure: no clock, no I/O.
@@ -34,7 +34,8 @@ struct Plan {
 /// Of all scheduled times that passed since the last run only the newest is caught up, and only within
 /// spec.startingDeadlineSeconds; the others count as missed. With concurrencyPolicy Forbid it waits for the run that
 /// goes on, until the next scheduled time takes its place. A changed spec begins at the moment it is seen.
-Plan plan_for(const crds::BackupPolicy& policy, const std::vector<crds::Backup>& backups, const Result<ReadSchedule>& schedule, Time now);
+Plan plan_for(const crds::BackupPolicy& policy, const std::vector<crds::Backup>& backups,
+              const Result<ReadSchedule>& schedule, Time now);
 
 /// Time between the next run and the one after; nothing where there are no two.
 std::optional<Millis> interval_at(const ReadSchedule& schedule, Time now);

@@ -33,7 +33,8 @@ class BackupPolicyReconciler final : public Reconciler {
       if (auto made = make_run(*policy, *plan.create); !made) return tl::unexpected(made.error());
     policy->status = std::move(plan.status);
     if (auto written = update_status(context_.api, *policy); !written) return tl::unexpected(written.error());
-    for (auto& event : plan.events) tell(context_.api, *policy, event.warning, std::move(event.reason), std::move(event.message));
+    for (auto& event : plan.events)
+      tell(context_.api, *policy, event.warning, std::move(event.reason), std::move(event.message));
     measure(*policy, schedule, now);
     if (!plan.look_again) return Action::requeue(kLongest);
     return Action::requeue(std::clamp(*plan.look_again - now, kShortest, kLongest));
@@ -59,12 +60,14 @@ class BackupPolicyReconciler final : public Reconciler {
     time(metric::kPolicyLastFailure, status.last_failure_time);
     time(metric::kPolicyNextRun, status.next_run_time);
     const auto interval = schedule ? backup_policy::interval_at(*schedule, now) : std::nullopt;
-    context_.metrics.gauge(metric::kPolicyInterval, labels).set(interval ? static_cast<double>(interval->count()) / 1000.0 : 0.0);
+    context_.metrics.gauge(metric::kPolicyInterval, labels)
+        .set(interval ? static_cast<double>(interval->count()) / 1000.0 : 0.0);
     context_.metrics.gauge(metric::kPolicySuspended, labels).set(policy.spec.suspend ? 1 : 0);
     // The status counts on when the operator starts anew; the counter follows it.
     Counter missed = context_.metrics.counter(metric::kPolicyMissedRuns, labels);
     missed.add(std::max(0.0, static_cast<double>(status.missed_runs) - missed.value()));
-    for (const char* result : {"Succeeded", "Failed"}) (void)context_.metrics.counter(metric::kBackupsFinished, {labels[0], labels[1], result});
+    for (const char* result : {"Succeeded", "Failed"})
+      (void)context_.metrics.counter(metric::kBackupsFinished, {labels[0], labels[1], result});
   }
 
   Result<Action> forget(const ObjectKey& key) {
@@ -77,7 +80,9 @@ class BackupPolicyReconciler final : public Reconciler {
 
 }  // namespace
 
-std::unique_ptr<Reconciler> make_backup_policy_reconciler(Context& context) { return std::make_unique<BackupPolicyReconciler>(context); }
+std::unique_ptr<Reconciler> make_backup_policy_reconciler(Context& context) {
+  return std::make_unique<BackupPolicyReconciler>(context);
+}
 
 std::vector<ObjectKey> backup_policy_wakes(const nlohmann::json& object) {
   const std::string policy_kind(crds::Kind<crds::BackupPolicy>::kind);

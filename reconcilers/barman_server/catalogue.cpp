@@ -10,7 +10,8 @@ namespace roadstead::reconcilers::barman_server {
 namespace {
 
 std::string lower(std::string text) {
-  std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  std::transform(text.begin(), text.end(), text.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
   return text;
 }
 
@@ -29,7 +30,8 @@ std::optional<BarmanBackupName> own_name(const crds::BarmanServer& server, const
 }
 
 const crds::Backup* object_named(const std::vector<crds::Backup>& objects, const std::string& name) {
-  const auto found = std::find_if(objects.begin(), objects.end(), [&](const auto& object) { return object.metadata.name == name; });
+  const auto found =
+      std::find_if(objects.begin(), objects.end(), [&](const auto& object) { return object.metadata.name == name; });
   return found == objects.end() ? nullptr : &*found;
 }
 
@@ -59,7 +61,8 @@ bool stands_for(const crds::Backup& object, const crds::BarmanServer& server, co
   if (value_of(object.metadata.annotations, kCatalogServerAnnotation) == server.metadata.name &&
       value_of(object.metadata.annotations, kCatalogIdAnnotation) == entry.id)
     return true;
-  return object.status.barman && object.status.barman->server == server.metadata.name && object.status.barman->backup_id == entry.id;
+  return object.status.barman && object.status.barman->server == server.metadata.name &&
+         object.status.barman->backup_id == entry.id;
 }
 
 bool is_in(const std::vector<crds::CatalogBackup>& catalogue, const std::string& id) {
@@ -82,7 +85,8 @@ ObjectChanges object_changes(const crds::BarmanServer& server, const std::vector
   ObjectChanges changes;
   for (const crds::CatalogBackup& entry : catalogue) {
     if (!is_good(entry)) continue;
-    const bool known = std::any_of(objects.begin(), objects.end(), [&](const auto& object) { return stands_for(object, server, entry); });
+    const bool known = std::any_of(objects.begin(), objects.end(),
+                                   [&](const auto& object) { return stands_for(object, server, entry); });
     // An object of that name that has not got so far finds its backup by itself.
     if (known || object_named(objects, object_name(server, entry)) != nullptr) continue;
     changes.create.push_back(object_for(server, entry));
@@ -90,11 +94,13 @@ ObjectChanges object_changes(const crds::BarmanServer& server, const std::vector
   for (const crds::Backup& object : objects) {
     const bool ours = object.status.barman && object.status.barman->server == server.metadata.name;
     const std::string id = ours ? object.status.barman->backup_id
-        : value_of(object.metadata.annotations, kCatalogServerAnnotation) == server.metadata.name
-            ? value_of(object.metadata.annotations, kCatalogIdAnnotation) : std::string();
+                           : value_of(object.metadata.annotations, kCatalogServerAnnotation) == server.metadata.name
+                               ? value_of(object.metadata.annotations, kCatalogIdAnnotation)
+                               : std::string();
     const bool complete = crds::is_true(object.status.conditions, "Complete");
     const bool made_from_catalogue = !value_of(object.metadata.annotations, kCatalogIdAnnotation).empty();
-    if (!id.empty() && (complete || made_from_catalogue) && !is_in(catalogue, id)) changes.remove.push_back(object.metadata.name);
+    if (!id.empty() && (complete || made_from_catalogue) && !is_in(catalogue, id))
+      changes.remove.push_back(object.metadata.name);
   }
   return changes;
 }
@@ -106,19 +112,26 @@ Leftovers leftovers(const crds::BarmanServer& server, const std::vector<crds::Ca
     const bool stuck = (entry.status == "STARTED" || entry.status == "EMPTY") && !backup_lock_held;
     if (entry.status != "FAILED" && !stuck) continue;
     const auto name = own_name(server, entry);
-    if (!name) found.foreign.push_back(entry.id);
-    else if (is_recorded(objects, *name)) found.ours.push_back(entry.id);
+    if (!name)
+      found.foreign.push_back(entry.id);
+    else if (is_recorded(objects, *name))
+      found.ours.push_back(entry.id);
   }
   return found;
 }
 
-std::optional<crds::Backup> own_backup(const crds::BarmanServer& server, const std::vector<crds::CatalogBackup>& catalogue,
+std::optional<crds::Backup> own_backup(const crds::BarmanServer& server,
+                                       const std::vector<crds::CatalogBackup>& catalogue,
                                        const std::vector<crds::Backup>& objects, const std::string& gap_end) {
   if (!server.spec.initial_backup) return std::nullopt;
-  const bool none = std::none_of(catalogue.begin(), catalogue.end(), [](const auto& entry) { return is_good(entry) || entry.status == "WAITING_FOR_WALS"; });
+  const bool none = std::none_of(catalogue.begin(), catalogue.end(), [](const auto& entry) {
+    return is_good(entry) || entry.status == "WAITING_FOR_WALS";
+  });
   std::string name;
-  if (none) name = server.metadata.name + "-initial";
-  else if (!gap_end.empty()) name = server.metadata.name + "-after-gap-" + lower(gap_end);
+  if (none)
+    name = server.metadata.name + "-initial";
+  else if (!gap_end.empty())
+    name = server.metadata.name + "-after-gap-" + lower(gap_end);
   if (name.empty() || object_named(objects, name) != nullptr) return std::nullopt;
   crds::Backup object;
   object.metadata.ns = server.metadata.ns;

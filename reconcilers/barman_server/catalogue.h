@@ -10,8 +10,9 @@ namespace roadstead::reconcilers::barman_server {
 
 /// What has to change among the Backup objects of a server's namespace so that they tell what the catalogue holds.
 struct ObjectChanges {
-  std::vector<crds::Backup> create;  ///< Good backups without an object: a store that was lost, or somebody else's work.
-  std::vector<std::string> remove;   ///< Names of objects whose backup is gone: retention, or deleted by hand.
+  std::vector<crds::Backup>
+      create;                       ///< Good backups without an object: a store that was lost, or somebody else's work.
+  std::vector<std::string> remove;  ///< Names of objects whose backup is gone: retention, or deleted by hand.
 };
 
 /// `objects`: all Backups of the namespace. A base backup of ours gets back the name it was made under, any other
@@ -31,7 +32,8 @@ Leftovers leftovers(const crds::BarmanServer& server, const std::vector<crds::Ca
 
 /// The one base backup that the operator makes by itself: the first, or the one that closes a gap in the WAL.
 /// Nothing where it is not wanted, or its object is there already.
-std::optional<crds::Backup> own_backup(const crds::BarmanServer& server, const std::vector<crds::CatalogBackup>& catalogue,
+std::optional<crds::Backup> own_backup(const crds::BarmanServer& server,
+                                       const std::vector<crds::CatalogBackup>& catalogue,
                                        const std::vector<crds::Backup>& objects, const std::string& gap_end);
 
 }  // namespace roadstead::reconcilers::barman_server

@@ -12,9 +12,9 @@ namespace roadstead::reconcilers::barman_server {
 
 enum class ContainerState {
   Absent,
-  Foreign,     ///< A container of that name is not ours.
-  Stale,       ///< Made from another spec, configuration or password.
-  Broken,      ///< Only created (its files may be missing), or dead.
+  Foreign,  ///< A container of that name is not ours.
+  Stale,    ///< Made from another spec, configuration or password.
+  Broken,   ///< Only created (its files may be missing), or dead.
   Stopped,
   Restarting,  ///< It ends by itself, again and again.
   Running,
@@ -29,8 +29,8 @@ struct ContainerSeen {
 
 /// The WAL in the archive, from the oldest good base backup to the newest segment that is there.
 struct ArchiveSeen {
-  std::vector<WalGap> gaps_since_newest;   ///< Between the newest good base backup and now: not restorable beyond.
-  std::string first_restorable;            ///< The oldest good base backup with an unbroken way to now; empty: none.
+  std::vector<WalGap> gaps_since_newest;  ///< Between the newest good base backup and now: not restorable beyond.
+  std::string first_restorable;           ///< The oldest good base backup with an unbroken way to now; empty: none.
 };
 
 /// What one look gave. It is made in this order, and what could not be asked is left out.
@@ -39,17 +39,17 @@ struct Observed {
   std::optional<Error> host_error;  ///< The backup host's engine does not answer.
   std::optional<Error> act_error;   ///< What was to be done last time failed.
   ContainerSeen container;
-  std::string spec_hash;            ///< What the container is to be made from.
+  std::string spec_hash;  ///< What the container is to be made from.
   std::optional<crds::LastCron> last_cron;
   std::optional<Result<ProductionState>> production;
-  std::optional<Result<void>> streaming;       ///< A connection as the streaming user, tried where nothing streams.
-  bool wal_removed = false;                    ///< The receiver says that production no longer has the WAL it needs.
-  bool receiver_kicked = false;                ///< barman was told to start it a moment ago.
+  std::optional<Result<void>> streaming;  ///< A connection as the streaming user, tried where nothing streams.
+  bool wal_removed = false;               ///< The receiver says that production no longer has the WAL it needs.
+  bool receiver_kicked = false;           ///< barman was told to start it a moment ago.
   std::optional<Result<std::vector<crds::BarmanCheck>>> checks;
   std::optional<Result<std::vector<ListedBackup>>> listed;
-  std::vector<BackupDetails> details;          ///< Of good backups that status does not know in full yet.
+  std::vector<BackupDetails> details;  ///< Of good backups that status does not know in full yet.
   std::optional<ArchiveSeen> archive;
-  std::vector<std::string> foreign_failures;   ///< Ids of failed backups that are not ours to delete.
+  std::vector<std::string> foreign_failures;  ///< Ids of failed backups that are not ours to delete.
   std::string barman_version;
   std::string container_name;
 };
@@ -57,13 +57,13 @@ struct Observed {
 enum class Act {
   None,
   MakeContainer,
-  RemakeContainer,    ///< The one that is there is removed first.
+  RemakeContainer,  ///< The one that is there is removed first.
   StartContainer,
-  RestartContainer,   ///< A WAL receiver whose barman is gone holds the slot; nothing else ends it.
+  RestartContainer,  ///< A WAL receiver whose barman is gone holds the slot; nothing else ends it.
   CreateSlot,
-  StartReceiver,      ///< barman's minute, now.
-  ResetReceiver,      ///< Production no longer has the WAL the receiver needs: begin anew behind the gap.
-  ArchiveFirst,       ///< Switch, nudge, archive: barman trusts an archive only with a segment in it.
+  StartReceiver,  ///< barman's minute, now.
+  ResetReceiver,  ///< Production no longer has the WAL the receiver needs: begin anew behind the gap.
+  ArchiveFirst,   ///< Switch, nudge, archive: barman trusts an archive only with a segment in it.
 };
 std::string_view to_string(Act act);
 
@@ -87,11 +87,13 @@ bool says_wal_removed(const std::vector<LogLine>& log);
 ArchiveSeen archive_seen(const std::vector<crds::CatalogBackup>& good, WalListing present, std::uint64_t segment_bytes);
 
 /// Catalogue entries in status form: those seen now, with what is already known of good ones (they never change).
-std::vector<crds::CatalogBackup> merge_catalogue(const std::vector<crds::CatalogBackup>& known, const std::vector<ListedBackup>& listed,
+std::vector<crds::CatalogBackup> merge_catalogue(const std::vector<crds::CatalogBackup>& known,
+                                                 const std::vector<ListedBackup>& listed,
                                                  const std::vector<BackupDetails>& details);
 
 /// Good backups of which status does not know everything yet.
-std::vector<std::string> unknown_details(const std::vector<crds::CatalogBackup>& known, const std::vector<ListedBackup>& listed);
+std::vector<std::string> unknown_details(const std::vector<crds::CatalogBackup>& known,
+                                         const std::vector<ListedBackup>& listed);
 
 /// The slot's state as its metric names it: active, inactive, missing, lost, unknown.
 std::string_view slot_state(const crds::BarmanServerStatus& status);

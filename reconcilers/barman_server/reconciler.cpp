@@ -44,22 +44,28 @@ struct Memory {
   bool busy = false;               ///< A base backup was unfinished when the catalogue was last read.
   std::optional<Error> act_error;  ///< Why the last act failed.
   std::string barman_version;
-  std::string gap_end;             ///< Last missing segment since the newest base backup; empty: none.
+  std::string gap_end;  ///< Last missing segment since the newest base backup; empty: none.
 };
 
 using Standing = barman_server::ContainerState;
 
-Standing state_of(const ContainerInfo& info, const std::string& installation, const ObjectKey& key, const std::string& spec_hash) {
-  if (owner_of(info.labels, installation) != key || value_of(info.labels, label::kRole) != kStandingRole) return Standing::Foreign;
+Standing state_of(const ContainerInfo& info, const std::string& installation, const ObjectKey& key,
+                  const std::string& spec_hash) {
+  if (owner_of(info.labels, installation) != key || value_of(info.labels, label::kRole) != kStandingRole)
+    return Standing::Foreign;
   if (value_of(info.labels, label::kSpecHash) != spec_hash) return Standing::Stale;
   switch (info.state) {
     case roadstead::ContainerState::Created:
     case roadstead::ContainerState::Removing:
-    case roadstead::ContainerState::Dead: return Standing::Broken;
+    case roadstead::ContainerState::Dead:
+      return Standing::Broken;
     case roadstead::ContainerState::Paused:
-    case roadstead::ContainerState::Exited: return Standing::Stopped;
-    case roadstead::ContainerState::Restarting: return Standing::Restarting;
-    case roadstead::ContainerState::Running: return Standing::Running;
+    case roadstead::ContainerState::Exited:
+      return Standing::Stopped;
+    case roadstead::ContainerState::Restarting:
+      return Standing::Restarting;
+    case roadstead::ContainerState::Running:
+      return Standing::Running;
   }
   return Standing::Broken;
 }
@@ -71,7 +77,8 @@ class BarmanServerReconciler final : public Reconciler {
   Result<Action> reconcile(const ObjectKey& key, std::stop_token stop) override {
     auto server = get<crds::BarmanServer>(context_.api, key.ns, key.name);
     if (!server) return server.error().kind == ErrorKind::NotFound ? forget(key) : tl::unexpected(server.error());
-    if (const auto wait = pace_.wait(key, server->metadata.resource_version, context_.clock.now())) return Action::requeue(*wait);
+    if (const auto wait = pace_.wait(key, server->metadata.resource_version, context_.clock.now()))
+      return Action::requeue(*wait);
     const Limits limits{.stop = stop, .connect = 5s, .idle = 20s};
     if (server->metadata.deletion_timestamp) return finalize(*server, limits);
     // Before the first side effect: from now on there may be a slot to drop.
@@ -89,8 +96,10 @@ class BarmanServerReconciler final : public Reconciler {
 
     Observed seen;
     auto access = barman_access(context_, server);
-    if (access) observe(server, *access, *objects, memory, seen, limits);
-    else seen.unusable = access.error();
+    if (access)
+      observe(server, *access, *objects, memory, seen, limits);
+    else
+      seen.unusable = access.error();
     const Act act = barman_server::decide(server, seen, context_.clock.now());
 
     const crds::BarmanServerStatus before = server.status;
@@ -112,8 +121,8 @@ class BarmanServerReconciler final : public Reconciler {
 
   // ---- looking ----------------------------------------------------------------------------------------------------
 
-  void observe(const crds::BarmanServer& server, const BarmanAccess& access, const std::vector<crds::Backup>& objects, Memory& memory,
-               Observed& seen, const Limits& limits) {
+  void observe(const crds::BarmanServer& server, const BarmanAccess& access, const std::vector<crds::Backup>& objects,
+               Memory& memory, Observed& seen, const Limits& limits) {
     seen.container_name = access.container;
     seen.spec_hash = standing_spec_hash(context_.installation_secret, server, access.setup);
     seen.act_error = memory.act_error;
@@ -131,20 +140,24 @@ class BarmanServerReconciler final : public Reconciler {
     observe_catalogue(server, objects, memory, seen, barman);
   }
 
-  Result<void> observe_container(const crds::BarmanServer& server, const BarmanAccess& access, Observed& seen, const Limits& limits) {
+  Result<void> observe_container(const crds::BarmanServer& server, const BarmanAccess& access, Observed& seen,
+                                 const Limits& limits) {
     auto info = access.host.engine->inspect_container(access.container, limits);
     if (!info) {
       if (info.error().kind == ErrorKind::NotFound) return {};
       return tl::unexpected(info.error());
     }
-    seen.container = {state_of(*info, context_.installation, key_of(server), seen.spec_hash), info->id, info->started_at, {}};
+    seen.container = {
+        state_of(*info, context_.installation, key_of(server), seen.spec_hash), info->id, info->started_at, {}};
     if (seen.container.state == Standing::Restarting)
-      if (auto lines = access.host.engine->logs(info->id, {.tail = 1, .since = std::nullopt}, limits); lines && !lines->empty())
+      if (auto lines = access.host.engine->logs(info->id, {.tail = 1, .since = std::nullopt}, limits);
+          lines && !lines->empty())
         seen.container.last_words = lines->back().text;
     return {};
   }
 
-  void observe_production(const BarmanAccess& access, Memory& memory, Observed& seen, Barman& barman, const Limits& limits) {
+  void observe_production(const BarmanAccess& access, Memory& memory, Observed& seen, Barman& barman,
+                          const Limits& limits) {
     const Time now = context_.clock.now();
     seen.production = barman.production();
     if (!*seen.production) return;
@@ -164,7 +177,8 @@ class BarmanServerReconciler final : public Reconciler {
     if (now - memory.checked_at < interval) return;
     seen.checks = barman.check();
     memory.checked_at = context_.clock.now();
-    memory.all_passed = *seen.checks && std::all_of((**seen.checks).begin(), (**seen.checks).end(), [](const auto& check) { return check.passed; });
+    memory.all_passed = *seen.checks && std::all_of((**seen.checks).begin(), (**seen.checks).end(),
+                                                    [](const auto& check) { return check.passed; });
   }
 
   /// The receiver's own words, which barman passes on to the container's log; those of before its last start are old.
@@ -174,7 +188,8 @@ class BarmanServerReconciler final : public Reconciler {
     return lines && barman_server::says_wal_removed(*lines);
   }
 
-  void observe_catalogue(const crds::BarmanServer& server, const std::vector<crds::Backup>& objects, Memory& memory, Observed& seen, Barman& barman) {
+  void observe_catalogue(const crds::BarmanServer& server, const std::vector<crds::Backup>& objects, Memory& memory,
+                         Observed& seen, Barman& barman) {
     const Time now = context_.clock.now();
     const Millis interval = memory.busy ? kListIntervalBusy : kListInterval;
     if (now - memory.listed_at < interval && !is_behind(server, objects)) return;
@@ -183,7 +198,9 @@ class BarmanServerReconciler final : public Reconciler {
     memory.listed_at = context_.clock.now();
     memory.listed = true;
     const auto& listed = **seen.listed;
-    memory.busy = std::any_of(listed.begin(), listed.end(), [](const ListedBackup& one) { return one.backup.status != "DONE" && one.backup.status != "FAILED"; });
+    memory.busy = std::any_of(listed.begin(), listed.end(), [](const ListedBackup& one) {
+      return one.backup.status != "DONE" && one.backup.status != "FAILED";
+    });
     for (const std::string& id : barman_server::unknown_details(server.status.backups, listed))
       if (auto details = barman.show_backup(id)) seen.details.push_back(std::move(*details));
     const auto merged = barman_server::merge_catalogue(server.status.backups, listed, seen.details);
@@ -197,17 +214,23 @@ class BarmanServerReconciler final : public Reconciler {
       if (!object.status.barman || object.status.barman->server != server.metadata.name) return false;
       if (!crds::is_true(object.status.conditions, "Complete")) return false;
       const auto& shown = server.status.backups;
-      return std::none_of(shown.begin(), shown.end(), [&](const auto& backup) { return backup.id == object.status.barman->backup_id && backup.status == "DONE"; });
+      return std::none_of(shown.begin(), shown.end(), [&](const auto& backup) {
+        return backup.id == object.status.barman->backup_id && backup.status == "DONE";
+      });
     });
   }
 
-  void observe_archive(const std::vector<crds::CatalogBackup>& catalogue, Memory& memory, Observed& seen, Barman& barman) {
+  void observe_archive(const std::vector<crds::CatalogBackup>& catalogue, Memory& memory, Observed& seen,
+                       Barman& barman) {
     std::vector<crds::CatalogBackup> good;
-    std::copy_if(catalogue.begin(), catalogue.end(), std::back_inserter(good), [](const auto& backup) { return backup.status == "DONE" && !backup.begin_wal.empty(); });
+    std::copy_if(catalogue.begin(), catalogue.end(), std::back_inserter(good),
+                 [](const auto& backup) { return backup.status == "DONE" && !backup.begin_wal.empty(); });
     memory.gap_end.clear();
     if (good.empty()) return;
-    const std::uint64_t segment_bytes = seen.production && *seen.production ? (**seen.production).segment_bytes : kDefaultWalSegmentBytes;
-    const std::string far_end = "FFFFFFFF" + std::string("FFFFFFFF") + fmt::format("{:08X}", (std::uint64_t{1} << 32) / segment_bytes - 1);
+    const std::uint64_t segment_bytes =
+        seen.production && *seen.production ? (**seen.production).segment_bytes : kDefaultWalSegmentBytes;
+    const std::string far_end =
+        "FFFFFFFF" + std::string("FFFFFFFF") + fmt::format("{:08X}", (std::uint64_t{1} << 32) / segment_bytes - 1);
     auto present = barman.wal_segments(good.back().begin_wal, far_end, segment_bytes);
     if (!present) return;
     seen.archive = barman_server::archive_seen(good, *present, segment_bytes);
@@ -216,8 +239,10 @@ class BarmanServerReconciler final : public Reconciler {
 
   // ---- acting -----------------------------------------------------------------------------------------------------
 
-  Millis perform(Act act, const crds::BarmanServer& server, const BarmanAccess& access, const Observed& seen, Memory& memory, const Limits& limits) {
-    log_info("barman server", {{"server", server.metadata.ns + "/" + server.metadata.name}, {"act", std::string(to_string(act))}});
+  Millis perform(Act act, const crds::BarmanServer& server, const BarmanAccess& access, const Observed& seen,
+                 Memory& memory, const Limits& limits) {
+    log_info("barman server",
+             {{"server", server.metadata.ns + "/" + server.metadata.name}, {"act", std::string(to_string(act))}});
     auto done = carry_out(act, server, access, seen, memory, limits);
     memory.act_error = done ? std::nullopt : std::optional<Error>(done.error());
     if (!done) {
@@ -227,24 +252,33 @@ class BarmanServerReconciler final : public Reconciler {
     return kAfterAct;
   }
 
-  Result<void> carry_out(Act act, const crds::BarmanServer& server, const BarmanAccess& access, const Observed& seen, Memory& memory, const Limits& limits) {
+  Result<void> carry_out(Act act, const crds::BarmanServer& server, const BarmanAccess& access, const Observed& seen,
+                         Memory& memory, const Limits& limits) {
     Engine& engine = *access.host.engine;
     Barman barman = access.barman(limits);
     switch (act) {
-      case Act::None: return {};
-      case Act::MakeContainer: return make_container(server, access, seen.spec_hash, limits);
+      case Act::None:
+        return {};
+      case Act::MakeContainer:
+        return make_container(server, access, seen.spec_hash, limits);
       case Act::RemakeContainer:
-        return stop_and_remove(engine, access.container, limits).and_then([&] { return make_container(server, access, seen.spec_hash, limits); });
+        return stop_and_remove(engine, access.container, limits).and_then([&] {
+          return make_container(server, access, seen.spec_hash, limits);
+        });
       case Act::StartContainer:
         (void)engine.unpause_container(access.container, limits);
         return engine.start_container(access.container, limits);
       case Act::RestartContainer:
-        tell(context_.api, server, true, "ReceiverOrphaned", "A WAL receiver without its barman held the slot; the standing container is restarted");
-        return engine.stop_container(access.container, kStopGrace, patient(limits)).and_then([&] { return engine.start_container(access.container, limits); });
+        tell(context_.api, server, true, "ReceiverOrphaned",
+             "A WAL receiver without its barman held the slot; the standing container is restarted");
+        return engine.stop_container(access.container, kStopGrace, patient(limits)).and_then([&] {
+          return engine.start_container(access.container, limits);
+        });
       case Act::CreateSlot:
         memory.kicked_at = context_.clock.now();
         return barman.create_slot().and_then([&] {
-          tell(context_.api, server, false, "SlotCreated", fmt::format("Made replication slot {} on production", access.setup.slot));
+          tell(context_.api, server, false, "SlotCreated",
+               fmt::format("Made replication slot {} on production", access.setup.slot));
           return barman.cron();
         });
       case Act::StartReceiver:
@@ -252,11 +286,15 @@ class BarmanServerReconciler final : public Reconciler {
         return barman.cron();
       case Act::ResetReceiver:
         memory.kicked_at = context_.clock.now();
-        tell(context_.api, server, true, "WalRemoved", "Production no longer has the WAL that barman needs next: WAL is received anew behind the gap, and a new base backup is needed");
+        tell(context_.api, server, true, "WalRemoved",
+             "Production no longer has the WAL that barman needs next: WAL is received anew behind the gap, and a new "
+             "base backup is needed");
         return barman.reset_receiver();
       case Act::ArchiveFirst:
         memory.checked_at = Time{};
-        return barman.switch_wal().and_then([&] { return barman.nudge(); }).and_then([&] { return barman.archive_wal(); });
+        return barman.switch_wal().and_then([&] { return barman.nudge(); }).and_then([&] {
+          return barman.archive_wal();
+        });
     }
     return {};
   }
@@ -269,11 +307,13 @@ class BarmanServerReconciler final : public Reconciler {
   Result<void> stop_and_remove(Engine& engine, const std::string& name, const Limits& limits) {
     // In order, so that the receiver ends by itself and its last position is synced.
     auto stopped = engine.stop_container(name, kStopGrace, patient(limits));
-    if (!stopped && stopped.error().kind != ErrorKind::NotFound) log_warning("stop standing container", {{"container", name}, {"error", stopped.error().message}});
+    if (!stopped && stopped.error().kind != ErrorKind::NotFound)
+      log_warning("stop standing container", {{"container", name}, {"error", stopped.error().message}});
     return engine.remove_container(name, true, limits);
   }
 
-  Result<void> make_container(const crds::BarmanServer& server, const BarmanAccess& access, const std::string& spec_hash, const Limits& limits) {
+  Result<void> make_container(const crds::BarmanServer& server, const BarmanAccess& access,
+                              const std::string& spec_hash, const Limits& limits) {
     Engine& engine = *access.host.engine;
     if (auto ready = context_.images.ensure(access.host, server.spec.image, limits); !ready) return ready;
     for (const std::string& volume : {server.spec.volumes.data, server.spec.volumes.recover})
@@ -286,44 +326,58 @@ class BarmanServerReconciler final : public Reconciler {
   }
 
   /// A volume without our labels is somebody's existing archive, to be taken over; one with another owner's is not.
-  Result<void> claim_volume(Engine& engine, const crds::BarmanServer& server, const std::string& volume, const Limits& limits) {
+  Result<void> claim_volume(Engine& engine, const crds::BarmanServer& server, const std::string& volume,
+                            const Limits& limits) {
     auto info = engine.inspect_volume(volume, limits);
     if (info) {
       const bool labelled = !value_of(info->labels, label::kInstallation).empty();
       const auto owner = owner_of(info->labels, context_.installation);
       if (labelled && owner != key_of(server))
-        return fail(ErrorKind::Conflict, "volume {} belongs to {} of installation {}; choose another in spec.volumes", volume,
-                    value_of(info->labels, label::kNamespace) + "/" + value_of(info->labels, label::kName), value_of(info->labels, label::kInstallation));
+        return fail(ErrorKind::Conflict, "volume {} belongs to {} of installation {}; choose another in spec.volumes",
+                    volume, value_of(info->labels, label::kNamespace) + "/" + value_of(info->labels, label::kName),
+                    value_of(info->labels, label::kInstallation));
       return {};
     }
     if (info.error().kind != ErrorKind::NotFound) return tl::unexpected(info.error());
-    return engine.create_volume(volume, owner_labels(context_.installation, key_of(server)), limits).map([](const VolumeInfo&) {});
+    return engine.create_volume(volume, owner_labels(context_.installation, key_of(server)), limits)
+        .map([](const VolumeInfo&) {});
   }
 
   // ---- catalogue and Backup objects -------------------------------------------------------------------------------
 
   /// True if something is under way that should be looked at again soon.
-  bool tend_catalogue(const crds::BarmanServer& server, const BarmanAccess& access, const std::vector<crds::Backup>& objects, const Limits& limits) {
+  bool tend_catalogue(const crds::BarmanServer& server, const BarmanAccess& access,
+                      const std::vector<crds::Backup>& objects, const Limits& limits) {
     const barman_server::ObjectChanges changes = barman_server::object_changes(server, server.status.backups, objects);
     for (const crds::Backup& object : changes.create)
       if (auto created = context_.api.create(crds::to_json(object), {}); created)
-        tell(context_.api, server, false, "BackupFound", fmt::format("Backup {} stands for {} in barman's catalogue", object.metadata.name, object.metadata.annotations.at(std::string(kCatalogIdAnnotation))));
+        tell(context_.api, server, false, "BackupFound",
+             fmt::format("Backup {} stands for {} in barman's catalogue", object.metadata.name,
+                         object.metadata.annotations.at(std::string(kCatalogIdAnnotation))));
     for (const std::string& name : changes.remove)
-      if (auto removed = context_.api.remove({std::string(crds::Kind<crds::Backup>::kind), server.metadata.ns, name}, {}); removed)
-        tell(context_.api, server, false, "BackupGone", fmt::format("Backup {} is no longer in barman's catalogue", name));
+      if (auto removed =
+              context_.api.remove({std::string(crds::Kind<crds::Backup>::kind), server.metadata.ns, name}, {});
+          removed)
+        tell(context_.api, server, false, "BackupGone",
+             fmt::format("Backup {} is no longer in barman's catalogue", name));
     return delete_leftovers(server, access, objects, limits);
   }
 
-  void make_own_backup(const crds::BarmanServer& server, const std::vector<crds::Backup>& objects, const Memory& memory) {
-    if (!crds::is_true(server.status.conditions, "Streaming") || !crds::is_true(server.status.conditions, "WalArchiving")) return;
+  void make_own_backup(const crds::BarmanServer& server, const std::vector<crds::Backup>& objects,
+                       const Memory& memory) {
+    if (!crds::is_true(server.status.conditions, "Streaming") ||
+        !crds::is_true(server.status.conditions, "WalArchiving"))
+      return;
     const auto own = barman_server::own_backup(server, server.status.backups, objects, memory.gap_end);
     if (!own) return;
     if (auto created = context_.api.create(crds::to_json(*own), {}); created)
       tell(context_.api, server, false, "BackupRequested", fmt::format("Made Backup {}", own->metadata.name));
   }
 
-  /// One at a time, and only while nobody holds barman's lock: what barman works on now may be alive. True: look again soon.
-  bool delete_leftovers(const crds::BarmanServer& server, const BarmanAccess& access, const std::vector<crds::Backup>& objects, const Limits& limits) {
+  /// One at a time, and only while nobody holds barman's lock: what barman works on now may be alive. True: look again
+  /// soon.
+  bool delete_leftovers(const crds::BarmanServer& server, const BarmanAccess& access,
+                        const std::vector<crds::Backup>& objects, const Limits& limits) {
     if (sweep_deletions(server, access, limits)) return true;
     const auto found = barman_server::leftovers(server, server.status.backups, objects, false);
     if (found.ours.empty()) return false;
@@ -331,7 +385,8 @@ class BarmanServerReconciler final : public Reconciler {
     if (!held || *held) return true;
     WorkerSpec spec;
     spec.id = delete_worker(server, found.ours.front());
-    spec.container = barman_worker_container(server, access.setup, {"barman", "-f", "json", "delete", server.metadata.name, found.ours.front()});
+    spec.container = barman_worker_container(
+        server, access.setup, {"barman", "-f", "json", "delete", server.metadata.name, found.ours.front()});
     spec.files = barman_files(access.setup);
     if (auto made = ensure_worker(*access.host.engine, spec, limits); !made)
       tell(context_.api, server, true, "LeftoverNotDeleted", made.error().message);
@@ -352,14 +407,20 @@ class BarmanServerReconciler final : public Reconciler {
       if (!worker || worker->state == WorkerState::Running) continue;
       const bool ok = worker->state == WorkerState::Exited && worker->exit_code == 0;
       tell(context_.api, server, !ok, ok ? "LeftoverDeleted" : "LeftoverNotDeleted",
-           fmt::format("{} the unfinished base backup {}{}", ok ? "Deleted" : "Could not delete", backup, ok || worker->tail.empty() ? "" : ": " + worker->tail.back().text));
+           fmt::format("{} the unfinished base backup {}{}", ok ? "Deleted" : "Could not delete", backup,
+                       ok || worker->tail.empty() ? "" : ": " + worker->tail.back().text));
       (void)remove_worker(engine, delete_worker(server, backup), 0s, limits);
     }
     return !workers->empty();
   }
 
   [[nodiscard]] WorkerId delete_worker(const crds::BarmanServer& server, const std::string& id) const {
-    return {.installation = context_.installation, .owner = key_of(server), .item = id, .step = std::string(kDeleteStep), .attempt = 1, .spec_hash = id};
+    return {.installation = context_.installation,
+            .owner = key_of(server),
+            .item = id,
+            .step = std::string(kDeleteStep),
+            .attempt = 1,
+            .spec_hash = id};
   }
 
   // ---- deletion ---------------------------------------------------------------------------------------------------
@@ -376,7 +437,8 @@ class BarmanServerReconciler final : public Reconciler {
       return Action::requeue(kAfterAct);
     }
     crds::remove_finalizer(server.metadata, kBarmanServerFinalizer);
-    if (auto written = update(context_.api, server); !written && written.error().kind != ErrorKind::NotFound) return tl::unexpected(written.error());
+    if (auto written = update(context_.api, server); !written && written.error().kind != ErrorKind::NotFound)
+      return tl::unexpected(written.error());
     return forget(key);
   }
 
@@ -386,7 +448,8 @@ class BarmanServerReconciler final : public Reconciler {
       (void)stop_and_remove(*host->engine, standing_container_name(context_.installation, server), limits);
       (void)remove_workers_of(*host->engine, context_.installation, key_of(server), {}, limits);
     }
-    tell(context_.api, server, true, "SlotAbandoned", fmt::format("Slot {} was left on production, which keeps WAL for it", server.spec.source.slot_name));
+    tell(context_.api, server, true, "SlotAbandoned",
+         fmt::format("Slot {} was left on production, which keeps WAL for it", server.spec.source.slot_name));
     return true;
   }
 
@@ -396,10 +459,15 @@ class BarmanServerReconciler final : public Reconciler {
     if (!access) return tl::unexpected(access.error());
     Engine& engine = *access->host.engine;
     // A slot in use cannot be dropped.
-    if (auto stopped = engine.stop_container(access->container, kStopGrace, patient(limits)); !stopped && stopped.error().kind != ErrorKind::NotFound)
+    if (auto stopped = engine.stop_container(access->container, kStopGrace, patient(limits));
+        !stopped && stopped.error().kind != ErrorKind::NotFound)
       return tl::unexpected(stopped.error());
     WorkerSpec spec;
-    spec.id = {.installation = context_.installation, .owner = key_of(server), .item = {}, .step = "drop-slot", .attempt = 1,
+    spec.id = {.installation = context_.installation,
+               .owner = key_of(server),
+               .item = {},
+               .step = "drop-slot",
+               .attempt = 1,
                .spec_hash = standing_spec_hash(context_.installation_secret, server, access->setup)};
     spec.container = barman_worker_container(server, access->setup, drop_slot_command(access->setup));
     spec.files = barman_files(access->setup);
@@ -411,18 +479,29 @@ class BarmanServerReconciler final : public Reconciler {
     if (auto removed = remove_worker(engine, spec.id, 0s, limits); !removed) return tl::unexpected(removed.error());
     const bool dropped = worker->exit_code == 0 || words.find("does not exist") != std::string::npos;
     if (!dropped) return fail(ErrorKind::Unavailable, "drop slot {}: {:.400}", access->setup.slot, words);
-    tell(context_.api, server, false, "SlotDropped", fmt::format("Dropped replication slot {} on production; the backups in volume {} stay", access->setup.slot, server.spec.volumes.data));
-    if (auto removed = engine.remove_container(access->container, true, limits); !removed) return tl::unexpected(removed.error());
-    if (auto removed = remove_workers_of(engine, context_.installation, key_of(server), {}, limits); !removed) return tl::unexpected(removed.error());
+    tell(context_.api, server, false, "SlotDropped",
+         fmt::format("Dropped replication slot {} on production; the backups in volume {} stay", access->setup.slot,
+                     server.spec.volumes.data));
+    if (auto removed = engine.remove_container(access->container, true, limits); !removed)
+      return tl::unexpected(removed.error());
+    if (auto removed = remove_workers_of(engine, context_.installation, key_of(server), {}, limits); !removed)
+      return tl::unexpected(removed.error());
     return true;
   }
 
   Result<Action> wait_for_slot(crds::BarmanServer& server, const Error& error) {
     const std::string message = fmt::format(
-        "{}; on production run: SELECT pg_drop_replication_slot('{}'); or, if production never comes back, let go with: kubectl annotate barmanserver {} -n {} {}=true.",
+        "{}; on production run: SELECT pg_drop_replication_slot('{}'); or, if production never comes back, let go "
+        "with: kubectl annotate barmanserver {} -n {} {}=true.",
         error.message, server.spec.source.slot_name, server.metadata.name, server.metadata.ns, kAbandonSlotAnnotation);
-    crds::set_condition(server.status.conditions, {"SlotDropped", crds::ConditionStatus::False, "SlotNotDropped", message, std::nullopt, server.metadata.generation}, context_.clock.now());
-    crds::set_condition(server.status.conditions, {"Ready", crds::ConditionStatus::False, "Deleting", message, std::nullopt, server.metadata.generation}, context_.clock.now());
+    crds::set_condition(server.status.conditions,
+                        {"SlotDropped", crds::ConditionStatus::False, "SlotNotDropped", message, std::nullopt,
+                         server.metadata.generation},
+                        context_.clock.now());
+    crds::set_condition(
+        server.status.conditions,
+        {"Ready", crds::ConditionStatus::False, "Deleting", message, std::nullopt, server.metadata.generation},
+        context_.clock.now());
     if (auto written = update_status(context_.api, server); !written) return tl::unexpected(written.error());
     pace_.set(key_of(server), server.metadata.resource_version, context_.clock.now() + kInterval);
     return Action::requeue(kInterval);
@@ -466,7 +545,8 @@ class BarmanServerReconciler final : public Reconciler {
     const auto objectives = server.spec.objectives.value_or(crds::BarmanObjectives{});
     number(metric::kBaseBackupMaxAge, objectives.max_base_backup_age_seconds);
     number(metric::kWalMaxLag, objectives.max_wal_lag_bytes);
-    number(metric::kBaseBackups, std::count_if(status.backups.begin(), status.backups.end(), [](const auto& backup) { return backup.status == "DONE"; }));
+    number(metric::kBaseBackups, std::count_if(status.backups.begin(), status.backups.end(),
+                                               [](const auto& backup) { return backup.status == "DONE"; }));
     number(metric::kWalSinceBaseBackup, status.wal_since_base_backup_bytes);
     number(metric::kWalLag, status.wal_lag_bytes);
     number(metric::kArchiveSize, status.archive_bytes);
@@ -494,7 +574,9 @@ class BarmanServerReconciler final : public Reconciler {
 
 }  // namespace
 
-std::unique_ptr<Reconciler> make_barman_server_reconciler(Context& context) { return std::make_unique<BarmanServerReconciler>(context); }
+std::unique_ptr<Reconciler> make_barman_server_reconciler(Context& context) {
+  return std::make_unique<BarmanServerReconciler>(context);
+}
 
 std::vector<ObjectKey> barman_server_wakes(const nlohmann::json& object) {
   const std::string kind = object.value("kind", "");
@@ -507,8 +589,10 @@ std::vector<ObjectKey> barman_server_wakes(const nlohmann::json& object) {
   auto backup = crds::from_json<crds::Backup>(object);
   if (!backup) return {};
   std::string server;
-  if (backup->status.barman) server = backup->status.barman->server;
-  else if (backup->spec.source && backup->spec.source->barman) server = backup->spec.source->barman->server_ref.name;
+  if (backup->status.barman)
+    server = backup->status.barman->server;
+  else if (backup->spec.source && backup->spec.source->barman)
+    server = backup->spec.source->barman->server_ref.name;
   if (server.empty()) return {};
   return {{server_kind, backup->metadata.ns, server}};
 }

@@ -19,16 +19,25 @@ crds::Condition reachable(const crds::Host& host, const Result<EngineInfo>& info
   }
   condition.status = ConditionStatus::False;
   switch (info.error().kind) {
-    case ErrorKind::Forbidden: condition.reason = "CredentialsRefused"; break;
-    case ErrorKind::Invalid: condition.reason = "EndpointInvalid"; break;
-    case ErrorKind::NotFound: condition.reason = "SecretNotFound"; break;
-    default: condition.reason = "EngineUnreachable"; break;
+    case ErrorKind::Forbidden:
+      condition.reason = "CredentialsRefused";
+      break;
+    case ErrorKind::Invalid:
+      condition.reason = "EndpointInvalid";
+      break;
+    case ErrorKind::NotFound:
+      condition.reason = "SecretNotFound";
+      break;
+    default:
+      condition.reason = "EngineUnreachable";
+      break;
   }
   condition.message = fmt::format("{}; {}.", info.error().message, try_it(host.spec.engine.endpoint));
   return condition;
 }
 
-std::vector<crds::HostVolume> volumes_of(const std::vector<VolumeInfo>& seen, const std::vector<crds::HostVolume>& known) {
+std::vector<crds::HostVolume> volumes_of(const std::vector<VolumeInfo>& seen,
+                                         const std::vector<crds::HostVolume>& known) {
   std::vector<crds::HostVolume> all;
   for (const VolumeInfo& volume : seen) {
     crds::HostVolume entry{volume.name, volume.driver, volume.size_bytes, {}};

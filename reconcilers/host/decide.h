@@ -18,8 +18,8 @@ struct Space {
 struct Observed {
   Result<EngineInfo> info = fail(ErrorKind::Unavailable, "not asked yet");
   std::optional<std::vector<VolumeInfo>> volumes;
-  std::optional<Space> space;                                       ///< Only when it was measured this time.
-  std::optional<std::vector<crds::UnfinishedRestore>> unfinished;   ///< Only when the marks were read this time.
+  std::optional<Space> space;                                      ///< Only when it was measured this time.
+  std::optional<std::vector<crds::UnfinishedRestore>> unfinished;  ///< Only when the marks were read this time.
 };
 
 /// How often an engine that answers is looked at, and one that does not. A host that vanishes is told within 30 s.

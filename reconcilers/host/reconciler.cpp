@@ -1,10 +1,9 @@
 #include "reconcilers/host/reconciler.h"
 
-#include <nlohmann/json.hpp>
-
 #include <chrono>
 #include <map>
 #include <mutex>
+#include <nlohmann/json.hpp>
 
 #include "operator/base/hash.h"
 #include "reconcilers/host/decide.h"
@@ -63,8 +62,9 @@ class HostReconciler final : public Reconciler {
     spec.container.image = *image;
     spec.container.network_mode = "none";
     spec.container.mounts = {{MountSpec::Type::Bind, info.root_directory + "/volumes", "/volumes", true}};
-    spec.files = {{.path = std::string(mover::kJobPath.substr(1)),
-                   .content = mover::to_json(mover::Inspect{.parent = "/volumes", .sizes = false, .source = std::nullopt})}};
+    spec.files = {
+        {.path = std::string(mover::kJobPath.substr(1)),
+         .content = mover::to_json(mover::Inspect{.parent = "/volumes", .sizes = false, .source = std::nullopt})}};
     auto worker = ensure_worker(*handle.engine, spec, limits);
     if (worker && worker->state == WorkerState::Running) return false;
     if (worker && worker->result && worker->result->ok)

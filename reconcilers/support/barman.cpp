@@ -24,8 +24,11 @@ constexpr auto kCheckTime = 45s;
 
 /// A configuration line holds no control characters, and barman's reader gives a percent sign a meaning.
 Result<void> require_plain(std::string_view field, std::string_view value) {
-  const bool bad = value.empty() || std::any_of(value.begin(), value.end(), [](unsigned char c) { return c < ' ' || c == '%' || c == 127; });
-  if (bad) return fail(ErrorKind::Invalid, "{}: \"{}\" is empty or holds a character that barman's configuration cannot", field, value);
+  const bool bad = value.empty() || std::any_of(value.begin(), value.end(),
+                                                [](unsigned char c) { return c < ' ' || c == '%' || c == 127; });
+  if (bad)
+    return fail(ErrorKind::Invalid, "{}: \"{}\" is empty or holds a character that barman's configuration cannot",
+                field, value);
   return {};
 }
 
@@ -40,7 +43,8 @@ std::string quoted_word(const std::string& value) {
   return quoted + "'";
 }
 
-std::string connection_words(const crds::PostgresSource& source, const std::string& address, const crds::DatabaseUser& user) {
+std::string connection_words(const crds::PostgresSource& source, const std::string& address,
+                             const crds::DatabaseUser& user) {
   return fmt::format("host={} port={} user={} dbname={} connect_timeout=5", quoted_word(address), source.port,
                      quoted_word(user.name), quoted_word(source.database));
 }
@@ -55,7 +59,8 @@ std::string pgpass_field(const std::string& value) {
   return escaped;
 }
 
-std::string pgpass_line(const std::string& address, std::int64_t port, const std::string& user, const std::string& password) {
+std::string pgpass_line(const std::string& address, std::int64_t port, const std::string& user,
+                        const std::string& password) {
   return fmt::format("{}:{}:*:{}:{}\n", pgpass_field(address), port, pgpass_field(user), pgpass_field(password));
 }
 
@@ -93,7 +98,9 @@ std::string render_config(const crds::BarmanServer& server, const BarmanSetup& s
 Result<std::string> production_address(const crds::BarmanServer& server, const crds::Host& source) {
   if (server.spec.source.address) return *server.spec.source.address;
   if (source.spec.data) return source.spec.data->address;
-  return fail(ErrorKind::Invalid, "spec.source.address is missing, and Host {} has no spec.data.address to take instead", source.metadata.name);
+  return fail(ErrorKind::Invalid,
+              "spec.source.address is missing, and Host {} has no spec.data.address to take instead",
+              source.metadata.name);
 }
 
 // ---- SQL ----------------------------------------------------------------------------------------------------------
@@ -175,18 +182,24 @@ std::vector<ArchiveFile> barman_files(const BarmanSetup& setup) {
 
 std::string standing_container_name(const std::string& installation, const crds::BarmanServer& server) {
   constexpr std::string_view kTail = "-standing";
-  const std::string head = fmt::format("roadstead-{}-barmanserver-{}.{}", installation, server.metadata.ns, server.metadata.name);
+  const std::string head =
+      fmt::format("roadstead-{}-barmanserver-{}.{}", installation, server.metadata.ns, server.metadata.name);
   return shortened(head, kNameLimit - kTail.size()) + std::string(kTail);
 }
 
-std::string standing_spec_hash(const std::string& installation_secret, const crds::BarmanServer& server, const BarmanSetup& setup) {
+std::string standing_spec_hash(const std::string& installation_secret, const crds::BarmanServer& server,
+                               const BarmanSetup& setup) {
   // Keyed, because passwords are in it and the label can be read by whoever can list containers.
-  const std::string material = nlohmann::json{server.spec.image, server.spec.volumes.data, server.spec.volumes.recover,
-                                              setup.extra_hosts, setup.config, setup.pgpass}.dump();
+  const std::string material =
+      nlohmann::json{
+          server.spec.image, server.spec.volumes.data, server.spec.volumes.recover, setup.extra_hosts, setup.config,
+          setup.pgpass}
+          .dump();
   return to_hex(hkdf_sha256(installation_secret, "standing container " + sha256_hex(material), 16));
 }
 
-ContainerSpec barman_worker_container(const crds::BarmanServer& server, const BarmanSetup& setup, std::vector<std::string> command) {
+ContainerSpec barman_worker_container(const crds::BarmanServer& server, const BarmanSetup& setup,
+                                      std::vector<std::string> command) {
   ContainerSpec spec;
   spec.image = server.spec.image;
   spec.command = std::move(command);
@@ -260,15 +273,21 @@ Result<void> Barman::barman_do(std::vector<std::string> arguments, std::chrono::
 }
 
 Result<std::vector<crds::BarmanCheck>> Barman::check() {
-  return barman_json({"check", setup_.server}, kCheckTime).and_then([&](const nlohmann::json& output) { return parse_checks(output, setup_.server); });
+  return barman_json({"check", setup_.server}, kCheckTime).and_then([&](const nlohmann::json& output) {
+    return parse_checks(output, setup_.server);
+  });
 }
 
 Result<std::vector<ListedBackup>> Barman::list_backups() {
-  return barman_json({"list-backups", setup_.server}, kCommandTime).and_then([&](const nlohmann::json& output) { return parse_list(output, setup_.server); });
+  return barman_json({"list-backups", setup_.server}, kCommandTime).and_then([&](const nlohmann::json& output) {
+    return parse_list(output, setup_.server);
+  });
 }
 
 Result<BackupDetails> Barman::show_backup(const std::string& id) {
-  return barman_json({"show-backup", setup_.server, id}, kCommandTime).and_then([&](const nlohmann::json& output) { return parse_details(output, setup_.server); });
+  return barman_json({"show-backup", setup_.server, id}, kCommandTime).and_then([&](const nlohmann::json& output) {
+    return parse_details(output, setup_.server);
+  });
 }
 
 Result<std::string> Barman::version() {
@@ -280,13 +299,20 @@ Result<std::string> Barman::version() {
 
 Result<void> Barman::cron() { return barman_do({"cron"}, kCommandTime); }
 Result<void> Barman::archive_wal() { return barman_do({"archive-wal", setup_.server}, kCommandTime); }
-Result<void> Barman::create_slot() { return barman_do({"receive-wal", "--create-slot", "--if-not-exists", setup_.server}, kCommandTime); }
-Result<void> Barman::keep(const std::string& id) { return barman_do({"keep", "--target", "full", setup_.server, id}, kCommandTime); }
-Result<void> Barman::release(const std::string& id) { return barman_do({"keep", "--release", setup_.server, id}, kCommandTime); }
+Result<void> Barman::create_slot() {
+  return barman_do({"receive-wal", "--create-slot", "--if-not-exists", setup_.server}, kCommandTime);
+}
+Result<void> Barman::keep(const std::string& id) {
+  return barman_do({"keep", "--target", "full", setup_.server, id}, kCommandTime);
+}
+Result<void> Barman::release(const std::string& id) {
+  return barman_do({"keep", "--release", setup_.server, id}, kCommandTime);
+}
 
 Result<void> Barman::reset_receiver() {
   constexpr std::string_view kPutAside =
-      "cd \"$1\" && mkdir -p before-gap && for f in streaming/* errors/*; do [ ! -f \"$f\" ] || mv -f \"$f\" before-gap/ || exit 1; done";
+      "cd \"$1\" && mkdir -p before-gap && for f in streaming/* errors/*; do [ ! -f \"$f\" ] || mv -f \"$f\" "
+      "before-gap/ || exit 1; done";
   // Neither of the two must stop the rest: there may be nothing to end and no slot to drop.
   (void)barman_do({"receive-wal", "--stop", setup_.server}, kCommandTime);
   (void)barman_do({"archive-wal", setup_.server}, kCommandTime);
@@ -303,14 +329,16 @@ Result<bool> Barman::is_kept(const std::string& id) {
   const nlohmann::json* message = &*output;
   for (const std::string& key : {setup_.server, std::string("keep_status"), std::string("message")}) {
     const auto found = message->find(key);
-    if (found == message->end()) return fail(ErrorKind::Invalid, "barman keep --status {}: the answer has no {}", id, key);
+    if (found == message->end())
+      return fail(ErrorKind::Invalid, "barman keep --status {}: the answer has no {}", id, key);
     message = &*found;
   }
   return *message != "nokeep";
 }
 
 Result<std::string> Barman::psql(const std::string& connection, const std::string& sql) {
-  auto output = run({"psql", "-w", "-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", "-d", connection, "-c", sql}, kQueryTime);
+  auto output =
+      run({"psql", "-w", "-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", "-d", connection, "-c", sql}, kQueryTime);
   if (!output) return within("psql", output.error());
   if (output->exit_code != 0) return tl::unexpected(psql_error(output->exit_code, output->err));
   while (!output->out.empty() && output->out.back() == '\n') output->out.pop_back();
@@ -331,21 +359,25 @@ Result<nlohmann::json> Barman::query_json(const std::string& sql) {
 Result<ProductionState> Barman::production() {
   std::string sql(kProductionSql);
   const std::string slot = sql_literal(setup_.slot);
-  for (auto at = sql.find("{0}"); at != std::string::npos; at = sql.find("{0}", at + slot.size())) sql.replace(at, 3, slot);
+  for (auto at = sql.find("{0}"); at != std::string::npos; at = sql.find("{0}", at + slot.size()))
+    sql.replace(at, 3, slot);
   return query_json(sql).and_then(parse_production);
 }
 
 Result<std::vector<BaseBackupProgress>> Barman::base_backup_progress() {
   auto rows = query_json(
-      "select coalesce(json_agg(json_build_object('phase', p.phase, 'streamed', p.backup_streamed, 'total', p.backup_total) "
+      "select coalesce(json_agg(json_build_object('phase', p.phase, 'streamed', p.backup_streamed, 'total', "
+      "p.backup_total) "
       "order by a.backend_start desc), '[]') from pg_stat_progress_basebackup p join pg_stat_activity a using (pid) "
-      "where a.usename = " + sql_literal(setup_.streaming_user));
+      "where a.usename = " +
+      sql_literal(setup_.streaming_user));
   if (!rows) return tl::unexpected(rows.error());
   std::vector<BaseBackupProgress> all;
   for (const auto& row : *rows) {
     BaseBackupProgress one;
     one.phase = row.value("phase", std::string());
-    if (row.contains("streamed") && row["streamed"].is_number()) one.streamed_bytes = row["streamed"].get<std::int64_t>();
+    if (row.contains("streamed") && row["streamed"].is_number())
+      one.streamed_bytes = row["streamed"].get<std::int64_t>();
     if (row.contains("total") && row["total"].is_number()) one.total_bytes = row["total"].get<std::int64_t>();
     all.push_back(std::move(one));
   }
@@ -357,13 +389,20 @@ Result<RestorePoint> Barman::create_restore_point(const std::string& name) {
   if (!text) return within("create restore point " + name, text.error());
   const auto space = text->find(' ');
   const auto lsn = parse_lsn(text->substr(0, space));
-  if (!lsn || space == std::string::npos) return fail(ErrorKind::Invalid, "create restore point {}: \"{}\" is no LSN and segment", name, *text);
+  if (!lsn || space == std::string::npos)
+    return fail(ErrorKind::Invalid, "create restore point {}: \"{}\" is no LSN and segment", name, *text);
   return RestorePoint{*lsn, text->substr(space + 1)};
 }
 
-Result<void> Barman::switch_wal() { return query("select pg_switch_wal()").map([](const std::string&) {}); }
-Result<void> Barman::nudge() { return create_restore_point("nudge").map([](const RestorePoint&) {}); }
-Result<void> Barman::checkpoint() { return query("checkpoint").map([](const std::string&) {}); }
+Result<void> Barman::switch_wal() {
+  return query("select pg_switch_wal()").map([](const std::string&) {});
+}
+Result<void> Barman::nudge() {
+  return create_restore_point("nudge").map([](const RestorePoint&) {});
+}
+Result<void> Barman::checkpoint() {
+  return query("checkpoint").map([](const std::string&) {});
+}
 Result<void> Barman::test_streaming() {
   return psql(setup_.streaming_connection + " replication=1", "IDENTIFY_SYSTEM").map([](const std::string&) {});
 }
@@ -374,11 +413,15 @@ Result<WalListing> Barman::wal_segments(const std::string& from, const std::stri
   // Names are compared without their timeline: the last 16 digits.
   // streaming first: a segment that is archived meanwhile is then seen twice, never not at all.
   constexpr std::string_view kList =
-      "cd \"$1\" && find streaming wals -type f -regextype posix-extended -regex '.*/[0-9A-F]{24}([.]partial)?' -printf '%f\\n' 2>/dev/null | "
+      "cd \"$1\" && find streaming wals -type f -regextype posix-extended -regex '.*/[0-9A-F]{24}([.]partial)?' "
+      "-printf '%f\\n' 2>/dev/null | "
       "awk -v from=\"$2\" -v to=\"$3\" '{ n = substr($0, 9, 16) } n >= from && n <= to'";
-  auto names = run({"sh", "-c", std::string(kList), "sh", server_directory(setup_.server), from.substr(8), to.substr(8)}, kCommandTime);
+  auto names =
+      run({"sh", "-c", std::string(kList), "sh", server_directory(setup_.server), from.substr(8), to.substr(8)},
+          kCommandTime);
   if (!names) return within("list the WAL of " + setup_.server, names.error());
-  if (names->exit_code != 0) return fail(ErrorKind::Unavailable, "list the WAL of {}: {:.300}", setup_.server, names->err);
+  if (names->exit_code != 0)
+    return fail(ErrorKind::Unavailable, "list the WAL of {}: {:.300}", setup_.server, names->err);
   constexpr std::string_view kHistories =
       "cd \"$1\" && for f in wals/*.history streaming/*.history; do [ -f \"$f\" ] || continue; "
       "echo \"== $(basename \"$f\" .history)\"; gzip -cdf \"$f\"; echo; done";
@@ -416,7 +459,8 @@ Result<std::optional<crds::LastCron>> Barman::last_cron() {
 Result<bool> Barman::backup_lock_held() {
   // Let go at once. A backup that begins in this very moment finds it taken and is tried again.
   constexpr std::string_view kTry = "[ -e \"$1\" ] || exit 0; flock -n -s \"$1\" true || exit 9";
-  auto output = run({"sh", "-c", std::string(kTry), "sh", fmt::format("{}/.{}-backup.lock", kBarmanHome, setup_.server)}, kQueryTime);
+  auto output = run(
+      {"sh", "-c", std::string(kTry), "sh", fmt::format("{}/.{}-backup.lock", kBarmanHome, setup_.server)}, kQueryTime);
   if (!output) return within("look at barman's backup lock", output.error());
   return output->exit_code == 9;
 }

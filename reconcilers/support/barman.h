@@ -34,8 +34,8 @@ struct BarmanSetup {
   std::string pgpass;                    ///< The text of kPgpassPath. Holds passwords: never logged, never stored.
   std::string slot;
   std::string streaming_user;
-  std::string connection;                ///< libpq's words for the backup user, without password.
-  std::string streaming_connection;      ///< The same for the streaming user.
+  std::string connection;            ///< libpq's words for the backup user, without password.
+  std::string streaming_connection;  ///< The same for the streaming user.
 };
 
 /// `source` is the Host of production. Errors: Invalid (a name barman refuses, no address, a value that a
@@ -50,14 +50,16 @@ std::vector<ArchiveFile> barman_files(const BarmanSetup& setup);
 std::string standing_container_name(const std::string& installation, const crds::BarmanServer& server);
 
 /// A keyed digest of everything the standing container is made from, its configuration and passwords included.
-std::string standing_spec_hash(const std::string& installation_secret, const crds::BarmanServer& server, const BarmanSetup& setup);
+std::string standing_spec_hash(const std::string& installation_secret, const crds::BarmanServer& server,
+                               const BarmanSetup& setup);
 
 /// The standing container: barman's own minute, `restart: unless-stopped`, labelled with `spec_hash`.
 ContainerSpec standing_container(const std::string& installation, const crds::BarmanServer& server,
                                  const BarmanSetup& setup, const std::string& spec_hash);
 
 /// A container that runs one barman command on the same volumes and ends. Give it barman_files() as its files.
-ContainerSpec barman_worker_container(const crds::BarmanServer& server, const BarmanSetup& setup, std::vector<std::string> command);
+ContainerSpec barman_worker_container(const crds::BarmanServer& server, const BarmanSetup& setup,
+                                      std::vector<std::string> command);
 
 /// The command that drops the slot on production, for a worker: only possible once nothing streams from it.
 std::vector<std::string> drop_slot_command(const BarmanSetup& setup);
@@ -84,7 +86,7 @@ std::optional<BarmanBackupName> parse_barman_backup_name(std::string_view name);
 struct BackupDetails {
   crds::CatalogBackup backup;
   std::uint32_t timeline = 0;
-  std::int64_t postgres_version = 0;               ///< 170011
+  std::int64_t postgres_version = 0;  ///< 170011
   std::string system_id;
   std::optional<std::int64_t> cluster_size_bytes;  ///< The database as it was, uncompressed: what a restore writes.
   std::string tablespaces;                         ///< Not empty where there are any: their names, for a refusal.
@@ -110,7 +112,7 @@ struct WalReceiver {
 
 /// Production as one query tells it. Sizes in bytes.
 struct ProductionState {
-  std::string version;           ///< "17.11 (Debian …)"
+  std::string version;              ///< "17.11 (Debian …)"
   std::int64_t version_number = 0;  ///< 170011
   std::string system_id;
   bool in_recovery = false;
@@ -125,9 +127,9 @@ struct ProductionState {
 
 /// A running base backup, from pg_stat_progress_basebackup.
 struct BaseBackupProgress {
-  std::string phase;                       ///< PostgreSQL's word.
+  std::string phase;  ///< PostgreSQL's word.
   std::int64_t streamed_bytes = 0;
-  std::optional<std::int64_t> total_bytes; ///< PostgreSQL's estimate; it may grow.
+  std::optional<std::int64_t> total_bytes;  ///< PostgreSQL's estimate; it may grow.
 };
 
 /// barman in one standing container. Cheap to make; keeps references, used from one thread.
@@ -143,7 +145,8 @@ class Barman {
   [[nodiscard]] const std::string& server() const { return setup_.server; }
 
   // barman
-  /// The checks barman printed. With production unreachable it takes half a minute and prints fewer: absent is not passed.
+  /// The checks barman printed. With production unreachable it takes half a minute and prints fewer: absent is not
+  /// passed.
   Result<std::vector<crds::BarmanCheck>> check();
   Result<std::vector<ListedBackup>> list_backups();
   Result<BackupDetails> show_backup(const std::string& id);
@@ -177,8 +180,10 @@ class Barman {
   Result<void> test_streaming();
 
   // files in the data volume
-  /// Segments (archived, received whole, being received) from `from` to `to` by number, on any timeline, and all history files.
-  Result<WalListing> wal_segments(const std::string& from, const std::string& to, std::uint64_t segment_bytes = kDefaultWalSegmentBytes);
+  /// Segments (archived, received whole, being received) from `from` to `to` by number, on any timeline, and all
+  /// history files.
+  Result<WalListing> wal_segments(const std::string& from, const std::string& to,
+                                  std::uint64_t segment_bytes = kDefaultWalSegmentBytes);
   /// Nothing: barman's minute never ran to its end.
   Result<std::optional<crds::LastCron>> last_cron();
   /// Backups in the making hold barman's lock, whichever container they run in.
@@ -198,9 +203,9 @@ class Barman {
 
 /// A BarmanServer with its host's engine and what its containers are given.
 struct BarmanAccess {
-  HostHandle host;           ///< Where barman runs.
+  HostHandle host;  ///< Where barman runs.
   BarmanSetup setup;
-  std::string container;     ///< The standing one's name.
+  std::string container;  ///< The standing one's name.
   [[nodiscard]] Barman barman(const Limits& limits) const { return {*host.engine, container, setup, limits}; }
 };
 

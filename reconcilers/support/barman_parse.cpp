@@ -54,7 +54,8 @@ bool contains(std::string_view text, std::string_view part) { return text.find(p
 
 ErrorKind kind_of(std::string_view words) {
   if (contains(words, "Unknown backup") || contains(words, "Unknown server")) return ErrorKind::NotFound;
-  if (contains(words, "Another ") && (contains(words, "already running") || contains(words, "is running"))) return ErrorKind::Conflict;
+  if (contains(words, "Another ") && (contains(words, "already running") || contains(words, "is running")))
+    return ErrorKind::Conflict;
   if (contains(words, "No space left on device")) return ErrorKind::NoSpace;
   return ErrorKind::Unavailable;
 }
@@ -96,7 +97,8 @@ Result<Json> parse_barman_output(const ExecResult& output, std::string_view comm
 
 Result<std::vector<crds::BarmanCheck>> parse_checks(const Json& output, const std::string& server) {
   const Json& checks = child(output, server);
-  if (!checks.is_object() || checks.empty()) return fail(ErrorKind::Invalid, "barman check {}: the answer has no checks", server);
+  if (!checks.is_object() || checks.empty())
+    return fail(ErrorKind::Invalid, "barman check {}: the answer has no checks", server);
   std::vector<crds::BarmanCheck> all;
   for (const auto& [name, value] : checks.items())
     all.push_back({name, text_of(value, "status") == "OK", one_line(text_of(value, "hint"))});
@@ -117,7 +119,8 @@ Result<std::vector<ListedBackup>> parse_list(const Json& output, const std::stri
     one.backup.size_bytes = number_of(entry, "size_bytes");
     one.wal_bytes = number_of(entry, "wal_size_bytes");
     one.retention = text_of(entry, "retention_status");
-    if (one.backup.id.empty()) return fail(ErrorKind::Invalid, "barman list-backups {}: an entry without backup_id", server);
+    if (one.backup.id.empty())
+      return fail(ErrorKind::Invalid, "barman list-backups {}: an entry without backup_id", server);
     all.push_back(std::move(one));
   }
   // Ids begin with the time, so their order is the order of the backups; barman says newest first already.
@@ -127,7 +130,8 @@ Result<std::vector<ListedBackup>> parse_list(const Json& output, const std::stri
 
 Result<BackupDetails> parse_details(const Json& output, const std::string& server) {
   const Json& entry = child(output, server);
-  if (text_of(entry, "backup_id").empty()) return fail(ErrorKind::Invalid, "barman show-backup {}: the answer has no backup_id", server);
+  if (text_of(entry, "backup_id").empty())
+    return fail(ErrorKind::Invalid, "barman show-backup {}: the answer has no backup_id", server);
   const Json& base = child(entry, "base_backup_information");
   BackupDetails details;
   crds::CatalogBackup& backup = details.backup;
@@ -178,18 +182,24 @@ Result<ProductionState> parse_production(const Json& row) {
     state.slot = std::move(seen);
   }
   if (const Json& receiver = child(row, "receiver"); receiver.is_object())
-    state.receiver = WalReceiver{text_of(receiver, "state"), parse_lsn(text_of(receiver, "sent")), parse_lsn(text_of(receiver, "written")),
-                                 parse_lsn(text_of(receiver, "flushed"))};
+    state.receiver = WalReceiver{text_of(receiver, "state"), parse_lsn(text_of(receiver, "sent")),
+                                 parse_lsn(text_of(receiver, "written")), parse_lsn(text_of(receiver, "flushed"))};
   return state;
 }
 
 Error psql_error(int exit_code, std::string_view words) {
-  static constexpr std::array<std::string_view, 6> kRefusals = {
-      "password authentication failed", "no password supplied", "no pg_hba.conf entry", "permission denied",
-      "must be superuser", "is not permitted to log in"};
+  static constexpr std::array<std::string_view, 6> kRefusals = {"password authentication failed",
+                                                                "no password supplied",
+                                                                "no pg_hba.conf entry",
+                                                                "permission denied",
+                                                                "must be superuser",
+                                                                "is not permitted to log in"};
   constexpr int kNoConnection = 2;
-  const bool refused = std::any_of(kRefusals.begin(), kRefusals.end(), [&](std::string_view refusal) { return contains(words, refusal); });
-  const ErrorKind kind = refused ? ErrorKind::Forbidden : exit_code == kNoConnection ? ErrorKind::Unavailable : ErrorKind::Invalid;
+  const bool refused = std::any_of(kRefusals.begin(), kRefusals.end(),
+                                   [&](std::string_view refusal) { return contains(words, refusal); });
+  const ErrorKind kind = refused                      ? ErrorKind::Forbidden
+                         : exit_code == kNoConnection ? ErrorKind::Unavailable
+                                                      : ErrorKind::Invalid;
   std::string line = one_line(words);
   if (line.starts_with("psql: error: ")) line.erase(0, 13);
   return {kind, line.empty() ? fmt::format("psql ended with exit code {}", exit_code) : line.substr(0, 600)};

@@ -23,10 +23,11 @@ Result<PortRange> parse_port_range(const std::string& text) {
   const char* end = text.data() + text.size();
   auto [next, error] = std::from_chars(text.data(), end, range.first);
   range.last = range.first;
-  if (error == std::errc{} && next != end && *next == '-') std::tie(next, error) = [&] {
-    const auto parsed = std::from_chars(next + 1, end, range.last);
-    return std::pair(parsed.ptr, parsed.ec);
-  }();
+  if (error == std::errc{} && next != end && *next == '-')
+    std::tie(next, error) = [&] {
+      const auto parsed = std::from_chars(next + 1, end, range.last);
+      return std::pair(parsed.ptr, parsed.ec);
+    }();
   if (error != std::errc{} || next != end || range.first == 0 || range.last < range.first)
     return fail(ErrorKind::Invalid, "\"{}\" is no port range such as 10022-10031", text);
   return range;
@@ -42,7 +43,8 @@ Result<EngineEndpoint> Hosts::endpoint_of(const crds::Host& host) {
     return {};
   };
   if (auto done = resolve(host.spec.engine.identity_ref, endpoint.identity); !done) return tl::unexpected(done.error());
-  if (auto done = resolve(host.spec.engine.known_hosts_ref, endpoint.known_hosts); !done) return tl::unexpected(done.error());
+  if (auto done = resolve(host.spec.engine.known_hosts_ref, endpoint.known_hosts); !done)
+    return tl::unexpected(done.error());
   return endpoint;
 }
 

@@ -22,7 +22,8 @@ struct HostHandle {
 /// restart loses nothing. Safe to use from several threads; keeps references to its collaborators, which outlive it.
 class Hosts {
  public:
-  Hosts(ResourceClient& api, Secrets& secrets, EngineFactory& engines) : api_(api), secrets_(secrets), engines_(engines) {}
+  Hosts(ResourceClient& api, Secrets& secrets, EngineFactory& engines)
+      : api_(api), secrets_(secrets), engines_(engines) {}
 
   /// Errors: NotFound (no such Host), Invalid (its endpoint), and those of its secrets. Does not connect.
   Result<HostHandle> get(const std::string& name);

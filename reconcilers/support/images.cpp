@@ -33,7 +33,8 @@ Limits patient(const Limits& limits) {
 
 Result<std::string> mover_reference_of(const std::string& archive_path, const std::string& version) {
   std::ifstream file(archive_path, std::ios::binary);
-  if (!file) return fail(ErrorKind::NotFound, "mover archive {} cannot be read; give its path with --mover-image", archive_path);
+  if (!file)
+    return fail(ErrorKind::NotFound, "mover archive {} cannot be read; give its path with --mover-image", archive_path);
   std::ostringstream content;
   content << file.rdbuf();
   return fmt::format("roadstead/mover:{}-{}", version, sha256_hex(content.view()).substr(0, 12));
@@ -73,7 +74,8 @@ Result<void> Images::ensure(const HostHandle& host, const std::string& reference
   auto pulled = host.engine->pull_image(reference, *credentials, patient(limits));
   if (pulled) return {};
   return fail(pulled.error().kind == ErrorKind::Unavailable ? ErrorKind::Unavailable : ErrorKind::NotFound,
-              "image {} is not on host {} and cannot be pulled ({}); load it there with `docker load`, or give its archive to the operator with --image-archive",
+              "image {} is not on host {} and cannot be pulled ({}); load it there with `docker load`, or give its "
+              "archive to the operator with --image-archive",
               reference, host.host.metadata.name, pulled.error().message);
 }
 

@@ -15,9 +15,9 @@ namespace roadstead::reconcilers {
 class Images {
  public:
   struct Sources {
-    std::string mover_archive;                 ///< Path of the root file system tar.
-    std::string mover_reference;               ///< "roadstead/mover:0.1.0-<digest>"; see mover_reference_of().
-    std::vector<std::string> image_archives;   ///< Paths of `docker save` archives, tried in order before a pull.
+    std::string mover_archive;                ///< Path of the root file system tar.
+    std::string mover_reference;              ///< "roadstead/mover:0.1.0-<digest>"; see mover_reference_of().
+    std::vector<std::string> image_archives;  ///< Paths of `docker save` archives, tried in order before a pull.
   };
 
   Images(Hosts& hosts, Sources sources) : hosts_(hosts), sources_(std::move(sources)) {}

@@ -18,7 +18,8 @@ class Pace {
   std::optional<Millis> wait(const ObjectKey& key, const std::string& resource_version, Time now) {
     std::lock_guard lock(mutex_);
     const auto known = known_.find(key);
-    if (known == known_.end() || known->second.resource_version != resource_version || known->second.due <= now) return std::nullopt;
+    if (known == known_.end() || known->second.resource_version != resource_version || known->second.due <= now)
+      return std::nullopt;
     return known->second.due - now;
   }
 

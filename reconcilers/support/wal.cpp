@@ -61,7 +61,8 @@ std::string format_lsn(Lsn lsn) { return fmt::format("{:X}/{:X}", lsn >> 32, lsn
 
 std::optional<WalSegment> parse_segment(std::string_view name, std::uint64_t segment_bytes) {
   if (name.size() != kSegmentNameLength) return std::nullopt;
-  const auto timeline = parse_hex(name.substr(0, 8)), log = parse_hex(name.substr(8, 8)), within = parse_hex(name.substr(16));
+  const auto timeline = parse_hex(name.substr(0, 8)), log = parse_hex(name.substr(8, 8)),
+             within = parse_hex(name.substr(16));
   if (!timeline || *timeline == 0 || !log || !within || *within >= kFourGiB / segment_bytes) return std::nullopt;
   return WalSegment{static_cast<std::uint32_t>(*timeline), *log * (kFourGiB / segment_bytes) + *within};
 }
@@ -71,7 +72,9 @@ std::string segment_name(const WalSegment& segment, std::uint64_t segment_bytes)
   return fmt::format("{:08X}{:08X}{:08X}", segment.timeline, segment.number / per_log, segment.number % per_log);
 }
 
-WalSegment segment_of(std::uint32_t timeline, Lsn lsn, std::uint64_t segment_bytes) { return {timeline, lsn / segment_bytes}; }
+WalSegment segment_of(std::uint32_t timeline, Lsn lsn, std::uint64_t segment_bytes) {
+  return {timeline, lsn / segment_bytes};
+}
 
 Result<std::vector<WalGap>> find_gaps(std::string_view begin_segment, std::string_view end_segment,
                                       const WalListing& present, std::uint64_t segment_bytes) {
@@ -84,7 +87,8 @@ Result<std::vector<WalGap>> find_gaps(std::string_view begin_segment, std::strin
   if (begin->timeline != end->timeline) {
     const auto history = present.histories.find(end->timeline);
     if (history == present.histories.end())
-      return fail(ErrorKind::NotFound, "the history file {:08X}.history of timeline {} is not in the archive", end->timeline, end->timeline);
+      return fail(ErrorKind::NotFound, "the history file {:08X}.history of timeline {} is not in the archive",
+                  end->timeline, end->timeline);
     auto parsed = parse_history(history->second, segment_bytes);
     if (!parsed) return tl::unexpected(parsed.error());
     ends = std::move(*parsed);

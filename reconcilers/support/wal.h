@@ -39,8 +39,8 @@ WalSegment segment_of(std::uint32_t timeline, Lsn lsn, std::uint64_t segment_byt
 
 /// What lies in an archive: complete segments, and the history file of each timeline after the first.
 struct WalListing {
-  std::set<std::string> segments;              ///< 24 hex digits each.
-  std::set<std::string> receiving;             ///< Begun, not complete: their names without ".partial".
+  std::set<std::string> segments;                  ///< 24 hex digits each.
+  std::set<std::string> receiving;                 ///< Begun, not complete: their names without ".partial".
   std::map<std::uint32_t, std::string> histories;  ///< Timeline → text of its history file.
 };
 
@@ -56,8 +56,7 @@ struct WalGap {
 /// Errors: Invalid (no segment's name, or the end lies before the begin), NotFound (a history file that is needed is
 /// not there, so the way from the one timeline to the other is not known).
 Result<std::vector<WalGap>> find_gaps(std::string_view begin_segment, std::string_view end_segment,
-                                      const WalListing& present,
-                                      std::uint64_t segment_bytes = kDefaultWalSegmentBytes);
+                                      const WalListing& present, std::uint64_t segment_bytes = kDefaultWalSegmentBytes);
 
 /// "000000010000003A0000007F" or "A … B (12 segments)", for messages.
 std::string describe(const WalGap& gap);

@@ -13,7 +13,8 @@ namespace {
 constexpr std::size_t kNameLimit = 120;
 
 std::string lower(std::string text) {
-  std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  std::transform(text.begin(), text.end(), text.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
   return text;
 }
 
@@ -26,7 +27,8 @@ std::string dotted(const WorkerId& id) {
 
 bool is_ours(const Labels& labels, const WorkerId& id) {
   const Labels wanted = worker_labels(id);
-  return std::all_of(wanted.begin(), wanted.end(), [&](const auto& pair) { return value_of(labels, pair.first) == pair.second; });
+  return std::all_of(wanted.begin(), wanted.end(),
+                     [&](const auto& pair) { return value_of(labels, pair.first) == pair.second; });
 }
 
 /// Another installation's (or a person's) container of our name is never touched.
@@ -37,13 +39,17 @@ bool is_of_this_installation(const Labels& labels, const WorkerId& id) {
 WorkerState state_of(const ContainerInfo& info, const WorkerId& id) {
   if (!is_ours(info.labels, id)) return WorkerState::Stale;
   switch (info.state) {
-    case ContainerState::Created: return WorkerState::Stale;
+    case ContainerState::Created:
+      return WorkerState::Stale;
     case ContainerState::Running:
     case ContainerState::Paused:
-    case ContainerState::Restarting: return WorkerState::Running;
-    case ContainerState::Removing: return WorkerState::Absent;
+    case ContainerState::Restarting:
+      return WorkerState::Running;
+    case ContainerState::Removing:
+      return WorkerState::Absent;
     case ContainerState::Exited:
-    case ContainerState::Dead: return WorkerState::Exited;
+    case ContainerState::Dead:
+      return WorkerState::Exited;
   }
   return WorkerState::Absent;
 }
@@ -116,8 +122,9 @@ Result<WorkerSeen> observe_worker(Engine& engine, const WorkerId& id, const Limi
   if (!lines) return tl::unexpected(lines.error());
   seen.tail = std::move(*lines);
   read_lines(seen);
-  seen.interrupted = seen.state == WorkerState::Exited && !seen.oom_killed &&
-                     (seen.result ? !seen.result->ok && seen.result->reason == "Cancelled" : exited_by_signal(seen.exit_code));
+  seen.interrupted =
+      seen.state == WorkerState::Exited && !seen.oom_killed &&
+      (seen.result ? !seen.result->ok && seen.result->reason == "Cancelled" : exited_by_signal(seen.exit_code));
   return seen;
 }
 
@@ -127,9 +134,11 @@ Result<WorkerSeen> ensure_worker(Engine& engine, const WorkerSpec& spec, const L
   if (seen->state == WorkerState::Stale) {
     auto info = engine.inspect_container(seen->id, limits);
     if (info && !is_of_this_installation(info->labels, spec.id))
-      return fail(ErrorKind::Conflict, "a container named {} exists that is not of installation {}; rename or remove it",
+      return fail(ErrorKind::Conflict,
+                  "a container named {} exists that is not of installation {}; rename or remove it",
                   worker_name(spec.id), spec.id.installation);
-    if (auto removed = engine.remove_container(seen->id, true, limits); !removed) return tl::unexpected(removed.error());
+    if (auto removed = engine.remove_container(seen->id, true, limits); !removed)
+      return tl::unexpected(removed.error());
   }
   if (auto made = create_and_start(engine, spec, limits); !made) return tl::unexpected(made.error());
   return observe_worker(engine, spec.id, limits);
@@ -144,7 +153,8 @@ Result<void> remove_worker(Engine& engine, const WorkerId& id, std::chrono::seco
   }
   if (!is_of_this_installation(info->labels, id)) return {};
   if (info->state == ContainerState::Running && grace.count() > 0)
-    if (auto stopped = engine.stop_container(info->id, grace, limits); !stopped && stopped.error().kind != ErrorKind::NotFound)
+    if (auto stopped = engine.stop_container(info->id, grace, limits);
+        !stopped && stopped.error().kind != ErrorKind::NotFound)
       return stopped;
   return engine.remove_container(info->id, true, limits);
 }
@@ -179,7 +189,9 @@ Result<int> highest_attempt(Engine& engine, const WorkerId& id, const Limits& li
 }
 
 Result<int> running_workers(Engine& engine, const std::string& installation, const Limits& limits) {
-  auto all = engine.list_containers({{std::string(label::kInstallation), installation}, {std::string(label::kRole), std::string(kWorkerRole)}}, limits);
+  auto all = engine.list_containers(
+      {{std::string(label::kInstallation), installation}, {std::string(label::kRole), std::string(kWorkerRole)}},
+      limits);
   if (!all) return tl::unexpected(all.error());
   return static_cast<int>(std::count_if(all->begin(), all->end(),
                                         [](const ContainerSummary& c) { return c.state == ContainerState::Running; }));

@@ -17,10 +17,10 @@ namespace roadstead::reconcilers {
 struct WorkerId {
   std::string installation;
   ObjectKey owner;
-  std::string item;        ///< Empty where the owner has no items.
-  std::string step;        ///< "copy"; both ends of a transfer differ: "copy-send", "copy-receive".
+  std::string item;  ///< Empty where the owner has no items.
+  std::string step;  ///< "copy"; both ends of a transfer differ: "copy-send", "copy-receive".
   int attempt = 1;
-  std::string spec_hash;   ///< A worker made from another spec is never adopted.
+  std::string spec_hash;  ///< A worker made from another spec is never adopted.
 };
 
 /// "roadstead-default-restorerequest-default.uat-november.montagu-db-copy-send-1", shortened by a hash where long.
@@ -29,13 +29,13 @@ Labels worker_labels(const WorkerId& id);
 
 struct WorkerSpec {
   WorkerId id;
-  ContainerSpec container;          ///< Name and labels are set from `id`.
-  std::vector<ArchiveFile> files;   ///< Uploaded below "/" between create and start: scripts, jobs, secrets.
+  ContainerSpec container;         ///< Name and labels are set from `id`.
+  std::vector<ArchiveFile> files;  ///< Uploaded below "/" between create and start: scripts, jobs, secrets.
 };
 
 enum class WorkerState {
-  Absent,       ///< Never made, or removed behind our back: ask the volume or the catalogue, then run the step again.
-  Stale,        ///< Only created (its files may be missing), or made from another spec: is removed and made again.
+  Absent,  ///< Never made, or removed behind our back: ask the volume or the catalogue, then run the step again.
+  Stale,   ///< Only created (its files may be missing), or made from another spec: is removed and made again.
   Running,
   Exited,
 };
@@ -49,11 +49,11 @@ struct WorkerSeen {
   /// Ended by a signal that was not ours (the engine stopped or was killed): a new attempt that does not count.
   bool interrupted = false;
   bool oom_killed = false;
-  std::string error;                              ///< What the engine said went wrong at its start.
+  std::string error;  ///< What the engine said went wrong at its start.
   std::optional<Time> started_at, finished_at;
-  std::optional<mover::Progress> progress;        ///< The newest line of our own programs.
-  std::optional<mover::WorkerResult> result;      ///< Their last line.
-  std::vector<LogLine> tail;                      ///< The newest lines, for observers of other people's images.
+  std::optional<mover::Progress> progress;    ///< The newest line of our own programs.
+  std::optional<mover::WorkerResult> result;  ///< Their last line.
+  std::vector<LogLine> tail;                  ///< The newest lines, for observers of other people's images.
 };
 
 /// Reads one worker: state, and the end of its log. Errors: those of the engine; a missing one is Absent.

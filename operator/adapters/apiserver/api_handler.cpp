@@ -35,7 +35,8 @@ std::string name_in(const json& object) { return object.at("metadata").value("na
 
 /// 400 for what could not be decoded, 422 for what is wrong.
 Response refused_write(const Error& error, const Route& route, const std::string& name) {
-  const bool undecodable = error.kind == ErrorKind::Invalid && error.message.find("strict decoding error") != std::string::npos;
+  const bool undecodable =
+      error.kind == ErrorKind::Invalid && error.message.find("strict decoding error") != std::string::npos;
   return undecodable ? bad_request(error.message) : failure_of(error, about(route, name));
 }
 
@@ -53,7 +54,10 @@ bool has_finalizers(const json& object) {
 json deleted_status(const Route& route, const json& object) {
   json details{{"name", route.name}, {"kind", route.type->plural}, {"uid", object.at("metadata").value("uid", "")}};
   if (!route.type->group.empty()) details["group"] = route.type->group;
-  return {{"kind", "Status"}, {"apiVersion", "v1"}, {"metadata", json::object()}, {"status", "Success"},
+  return {{"kind", "Status"},
+          {"apiVersion", "v1"},
+          {"metadata", json::object()},
+          {"status", "Success"},
           {"details", std::move(details)}};
 }
 
@@ -95,7 +99,8 @@ std::optional<Response> ApiHandler::refuse(const Request& head) {
   if (is_public(head.path)) return std::nullopt;
   if (!parts_.authenticator.who(head)) return failure(401, "Unauthorized", "Unauthorized");
   for (const auto& [name, value] : head.headers)
-    if (name.rfind("impersonate-", 0) == 0) return failure(403, "Forbidden", "impersonation is not offered by this server");
+    if (name.rfind("impersonate-", 0) == 0)
+      return failure(403, "Forbidden", "impersonation is not offered by this server");
   if (only_wants_what_we_cannot_write(head))
     return failure(406, "NotAcceptable", "only the following media types are accepted: application/json");
   return std::nullopt;
@@ -108,17 +113,22 @@ Response ApiHandler::handle(const Request& request) {
     // A field of an unexpected type in a body that was checked for nothing more than being an object.
     return bad_request(fmt::format("the body cannot be read: {}", wrong.what()));
   } catch (const std::exception& broken) {
-    log_error("a request broke the server", {{"method", request.method}, {"path", request.path}, {"error", broken.what()}});
+    log_error("a request broke the server",
+              {{"method", request.method}, {"path", request.path}, {"error", broken.what()}});
     return failure(500, "InternalError", "Internal error occurred: see the operator's log");
   }
 }
 
 Response ApiHandler::broken(int status, const std::string& why) {
   switch (status) {
-    case 413: return failure(413, "RequestEntityTooLarge", "the request's body is larger than this server takes");
-    case 431: return failure(431, "RequestHeaderFieldsTooLarge", "the request's header is larger than this server takes");
-    case 429: return failure(429, "TooManyRequests", why);
-    default: return failure(status, "BadRequest", why);
+    case 413:
+      return failure(413, "RequestEntityTooLarge", "the request's body is larger than this server takes");
+    case 431:
+      return failure(431, "RequestHeaderFieldsTooLarge", "the request's header is larger than this server takes");
+    case 429:
+      return failure(429, "TooManyRequests", why);
+    default:
+      return failure(status, "BadRequest", why);
   }
 }
 
@@ -166,7 +176,8 @@ Response ApiHandler::get(const Request& request, const Route& route) {
   if (!object) return failure_of(object.error(), about(route));
   if (!wants_table(request)) return json_response(200, *object);
   const std::string version = object->at("metadata").value("resourceVersion", "");
-  return json_response(200, render_table(parts_.crds, route.type->kind, {*object}, version, include_object(request), parts_.clock.now()));
+  return json_response(200, render_table(parts_.crds, route.type->kind, {*object}, version, include_object(request),
+                                         parts_.clock.now()));
 }
 
 Response ApiHandler::list(const Request& request, const Route& route) {
@@ -174,7 +185,7 @@ Response ApiHandler::list(const Request& request, const Route& route) {
   if (!found) return refused_read(found.error(), route);
   if (wants_table(request))
     return json_response(200, render_table(parts_.crds, route.type->kind, found->items, found->resource_version,
-                                                   include_object(request), parts_.clock.now()));
+                                           include_object(request), parts_.clock.now()));
   json items = json::array();
   for (json& object : found->items) items.push_back(std::move(object));
   return json_response(200, {{"kind", route.type->kind + "List"},
@@ -185,7 +196,8 @@ Response ApiHandler::list(const Request& request, const Route& route) {
 
 Response ApiHandler::watch(const Request& request, const Route& route) {
   if (flag(request, "sendInitialEvents"))
-    return failure(422, "Invalid", "sendInitialEvents: Forbidden: sendInitialEvents is forbidden for watch by this server",
+    return failure(422, "Invalid",
+                   "sendInitialEvents: Forbidden: sendInitialEvents is forbidden for watch by this server",
                    about(route));
   const auto from = resource_version(request);
   if (!from) return bad_request(from.error().message);
@@ -229,7 +241,8 @@ Response ApiHandler::put(const Request& request, const Route& route) {
   if (!options) return bad_request(options.error().message);
   auto body = body_of(request, false).and_then([&](json object) { return placed(std::move(object), route); });
   if (!body) return bad_request(body.error().message);
-  const auto written = route.status ? parts_.store.update_status(*body, *options) : parts_.store.update(*body, *options);
+  const auto written =
+      route.status ? parts_.store.update_status(*body, *options) : parts_.store.update(*body, *options);
   if (!written) return refused_write(written.error(), route, route.name);
   return json_response(200, *written);
 }
@@ -257,7 +270,8 @@ Response ApiHandler::merge_patch(const Request& request, const Route& route) {
     current->merge_patch(*change);
     auto wanted = placed(std::move(*current), route);
     if (!wanted) return bad_request(wanted.error().message);
-    const auto written = route.status ? parts_.store.update_status(*wanted, *options) : parts_.store.update(*wanted, *options);
+    const auto written =
+        route.status ? parts_.store.update_status(*wanted, *options) : parts_.store.update(*wanted, *options);
     if (written) return json_response(200, *written);
     const bool again = written.error().kind == ErrorKind::Conflict && !has_version && attempt < kMergeAttempts;
     if (!again) return refused_write(written.error(), route, route.name);
@@ -266,8 +280,9 @@ Response ApiHandler::merge_patch(const Request& request, const Route& route) {
 
 Response ApiHandler::apply(const Request& request, const Route& route) {
   if (request.parameter("fieldManager").empty())
-    return failure(422, "Invalid",
-                   "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch");
+    return failure(
+        422, "Invalid",
+        "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch");
   const auto options = write_options(request);
   if (!options) return bad_request(options.error().message);
   auto body = body_of(request, true).and_then([&](json object) { return placed(std::move(object), route); });
@@ -287,7 +302,8 @@ Response ApiHandler::remove(const Request& request, const Route& route) {
   const json conditions = options.value("preconditions", json::object());
   const bool dry_run = request.parameter("dryRun") == "All" || !options.value("dryRun", json::array()).empty();
   const auto gone = dry_run ? parts_.store.get(route.key())
-                            : parts_.store.remove(route.key(), {conditions.value("uid", ""), conditions.value("resourceVersion", "")});
+                            : parts_.store.remove(
+                                  route.key(), {conditions.value("uid", ""), conditions.value("resourceVersion", "")});
   if (!gone) return failure_of(gone.error(), about(route));
   return json_response(200, has_finalizers(*gone) ? *gone : deleted_status(route, *gone));
 }

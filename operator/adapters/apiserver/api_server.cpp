@@ -104,8 +104,8 @@ Result<std::unique_ptr<ApiServer>> ApiServer::start(ApiServerOptions options, Re
   auto impl = std::make_unique<Impl>(std::move(options), clock);
   auto authenticator = read_authenticator(impl->options.data_dir);
   if (!authenticator) return tl::unexpected(authenticator.error());
-  auto handler = std::make_shared<ApiHandler>(ApiHandlerParts{store, types, std::move(crds), clock, std::move(*authenticator),
-                                                              impl->options.version, impl->options.not_ready});
+  auto handler = std::make_shared<ApiHandler>(ApiHandlerParts{
+      store, types, std::move(crds), clock, std::move(*authenticator), impl->options.version, impl->options.not_ready});
   if (auto listening = impl->listen(std::move(handler)); !listening) return tl::unexpected(listening.error());
   impl->renewal = std::jthread([raw = impl.get()](const std::stop_token& stop) { raw->renew_in_time(stop); });
   return std::unique_ptr<ApiServer>(new ApiServer(std::move(impl)));

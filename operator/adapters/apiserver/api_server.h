@@ -32,9 +32,10 @@ class ApiServer {
  public:
   /// Serves the kinds of `types`; `crds` give their tables' columns. `store`, `types` and `clock` outlive the server.
   /// Errors: Unavailable (address in use), Invalid (tokens.csv), Internal (pki).
-  [[nodiscard]] static Result<std::unique_ptr<ApiServer>> start(
-      ApiServerOptions options, ResourceClient& store, const ResourceTypes& types,
-      std::vector<std::shared_ptr<const crds::Crd>> crds, const Clock& clock);
+  [[nodiscard]] static Result<std::unique_ptr<ApiServer>> start(ApiServerOptions options, ResourceClient& store,
+                                                                const ResourceTypes& types,
+                                                                std::vector<std::shared_ptr<const crds::Crd>> crds,
+                                                                const Clock& clock);
   ~ApiServer();
   [[nodiscard]] std::uint16_t port() const;
   /// DATA/admin.kubeconfig.

@@ -1,7 +1,5 @@
 #pragma once
 
-#include <utility>  // before any Asio header: awaitable.hpp of Boost 1.74 needs it
-
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/post.hpp>
@@ -16,6 +14,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>  // before any Asio header: awaitable.hpp of Boost 1.74 needs it
 
 #include "operator/adapters/apiserver/line_pump.h"
 #include "operator/adapters/apiserver/server_state.h"
@@ -77,7 +76,8 @@ auto& lowest(Connection<Stream>& connection) {
   return beast::get_lowest_layer(connection.stream);
 }
 
-inline asio::awaitable<void> handle_on_worker(std::shared_ptr<ServerState> state, std::shared_ptr<const Request> request,
+inline asio::awaitable<void> handle_on_worker(std::shared_ptr<ServerState> state,
+                                              std::shared_ptr<const Request> request,
                                               std::shared_ptr<Response> response) {
   *response = state->handler->handle(*request);
   co_return;
@@ -211,10 +211,8 @@ std::function<void()> waker(const ConnectionPtr<Stream>& connection) {
 template <class Stream>
 std::optional<std::stop_source> start_pump(const ConnectionPtr<Stream>& connection, std::shared_ptr<LinePump> pump,
                                            std::shared_ptr<LineStream> lines) {
-  return connection->state->watches.run(
-      [pump = std::move(pump), lines = std::move(lines), notify = waker(connection)](const std::stop_token& stop) {
-        pump->run(*lines, stop, notify);
-      });
+  return connection->state->watches.run([pump = std::move(pump), lines = std::move(lines), notify = waker(connection)](
+                                            const std::stop_token& stop) { pump->run(*lines, stop, notify); });
 }
 
 template <class Stream>

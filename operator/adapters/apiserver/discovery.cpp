@@ -23,8 +23,8 @@ json group_list(const ResourceTypes& types) {
 json resource_of(const ResourceType& type) {
   const json verbs = type.group.empty() ? json{"create", "get", "list", "watch"}
                                         : json{"create", "delete", "get", "list", "patch", "update", "watch"};
-  return {{"name", type.plural}, {"singularName", type.singular}, {"namespaced", type.namespaced},
-          {"kind", type.kind},   {"verbs", verbs},                {"shortNames", type.short_names}};
+  return {{"name", type.plural}, {"singularName", type.singular}, {"namespaced", type.namespaced}, {"kind", type.kind},
+          {"verbs", verbs},      {"shortNames", type.short_names}};
 }
 
 json status_of_resource(const ResourceType& type) {
@@ -43,7 +43,9 @@ std::optional<json> resource_list(const std::string& api_version, const Resource
     if (!type.group.empty()) resources.push_back(status_of_resource(type));
   }
   if (resources.empty()) return std::nullopt;
-  return json{{"kind", "APIResourceList"}, {"apiVersion", "v1"}, {"groupVersion", api_version},
+  return json{{"kind", "APIResourceList"},
+              {"apiVersion", "v1"},
+              {"groupVersion", api_version},
               {"resources", std::move(resources)}};
 }
 
@@ -67,9 +69,15 @@ json version_info(const std::string& version) {
   const std::size_t dot = version.find('.');
   const std::size_t end = version.find_first_not_of("0123456789", dot == std::string::npos ? dot : dot + 1);
   return {{"major", version.substr(0, dot)},
-          {"minor", dot == std::string::npos ? "" : version.substr(dot + 1, end == std::string::npos ? end : end - dot - 1)},
-          {"gitVersion", "v" + version}, {"gitCommit", ""}, {"gitTreeState", ""}, {"buildDate", ""},
-          {"goVersion", ""}, {"compiler", ""}, {"platform", "linux"}};
+          {"minor",
+           dot == std::string::npos ? "" : version.substr(dot + 1, end == std::string::npos ? end : end - dot - 1)},
+          {"gitVersion", "v" + version},
+          {"gitCommit", ""},
+          {"gitTreeState", ""},
+          {"buildDate", ""},
+          {"goVersion", ""},
+          {"compiler", ""},
+          {"platform", "linux"}};
 }
 
 }  // namespace roadstead::apiserver

@@ -14,7 +14,8 @@ struct StreamOps<beast::tcp_stream> {
 };
 
 void serve_http(asio::ip::tcp::socket socket, std::string peer, std::shared_ptr<ServerState> state) {
-  start_connection(std::make_shared<Connection<beast::tcp_stream>>(std::move(peer), std::move(state), std::move(socket)));
+  start_connection(
+      std::make_shared<Connection<beast::tcp_stream>>(std::move(peer), std::move(state), std::move(socket)));
 }
 
 }  // namespace roadstead::apiserver

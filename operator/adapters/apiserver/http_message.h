@@ -23,8 +23,8 @@ struct User {
 /// A request without its transport. Header names are in lower case.
 struct Request {
   std::string method;
-  std::string path;                                         ///< Percent-decoded, without the query.
-  std::vector<std::pair<std::string, std::string>> query;   ///< Decoded, in order.
+  std::string path;                                        ///< Percent-decoded, without the query.
+  std::vector<std::pair<std::string, std::string>> query;  ///< Decoded, in order.
   std::vector<std::pair<std::string, std::string>> headers;
   std::string body;
   User certificate;  ///< From the client certificate, if one was shown and verified.

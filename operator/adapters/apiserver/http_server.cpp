@@ -1,12 +1,11 @@
 #include "operator/adapters/apiserver/http_server.h"
 
-#include <utility>  // before any Asio header: awaitable.hpp of Boost 1.74 needs it
-
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/strand.hpp>
 #include <thread>
+#include <utility>  // before any Asio header: awaitable.hpp of Boost 1.74 needs it
 #include <vector>
 
 #include "operator/adapters/apiserver/server_state.h"

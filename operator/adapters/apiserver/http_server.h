@@ -25,8 +25,7 @@ struct HttpServerOptions {
 class HttpServer {
  public:
   /// With `tls`: HTTPS. Errors: Unavailable (the address cannot be listened on), Invalid (no such address), Internal.
-  [[nodiscard]] static Result<std::unique_ptr<HttpServer>> start(HttpServerOptions options,
-                                                                 const TlsMaterial* tls,
+  [[nodiscard]] static Result<std::unique_ptr<HttpServer>> start(HttpServerOptions options, const TlsMaterial* tls,
                                                                  std::shared_ptr<Handler> handler);
   ~HttpServer();
   [[nodiscard]] std::uint16_t port() const;

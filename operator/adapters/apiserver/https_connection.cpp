@@ -1,7 +1,6 @@
-#include <utility>  // before any Asio header: awaitable.hpp of Boost 1.74 needs it
-
 #include <boost/asio/ssl/stream_base.hpp>
 #include <boost/beast/ssl/ssl_stream.hpp>
+#include <utility>  // before any Asio header: awaitable.hpp of Boost 1.74 needs it
 
 #include "operator/adapters/apiserver/connection.h"
 #include "operator/adapters/apiserver/tls_context.h"

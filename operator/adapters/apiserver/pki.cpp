@@ -51,7 +51,7 @@ struct Wanted {
   std::string file;  ///< "server": pki/server.crt, pki/server.key.
   std::string common_name;
   std::string organization;
-  std::string usage;              ///< Extended key usage; empty: an authority.
+  std::string usage;               ///< Extended key usage; empty: an authority.
   std::vector<std::string> names;  ///< Subject alternative names.
   days life = kCertificateLife;
 };
@@ -108,7 +108,8 @@ bool add_extension(X509* certificate, X509* issuer, int nid, const std::string& 
 
 bool add_extensions(X509* certificate, X509* issuer, const Wanted& wanted) {
   const bool authority = wanted.usage.empty();
-  bool good = add_extension(certificate, issuer, NID_basic_constraints, authority ? "critical,CA:TRUE" : "critical,CA:FALSE");
+  bool good =
+      add_extension(certificate, issuer, NID_basic_constraints, authority ? "critical,CA:TRUE" : "critical,CA:FALSE");
   good = good && add_extension(certificate, issuer, NID_key_usage,
                                authority ? "critical,keyCertSign,cRLSign" : "critical,digitalSignature");
   good = good && add_extension(certificate, issuer, NID_subject_key_identifier, "hash");
@@ -122,9 +123,9 @@ bool add_extensions(X509* certificate, X509* issuer, const Wanted& wanted) {
 bool set_subject(X509* certificate, const Wanted& wanted) {
   X509_NAME* name = X509_get_subject_name(certificate);
   const auto add = [&](const char* field, const std::string& value) {
-    return value.empty() || X509_NAME_add_entry_by_txt(name, field, MBSTRING_UTF8,
-                                                       reinterpret_cast<const unsigned char*>(value.data()),
-                                                       static_cast<int>(value.size()), -1, 0) == 1;
+    return value.empty() ||
+           X509_NAME_add_entry_by_txt(name, field, MBSTRING_UTF8, reinterpret_cast<const unsigned char*>(value.data()),
+                                      static_cast<int>(value.size()), -1, 0) == 1;
   };
   return add("O", wanted.organization) && add("CN", wanted.common_name);
 }
@@ -191,7 +192,8 @@ Result<void> store(const std::string& stem, const Pair& pair) {
   return write_file(stem + ".crt", pem_of(pair.certificate.get()), 0644);
 }
 
-Result<Pair> ensure(const std::string& directory, const Wanted& wanted, const Pair* authority, Time now, bool& changed) {
+Result<Pair> ensure(const std::string& directory, const Wanted& wanted, const Pair* authority, Time now,
+                    bool& changed) {
   const std::string stem = directory + "/" + wanted.file;
   if (auto found = load(stem); found && still_good(*found, wanted, authority, now)) return std::move(*found);
   ERR_clear_error();
@@ -204,8 +206,9 @@ Result<Pair> ensure(const std::string& directory, const Wanted& wanted, const Pa
 
 std::string base64(const std::string& text) {
   std::string out(4 * ((text.size() + 2) / 3) + 1, '\0');
-  const int length = EVP_EncodeBlock(reinterpret_cast<unsigned char*>(out.data()),
-                                     reinterpret_cast<const unsigned char*>(text.data()), static_cast<int>(text.size()));
+  const int length =
+      EVP_EncodeBlock(reinterpret_cast<unsigned char*>(out.data()), reinterpret_cast<const unsigned char*>(text.data()),
+                      static_cast<int>(text.size()));
   out.resize(static_cast<std::size_t>(length));
   return out;
 }
@@ -220,7 +223,8 @@ Result<Pki> ensure_pki(const std::string& data_dir, const std::vector<std::strin
   ::chmod(directory.c_str(), 0700);
 
   Pki pki;
-  const Wanted ca{"ca", "roadstead-ca", "", "", {}, kAuthorityLife};  // unlike the server's, or that would look self-signed
+  const Wanted ca{"ca", "roadstead-ca", "", "",
+                  {},   kAuthorityLife};  // unlike the server's, or that would look self-signed
   auto authority = ensure(directory, ca, nullptr, now, pki.changed);
   if (!authority) return tl::unexpected(authority.error());
   auto server = ensure(directory, {"server", "roadstead", "", "serverAuth", names}, &*authority, now, pki.changed);

@@ -1,8 +1,9 @@
 #include "operator/adapters/apiserver/request_parts.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cctype>
-#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include "crds/yaml/reader.h"
@@ -15,9 +16,8 @@ using nlohmann::json;
 tl::unexpected<BadRequest> bad(std::string message) { return tl::unexpected(BadRequest{std::move(message)}); }
 
 bool equal_ignoring_case(std::string_view a, std::string_view b) {
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](unsigned char x, unsigned char y) {
-    return std::tolower(x) == std::tolower(y);
-  });
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                    [](unsigned char x, unsigned char y) { return std::tolower(x) == std::tolower(y); });
 }
 
 std::string text(const json& object, const char* field) {
@@ -52,7 +52,8 @@ ListOptions list_options(const Request& request, const Route& route) {
 Read<std::string> resource_version(const Request& request) {
   const std::string_view value = request.parameter("resourceVersion");
   if (value.empty() || value == "0") return std::string();
-  const bool digits = value.size() <= 19 && std::all_of(value.begin(), value.end(), [](char c) { return c >= '0' && c <= '9'; });
+  const bool digits =
+      value.size() <= 19 && std::all_of(value.begin(), value.end(), [](char c) { return c >= '0' && c <= '9'; });
   if (!digits) return bad(fmt::format("resourceVersion: Invalid value: \"{}\": not a resource version", value));
   return std::string(value);
 }
@@ -84,8 +85,8 @@ Read<json> placed(json object, const Route& route) {
   const std::string api_version = text(object, "apiVersion");
   const std::string kind = text(object, "kind");
   if (api_version != route.type->api_version() || kind != route.type->kind)
-    return bad(fmt::format("the object in the body is a {} in version \"{}\", expected was a {} in version \"{}\"", kind,
-                           api_version, route.type->kind, route.type->api_version()));
+    return bad(fmt::format("the object in the body is a {} in version \"{}\", expected was a {} in version \"{}\"",
+                           kind, api_version, route.type->kind, route.type->api_version()));
   if (!object.contains("metadata")) object["metadata"] = json::object();
   json& metadata = object["metadata"];
   if (!metadata.is_object()) return bad("metadata is not an object");

@@ -13,8 +13,8 @@ namespace roadstead::apiserver {
 /// What a path under /apis or /api names.
 struct Route {
   const ResourceType* type = nullptr;
-  std::string ns;    ///< Empty: all namespaces, or a cluster-scoped kind.
-  std::string name;  ///< Empty: the collection.
+  std::string ns;       ///< Empty: all namespaces, or a cluster-scoped kind.
+  std::string name;     ///< Empty: the collection.
   bool status = false;  ///< The status subresource.
 
   [[nodiscard]] ObjectKey key() const { return {type->kind, ns, name}; }

@@ -12,13 +12,13 @@ struct ServerLimits {
   std::size_t body_bytes = 3 * 1024 * 1024;
   std::size_t connections = 512;
   std::size_t connections_per_peer = 256;
-  std::size_t watches = 256;             ///< Each has a thread of its own (the port behind it blocks).
+  std::size_t watches = 256;                    ///< Each has a thread of its own (the port behind it blocks).
   std::size_t watch_queue_bytes = 1024 * 1024;  ///< A watcher further behind is cut off and lists again.
-  Millis header_timeout{10'000};         ///< From connecting (or the first byte of the next request) to the header's end.
-  Millis idle_timeout{60'000};           ///< Between two requests of one connection.
+  Millis header_timeout{10'000};  ///< From connecting (or the first byte of the next request) to the header's end.
+  Millis idle_timeout{60'000};    ///< Between two requests of one connection.
   Millis body_timeout{30'000};
-  Millis write_timeout{30'000};          ///< Per answer, or per chunk of a watch.
-  Millis drain_timeout{5'000};           ///< What requests in flight get when the server stops.
+  Millis write_timeout{30'000};  ///< Per answer, or per chunk of a watch.
+  Millis drain_timeout{5'000};   ///< What requests in flight get when the server stops.
 };
 
 }  // namespace roadstead::apiserver

@@ -1,7 +1,5 @@
 #pragma once
 
-#include <utility>  // before any Asio header: awaitable.hpp of Boost 1.74 needs it
-
 #include <atomic>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/ssl/context.hpp>
@@ -11,6 +9,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <utility>  // before any Asio header: awaitable.hpp of Boost 1.74 needs it
 #include <vector>
 
 #include "operator/adapters/apiserver/http_server.h"

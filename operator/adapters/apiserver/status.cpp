@@ -14,17 +14,28 @@ struct Outcome {
 
 Outcome outcome_of(ErrorKind kind) {
   switch (kind) {
-    case ErrorKind::NotFound: return {404, "NotFound"};
-    case ErrorKind::AlreadyExists: return {409, "AlreadyExists"};
-    case ErrorKind::Conflict: return {409, "Conflict"};
-    case ErrorKind::Invalid: return {422, "Invalid"};
-    case ErrorKind::Forbidden: return {403, "Forbidden"};
-    case ErrorKind::Unavailable: return {503, "ServiceUnavailable"};
-    case ErrorKind::Cancelled: return {503, "ServiceUnavailable"};
-    case ErrorKind::Timeout: return {504, "Timeout"};
-    case ErrorKind::Expired: return {410, "Expired"};
-    case ErrorKind::NoSpace: return {507, "InsufficientStorage"};
-    case ErrorKind::Internal: return {500, "InternalError"};
+    case ErrorKind::NotFound:
+      return {404, "NotFound"};
+    case ErrorKind::AlreadyExists:
+      return {409, "AlreadyExists"};
+    case ErrorKind::Conflict:
+      return {409, "Conflict"};
+    case ErrorKind::Invalid:
+      return {422, "Invalid"};
+    case ErrorKind::Forbidden:
+      return {403, "Forbidden"};
+    case ErrorKind::Unavailable:
+      return {503, "ServiceUnavailable"};
+    case ErrorKind::Cancelled:
+      return {503, "ServiceUnavailable"};
+    case ErrorKind::Timeout:
+      return {504, "Timeout"};
+    case ErrorKind::Expired:
+      return {410, "Expired"};
+    case ErrorKind::NoSpace:
+      return {507, "InsufficientStorage"};
+    case ErrorKind::Internal:
+      return {500, "InternalError"};
   }
   return {500, "InternalError"};
 }
@@ -32,8 +43,9 @@ Outcome outcome_of(ErrorKind kind) {
 }  // namespace
 
 json failure_status(int code, const std::string& reason, const std::string& message, const About& about) {
-  json status{{"kind", "Status"},   {"apiVersion", "v1"},   {"metadata", json::object()}, {"status", "Failure"},
-              {"message", message}, {"reason", reason}, {"code", code}};
+  json status{{"kind", "Status"},    {"apiVersion", "v1"}, {"metadata", json::object()},
+              {"status", "Failure"}, {"message", message}, {"reason", reason},
+              {"code", code}};
   if (about.type != nullptr) {
     // The reference names the kind where the object is at fault, else the resource.
     json details{{"kind", reason == "Invalid" ? about.type->kind : about.type->plural}};

@@ -17,7 +17,8 @@ struct About {
 /// A meta/v1 Status: `reason` and `message` with the HTTP code.
 [[nodiscard]] nlohmann::json failure_status(int code, const std::string& reason, const std::string& message,
                                             const About& about = {});
-[[nodiscard]] Response failure(int code, const std::string& reason, const std::string& message, const About& about = {});
+[[nodiscard]] Response failure(int code, const std::string& reason, const std::string& message,
+                               const About& about = {});
 [[nodiscard]] Response bad_request(const std::string& message);
 
 /// The store's error, whose texts are a Kubernetes API's already, as a Status.

@@ -30,17 +30,21 @@ std::string last_seen(const json& event, Time now) {
 std::string about(const json& event) {
   const json object = event.value("involvedObject", json::object());
   std::string kind = object.value("kind", "");
-  std::transform(kind.begin(), kind.end(), kind.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  std::transform(kind.begin(), kind.end(), kind.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
   return kind + "/" + object.value("name", "");
 }
 
 json row_object(const json& event, IncludeObject include) {
   if (include == IncludeObject::None) return nullptr;
   if (include == IncludeObject::Object) return event;
-  return {{"kind", "PartialObjectMetadata"}, {"apiVersion", "meta.k8s.io/v1"}, {"metadata", event.value("metadata", json::object())}};
+  return {{"kind", "PartialObjectMetadata"},
+          {"apiVersion", "meta.k8s.io/v1"},
+          {"metadata", event.value("metadata", json::object())}};
 }
 
-json event_table(const std::vector<json>& events, const std::string& resource_version, IncludeObject include, Time now) {
+json event_table(const std::vector<json>& events, const std::string& resource_version, IncludeObject include,
+                 Time now) {
   json rows = json::array();
   for (const json& event : events)
     rows.push_back({{"cells", json::array({last_seen(event, now), event.value("type", ""), event.value("reason", ""),

@@ -1,10 +1,9 @@
 #pragma once
 
-#include <utility>  // before any Asio header: awaitable.hpp of Boost 1.74 needs it
-
 #include <boost/asio/ssl/context.hpp>
 #include <memory>
 #include <string>
+#include <utility>  // before any Asio header: awaitable.hpp of Boost 1.74 needs it
 
 #include "operator/adapters/apiserver/http_message.h"
 

@@ -14,18 +14,22 @@ constexpr std::size_t kChunkBytes = 64 * 1024;  // events that wait already go o
 
 const char* word(WatchEvent::Type type) {
   switch (type) {
-    case WatchEvent::Type::Added: return "ADDED";
-    case WatchEvent::Type::Modified: return "MODIFIED";
-    case WatchEvent::Type::Deleted: return "DELETED";
-    case WatchEvent::Type::Bookmark: return "BOOKMARK";
+    case WatchEvent::Type::Added:
+      return "ADDED";
+    case WatchEvent::Type::Modified:
+      return "MODIFIED";
+    case WatchEvent::Type::Deleted:
+      return "DELETED";
+    case WatchEvent::Type::Bookmark:
+      return "BOOKMARK";
   }
   return "ERROR";
 }
 
 /// Put together from texts: the object is not copied just to be wrapped.
 std::string line_of(const char* type, const json& object) {
-  return std::string("{\"type\":\"") + type + "\",\"object\":" + object.dump(-1, ' ', false, json::error_handler_t::replace) +
-         "}\n";
+  return std::string("{\"type\":\"") + type +
+         "\",\"object\":" + object.dump(-1, ' ', false, json::error_handler_t::replace) + "}\n";
 }
 
 class WatchLines final : public LineStream {

@@ -11,7 +11,7 @@
 namespace roadstead::apiserver {
 
 struct WatchLinesOptions {
-  bool bookmarks = false;            ///< The client asked for them.
+  bool bookmarks = false;              ///< The client asked for them.
   std::chrono::seconds timeout{3600};  ///< The stream ends after it with its last chunk.
   /// What is sent in place of an event's object; empty: the object itself.
   std::function<nlohmann::json(const nlohmann::json& object, bool bookmark)> render;

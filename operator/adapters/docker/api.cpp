@@ -57,8 +57,8 @@ std::optional<Time> time_of(const json& value, std::string_view name) {
 }
 
 ContainerState state_of(std::string_view word) {
-  for (const auto state : {ContainerState::Created, ContainerState::Running, ContainerState::Paused, ContainerState::Restarting,
-                           ContainerState::Removing, ContainerState::Exited})
+  for (const auto state : {ContainerState::Created, ContainerState::Running, ContainerState::Paused,
+                           ContainerState::Restarting, ContainerState::Removing, ContainerState::Exited})
     if (to_string(state) == word) return state;
   return ContainerState::Dead;
 }
@@ -67,7 +67,8 @@ std::vector<MountPoint> mounts_of(const json& container) {
   std::vector<MountPoint> mounts;
   if (const auto& listed = at(container, "Mounts"); listed.is_array())
     for (const auto& mount : listed)
-      mounts.push_back({text(mount, "Type"), text(mount, "Name"), text(mount, "Source"), text(mount, "Destination"), !flag(mount, "RW")});
+      mounts.push_back({text(mount, "Type"), text(mount, "Name"), text(mount, "Source"), text(mount, "Destination"),
+                        !flag(mount, "RW")});
   return mounts;
 }
 
@@ -94,13 +95,17 @@ std::optional<std::pair<int, int>> version_of(std::string_view written) {
     const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), into);
     return error == std::errc{} && end == digits.data() + digits.size();
   };
-  if (!parse(written.substr(0, dot), version.first) || !parse(written.substr(dot + 1), version.second)) return std::nullopt;
+  if (!parse(written.substr(0, dot), version.first) || !parse(written.substr(dot + 1), version.second))
+    return std::nullopt;
   return version;
 }
 
 json mount_body(const MountSpec& mount) {
   const bool is_volume = mount.type == MountSpec::Type::Volume;
-  json body{{"Type", is_volume ? "volume" : "bind"}, {"Source", mount.source}, {"Target", mount.target}, {"ReadOnly", mount.read_only}};
+  json body{{"Type", is_volume ? "volume" : "bind"},
+            {"Source", mount.source},
+            {"Target", mount.target},
+            {"ReadOnly", mount.read_only}};
   // Without NoCopy a fresh volume is filled with the image's files.
   if (is_volume) body["VolumeOptions"] = {{"NoCopy", true}};
   return body;
@@ -108,7 +113,8 @@ json mount_body(const MountSpec& mount) {
 
 json host_config(const ContainerSpec& spec, bool engine_remaps_users) {
   json config{{"RestartPolicy", {{"Name", spec.restart_policy}}},
-              // The engine's default driver may keep logs where nobody can read them. The size keeps one that runs for years bounded.
+              // The engine's default driver may keep logs where nobody can read them. The size keeps one that runs for
+              // years bounded.
               {"LogConfig", {{"Type", "json-file"}, {"Config", {{"max-size", "20m"}, {"max-file", "3"}}}}},
               {"Mounts", json::array()}};
   for (const auto& mount : spec.mounts) config["Mounts"].push_back(mount_body(mount));
@@ -131,10 +137,11 @@ bool contains(std::string_view whole, std::string_view part) { return whole.find
 /// Some failures have a status of their own only in newer engines, or none at all: the text decides first.
 std::optional<ErrorKind> kind_by_text(std::string_view message) {
   if (contains(message, "no space left on device")) return ErrorKind::NoSpace;
-  if (contains(message, "port is already allocated") || contains(message, "address already in use") || contains(message, "is not paused"))
+  if (contains(message, "port is already allocated") || contains(message, "address already in use") ||
+      contains(message, "is not paused"))
     return ErrorKind::Conflict;
-  if (contains(message, "unauthorized") || contains(message, "access denied") || contains(message, "access to the resource is denied") ||
-      contains(message, "no basic auth credentials"))
+  if (contains(message, "unauthorized") || contains(message, "access denied") ||
+      contains(message, "access to the resource is denied") || contains(message, "no basic auth credentials"))
     return ErrorKind::Forbidden;
   return std::nullopt;
 }
@@ -142,10 +149,14 @@ std::optional<ErrorKind> kind_by_text(std::string_view message) {
 ErrorKind kind_by_status(int status) {
   switch (status) {
     case 401:
-    case 403: return ErrorKind::Forbidden;
-    case 404: return ErrorKind::NotFound;
-    case 409: return ErrorKind::Conflict;
-    default: return status >= 500 ? ErrorKind::Unavailable : ErrorKind::Invalid;
+    case 403:
+      return ErrorKind::Forbidden;
+    case 404:
+      return ErrorKind::NotFound;
+    case 409:
+      return ErrorKind::Conflict;
+    default:
+      return status >= 500 ? ErrorKind::Unavailable : ErrorKind::Invalid;
   }
 }
 
@@ -166,14 +177,18 @@ Result<std::string> negotiated_version(std::string_view theirs) {
   const auto offered = version_of(theirs);
   if (!offered) return fail(ErrorKind::Invalid, "the engine does not say its API version; is this a Docker Engine?");
   if (*offered < *version_of(kOldestApi))
-    return fail(ErrorKind::Invalid, "the engine speaks API {}, at least {} is needed: upgrade it to Docker 20.10 or newer", theirs, kOldestApi);
+    return fail(ErrorKind::Invalid,
+                "the engine speaks API {}, at least {} is needed: upgrade it to Docker 20.10 or newer", theirs,
+                kOldestApi);
   return std::string(*offered < *version_of(kNewestApi) ? theirs : kNewestApi);
 }
 
 Error error_of(int status, std::string_view body) {
   const auto parsed = json::parse(body, nullptr, false);
   std::string message = parsed.is_object() ? text(parsed, "message") : std::string(body.substr(0, 512));
-  while (!message.empty() && (message.back() == '\n' || message.back() == '\r' || message.back() == ' ' || message.back() == '.')) message.pop_back();
+  while (!message.empty() &&
+         (message.back() == '\n' || message.back() == '\r' || message.back() == ' ' || message.back() == '.'))
+    message.pop_back();
   if (message.empty()) message = fmt::format("the engine answered with status {}", status);
   return {kind_by_text(message).value_or(kind_by_status(status)), message};
 }
@@ -250,15 +265,16 @@ ContainerSummary container_summary(const json& listed) {
 }
 
 VolumeInfo volume_info(const json& volume) {
-  VolumeInfo info{text(volume, "Name"), text(volume, "Driver"), text(volume, "Mountpoint"), text_map(at(volume, "Labels")),
-                  text_map(at(volume, "Options")), std::nullopt};
+  VolumeInfo info{text(volume, "Name"),           text(volume, "Driver"),          text(volume, "Mountpoint"),
+                  text_map(at(volume, "Labels")), text_map(at(volume, "Options")), std::nullopt};
   const auto& usage = at(volume, "UsageData");
   if (usage.is_object() && number(usage, "Size") >= 0) info.size_bytes = number(usage, "Size");  // -1: not known
   return info;
 }
 
 ImageInfo image_info(const json& image) {
-  return {text(image, "Id"), text_list(at(image, "RepoTags")), text_list(at(image, "RepoDigests")), text(image, "Architecture"), number(image, "Size")};
+  return {text(image, "Id"), text_list(at(image, "RepoTags")), text_list(at(image, "RepoDigests")),
+          text(image, "Architecture"), number(image, "Size")};
 }
 
 EngineEvent engine_event(const json& event) {
@@ -276,7 +292,8 @@ std::string label_filters(const Labels& labels, std::string_view type) {
 }
 
 std::string registry_auth(const RegistryCredentials& credentials) {
-  return base64url(json{{"username", credentials.username}, {"password", credentials.password}, {"serveraddress", credentials.server}}
+  return base64url(json{
+      {"username", credentials.username}, {"password", credentials.password}, {"serveraddress", credentials.server}}
                        .dump(-1, ' ', false, json::error_handler_t::replace));
 }
 
@@ -299,7 +316,8 @@ Result<void> check_progress(std::string_view line) {
   return tl::unexpected(found);
 }
 
-Result<bool> LineSplitter::feed(std::span<const std::byte> piece, const std::function<Result<bool>(std::string_view)>& line) {
+Result<bool> LineSplitter::feed(std::span<const std::byte> piece,
+                                const std::function<Result<bool>(std::string_view)>& line) {
   held_.append(reinterpret_cast<const char*>(piece.data()), piece.size());
   std::size_t begin = 0;
   for (auto end = held_.find('\n'); end != held_.npos; end = held_.find('\n', begin)) {
@@ -311,7 +329,8 @@ Result<bool> LineSplitter::feed(std::span<const std::byte> piece, const std::fun
     if (!more || !*more) return more;
   }
   held_.erase(0, begin);
-  if (held_.size() > longest_) return fail(ErrorKind::Unavailable, "the engine's stream has a line of more than {} bytes", longest_);
+  if (held_.size() > longest_)
+    return fail(ErrorKind::Unavailable, "the engine's stream has a line of more than {} bytes", longest_);
   return true;
 }
 

@@ -17,7 +17,8 @@ namespace roadstead::docker {
 constexpr std::string_view kNewestApi = "1.51";
 constexpr std::string_view kOldestApi = "1.41";
 
-/// The version to speak with an engine that offers `theirs` at most. Errors: Invalid (older than kOldestApi, or unreadable).
+/// The version to speak with an engine that offers `theirs` at most. Errors: Invalid (older than kOldestApi, or
+/// unreadable).
 Result<std::string> negotiated_version(std::string_view theirs);
 
 /// What an answer of this status means; `body` is the engine's JSON {"message"} or plain text.

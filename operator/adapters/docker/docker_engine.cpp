@@ -16,8 +16,8 @@ namespace {
 using nlohmann::json;
 using SteadyClock = std::chrono::steady_clock;
 
-constexpr std::size_t kLongestAnswer = 64 * 1024 * 1024;   // bytes of JSON: a host with thousands of containers
-constexpr std::size_t kLongestError = 64 * 1024;           // bytes
+constexpr std::size_t kLongestAnswer = 64 * 1024 * 1024;     // bytes of JSON: a host with thousands of containers
+constexpr std::size_t kLongestError = 64 * 1024;             // bytes
 constexpr std::size_t kLongestExecOutput = 4 * 1024 * 1024;  // bytes, each of the two streams
 constexpr std::size_t kMostLogLines = 1'000'000;
 constexpr std::chrono::milliseconds kExecEndPause{10};
@@ -31,10 +31,13 @@ Limits with_idle(Limits limits, std::chrono::milliseconds idle) {
 }
 
 std::chrono::milliseconds left_until(SteadyClock::time_point deadline) {
-  return std::max(std::chrono::milliseconds{0}, std::chrono::ceil<std::chrono::milliseconds>(deadline - SteadyClock::now()));
+  return std::max(std::chrono::milliseconds{0},
+                  std::chrono::ceil<std::chrono::milliseconds>(deadline - SteadyClock::now()));
 }
 
-SteadyClock::time_point deadline_in(std::chrono::milliseconds time) { return SteadyClock::now() + std::min<std::chrono::milliseconds>(time, kForEver); }
+SteadyClock::time_point deadline_in(std::chrono::milliseconds time) {
+  return SteadyClock::now() + std::min<std::chrono::milliseconds>(time, kForEver);
+}
 
 /// Runs what a library may throw out of; nothing of ours throws.
 template <class Fn>
@@ -50,14 +53,21 @@ HttpRequest get(std::string target) { return {"GET", std::move(target), {}, {}, 
 HttpRequest remove(std::string target) { return {"DELETE", std::move(target), {}, {}, {}}; }
 HttpRequest post(std::string target) { return {"POST", std::move(target), {}, {}, {}}; }
 HttpRequest post(std::string target, const json& body) {
-  return {"POST", std::move(target), {{"Content-Type", "application/json"}}, body.dump(-1, ' ', false, json::error_handler_t::replace), {}};
+  return {"POST",
+          std::move(target),
+          {{"Content-Type", "application/json"}},
+          body.dump(-1, ' ', false, json::error_handler_t::replace),
+          {}};
 }
 
 std::string container_path(const std::string& name) { return "/containers/" + url_encoded(name); }
 std::string volume_path(const std::string& name) { return "/volumes/" + url_encoded(name); }
 
 Parameters log_parameters(const LogOptions& options) {
-  Parameters parameters{{"stdout", "1"}, {"stderr", "1"}, {"timestamps", "1"}, {"tail", options.tail < 0 ? "all" : std::to_string(options.tail)}};
+  Parameters parameters{{"stdout", "1"},
+                        {"stderr", "1"},
+                        {"timestamps", "1"},
+                        {"tail", options.tail < 0 ? "all" : std::to_string(options.tail)}};
   if (options.since) {
     const auto ms = options.since->time_since_epoch().count();
     parameters.emplace_back("since", fmt::format("{}.{:03}000000", ms / 1000, ms % 1000));
@@ -77,8 +87,10 @@ class ExecOutput {
   Result<void> take(std::span<const std::byte> piece) {
     const auto fed = mux_.feed(piece, [this](Channel channel, std::span<const std::byte> part, bool) {
       auto& into = channel == Channel::Err ? result_.err : result_.out;
-      if (into.size() + part.size() > kLongestExecOutput) too_long_ = true;
-      else into.append(reinterpret_cast<const char*>(part.data()), part.size());
+      if (into.size() + part.size() > kLongestExecOutput)
+        too_long_ = true;
+      else
+        into.append(reinterpret_cast<const char*>(part.data()), part.size());
     });
     if (!fed) return fed;
     if (too_long_) return fail(ErrorKind::Invalid, "more than {} bytes of output", kLongestExecOutput);
@@ -96,7 +108,8 @@ class ExecOutput {
 /// Writes the input beside the reader and half-closes; ends at once when it goes out of scope or the caller is stopped.
 class InputWriter {
  public:
-  InputWriter(ByteStream& stream, const std::string& input, Limits limits) : on_stop_(limits.stop, [this] { stop_.request_stop(); }) {
+  InputWriter(ByteStream& stream, const std::string& input, Limits limits)
+      : on_stop_(limits.stop, [this] { stop_.request_stop(); }) {
     if (input.empty()) {
       (void)stream.end_of_writes();
       return;
@@ -219,7 +232,8 @@ Result<std::string> DockerEngine::create_container(const ContainerSpec& spec, co
   if (auto ok = named(what, spec.name); !ok) return tl::unexpected(ok.error());
   const auto remaps = remaps_users(limits);
   if (!remaps) return within(what, remaps.error());
-  const auto answer = query(what, post("/containers/create" + query_of({{"name", spec.name}}), create_body(spec, *remaps)), limits);
+  const auto answer =
+      query(what, post("/containers/create" + query_of({{"name", spec.name}}), create_body(spec, *remaps)), limits);
   if (!answer) return tl::unexpected(answer.error());
   return guarded(what, [&]() -> Result<std::string> { return answer->at("Id").get<std::string>(); });
 }
@@ -234,7 +248,8 @@ Result<void> DockerEngine::stop_container(const std::string& name, std::chrono::
   const auto what = "stop container " + name;
   if (auto ok = named(what, name); !ok) return ok;
   // The answer comes when it has stopped.
-  return command(what, post(container_path(name) + "/stop" + query_of({{"t", std::to_string(grace.count())}})), with_idle(limits, limits.idle + grace));
+  return command(what, post(container_path(name) + "/stop" + query_of({{"t", std::to_string(grace.count())}})),
+                 with_idle(limits, limits.idle + grace));
 }
 
 Result<void> DockerEngine::kill_container(const std::string& name, const std::string& signal, const Limits& limits) {
@@ -246,7 +261,8 @@ Result<void> DockerEngine::kill_container(const std::string& name, const std::st
 Result<void> DockerEngine::remove_container(const std::string& name, bool force, const Limits& limits) {
   const auto what = "remove container " + name;
   if (auto ok = named(what, name); !ok) return ok;
-  auto removed = command(what, remove(container_path(name) + query_of({{"v", "1"}, {"force", force ? "1" : "0"}})), limits);
+  auto removed =
+      command(what, remove(container_path(name) + query_of({{"v", "1"}, {"force", force ? "1" : "0"}})), limits);
   if (!removed && removed.error().kind == ErrorKind::NotFound) return {};
   return removed;
 }
@@ -261,7 +277,8 @@ Result<ContainerInfo> DockerEngine::inspect_container(const std::string& name, c
 
 Result<std::vector<ContainerSummary>> DockerEngine::list_containers(const Labels& labels, const Limits& limits) {
   const std::string what = "list containers";
-  const auto answer = query(what, get("/containers/json" + query_of({{"all", "1"}, {"filters", label_filters(labels)}})), limits);
+  const auto answer =
+      query(what, get("/containers/json" + query_of({{"all", "1"}, {"filters", label_filters(labels)}})), limits);
   if (!answer) return tl::unexpected(answer.error());
   return guarded(what, [&]() -> Result<std::vector<ContainerSummary>> {
     std::vector<ContainerSummary> containers;
@@ -270,10 +287,14 @@ Result<std::vector<ContainerSummary>> DockerEngine::list_containers(const Labels
   });
 }
 
-Result<void> DockerEngine::set_restart_policy(const std::string& name, const std::string& policy, int maximum, const Limits& limits) {
+Result<void> DockerEngine::set_restart_policy(const std::string& name, const std::string& policy, int maximum,
+                                              const Limits& limits) {
   const auto what = "set restart policy of container " + name;
   if (auto ok = named(what, name); !ok) return ok;
-  return command(what, post(container_path(name) + "/update", {{"RestartPolicy", {{"Name", policy}, {"MaximumRetryCount", maximum}}}}), limits);
+  return command(
+      what,
+      post(container_path(name) + "/update", {{"RestartPolicy", {{"Name", policy}, {"MaximumRetryCount", maximum}}}}),
+      limits);
 }
 
 Result<void> DockerEngine::unpause_container(const std::string& name, const Limits& limits) {
@@ -286,7 +307,8 @@ Result<int> DockerEngine::wait_container(const std::string& name, const Limits& 
   const auto what = "wait for container " + name;
   if (auto ok = named(what, name); !ok) return tl::unexpected(ok.error());
   const auto deadline = deadline_in(limits.idle);
-  auto reply = call(On::OwnConnection, post(container_path(name) + "/wait" + query_of({{"condition", "not-running"}})), limits);
+  auto reply =
+      call(On::OwnConnection, post(container_path(name) + "/wait" + query_of({{"condition", "not-running"}})), limits);
   if (!reply) return within(what, reply.error());
   const auto body = reply->rest(kLongestError, with_idle(limits, left_until(deadline)));
   if (!body) return within(what, body.error());
@@ -300,7 +322,8 @@ Result<int> DockerEngine::wait_container(const std::string& name, const Limits& 
 
 // --- logs
 
-Result<std::vector<LogLine>> DockerEngine::logs(const std::string& name, const LogOptions& options, const Limits& limits) {
+Result<std::vector<LogLine>> DockerEngine::logs(const std::string& name, const LogOptions& options,
+                                                const Limits& limits) {
   std::vector<LogLine> lines;
   const auto keep = [&](const LogLine& line) {
     lines.push_back(line);
@@ -314,8 +337,8 @@ Result<std::vector<LogLine>> DockerEngine::logs(const std::string& name, const L
   return lines;
 }
 
-Result<void> DockerEngine::follow_logs(const std::string& name, const LogOptions& options, const std::function<bool(const LogLine&)>& line,
-                                       const Limits& limits) {
+Result<void> DockerEngine::follow_logs(const std::string& name, const LogOptions& options,
+                                       const std::function<bool(const LogLine&)>& line, const Limits& limits) {
   const auto terminal = has_terminal(name, limits);
   if (!terminal) return tl::unexpected(terminal.error());
   LogAssembler log(*terminal, {}, line);
@@ -331,7 +354,8 @@ Result<void> DockerEngine::follow_logs(const std::string& name, const LogOptions
     parameters.emplace_back("since", since);
   }
   auto rest = read_logs(name, parameters, limits, missing);
-  if (!rest && (rest.error().kind == ErrorKind::NotFound || rest.error().kind == ErrorKind::Conflict)) return {};  // removed as it ended
+  if (!rest && (rest.error().kind == ErrorKind::NotFound || rest.error().kind == ErrorKind::Conflict))
+    return {};  // removed as it ended
   return rest;
 }
 
@@ -343,7 +367,8 @@ Result<bool> DockerEngine::has_terminal(const std::string& name, const Limits& l
   return guarded(what, [&]() -> Result<bool> { return inspected->at("Config").value("Tty", false); });
 }
 
-Result<void> DockerEngine::read_logs(const std::string& name, const Parameters& parameters, const Limits& limits, LogAssembler& log) {
+Result<void> DockerEngine::read_logs(const std::string& name, const Parameters& parameters, const Limits& limits,
+                                     LogAssembler& log) {
   const auto what = "logs of container " + name;
   auto reply = call(On::OwnConnection, get(container_path(name) + "/logs" + query_of(parameters)), limits);
   if (!reply) return within(what, reply.error());
@@ -362,10 +387,15 @@ Result<void> DockerEngine::read_logs(const std::string& name, const Parameters& 
 // --- exec
 
 Result<ExecResult> DockerEngine::exec(const std::string& name, const ExecSpec& spec, const Limits& limits) {
-  const auto what = fmt::format("exec {} in container {}", spec.command.empty() ? std::string("nothing") : spec.command.front(), name);
+  const auto what = fmt::format("exec {} in container {}",
+                                spec.command.empty() ? std::string("nothing") : spec.command.front(), name);
   if (auto ok = named(what, name); !ok) return tl::unexpected(ok.error());
   if (spec.command.empty()) return fail(ErrorKind::Invalid, "{}: the command is empty", what);
-  json body{{"AttachStdin", !spec.input.empty()}, {"AttachStdout", true}, {"AttachStderr", true}, {"Tty", false}, {"Cmd", spec.command}};
+  json body{{"AttachStdin", !spec.input.empty()},
+            {"AttachStdout", true},
+            {"AttachStderr", true},
+            {"Tty", false},
+            {"Cmd", spec.command}};
   if (!spec.user.empty()) body["User"] = spec.user;
   if (!spec.environment.empty()) body["Env"] = spec.environment;
   const auto created = query(what, post(container_path(name) + "/exec", body), limits);
@@ -407,11 +437,13 @@ Result<ExecResult> DockerEngine::run_exec(const std::string& id, const ExecSpec&
 }
 
 /// The stream may end a moment before the engine knows the exit code.
-Result<int> DockerEngine::exec_exit_code(const std::string& id, SteadyClock::time_point deadline, const Limits& limits) {
+Result<int> DockerEngine::exec_exit_code(const std::string& id, SteadyClock::time_point deadline,
+                                         const Limits& limits) {
   for (;;) {
     const auto state = query("exit code", get("/exec/" + url_encoded(id) + "/json"), limits);
     if (!state) return tl::unexpected(state.error());
-    if (!state->value("Running", false) && state->contains("ExitCode") && state->at("ExitCode").is_number()) return state->at("ExitCode").get<int>();
+    if (!state->value("Running", false) && state->contains("ExitCode") && state->at("ExitCode").is_number())
+      return state->at("ExitCode").get<int>();
     if (SteadyClock::now() >= deadline) return fail(ErrorKind::Timeout, "its streams ended, but it still runs");
     const auto paused = wait_for_fd(-1, 0, kExecEndPause, limits.stop);
     if (!paused && paused.error().kind == ErrorKind::Cancelled) return tl::unexpected(paused.error());
@@ -420,16 +452,23 @@ Result<int> DockerEngine::exec_exit_code(const std::string& id, SteadyClock::tim
 
 // --- archives
 
-Result<void> DockerEngine::upload(const std::string& name, const std::string& directory, std::span<const ArchiveFile> files, const Limits& limits) {
+Result<void> DockerEngine::upload(const std::string& name, const std::string& directory,
+                                  std::span<const ArchiveFile> files, const Limits& limits) {
   const auto what = fmt::format("upload to {} in container {}", directory, name);
   if (auto ok = named(what, name); !ok) return ok;
   auto tar = make_tar(files);
   if (!tar) return within(what, tar.error());
-  return command(what, {"PUT", container_path(name) + "/archive" + query_of({{"path", directory}}), {{"Content-Type", "application/x-tar"}}, std::move(*tar), {}},
+  return command(what,
+                 {"PUT",
+                  container_path(name) + "/archive" + query_of({{"path", directory}}),
+                  {{"Content-Type", "application/x-tar"}},
+                  std::move(*tar),
+                  {}},
                  limits);
 }
 
-Result<std::vector<ArchiveFile>> DockerEngine::download(const std::string& name, const std::string& path, std::size_t at_most, const Limits& limits) {
+Result<std::vector<ArchiveFile>> DockerEngine::download(const std::string& name, const std::string& path,
+                                                        std::size_t at_most, const Limits& limits) {
   const auto what = fmt::format("download {} from container {}", path, name);
   if (auto ok = named(what, name); !ok) return tl::unexpected(ok.error());
   auto reply = call(On::OwnConnection, get(container_path(name) + "/archive" + query_of({{"path", path}})), limits);
@@ -449,7 +488,8 @@ Result<ImageInfo> DockerEngine::inspect_image(const std::string& reference, cons
   return guarded(what, [&]() -> Result<ImageInfo> { return image_info(*answer); });
 }
 
-Result<void> DockerEngine::pull_image(const std::string& reference, const std::optional<RegistryCredentials>& credentials, const Limits& limits) {
+Result<void> DockerEngine::pull_image(const std::string& reference,
+                                      const std::optional<RegistryCredentials>& credentials, const Limits& limits) {
   const auto what = "pull image " + reference;
   if (auto ok = named(what, reference); !ok) return ok;
   const auto image = image_reference(reference);
@@ -460,16 +500,20 @@ Result<void> DockerEngine::pull_image(const std::string& reference, const std::o
 
 Result<void> DockerEngine::load_image(const ByteSource& archive, const Limits& limits) {
   // Not "quiet": its progress keeps a long load from looking like silence.
-  return follow_progress("load image", {"POST", "/images/load", {{"Content-Type", "application/x-tar"}}, {}, archive}, limits);
+  return follow_progress("load image", {"POST", "/images/load", {{"Content-Type", "application/x-tar"}}, {}, archive},
+                         limits);
 }
 
-Result<void> DockerEngine::import_image(const ByteSource& archive, const std::string& reference, std::span<const std::string> changes, const Limits& limits) {
+Result<void> DockerEngine::import_image(const ByteSource& archive, const std::string& reference,
+                                        std::span<const std::string> changes, const Limits& limits) {
   const auto what = "import image " + reference;
   if (auto ok = named(what, reference); !ok) return ok;
   const auto image = image_reference(reference);
   Parameters parameters{{"fromSrc", "-"}, {"repo", image.name}, {"tag", image.tag}};
   for (const auto& change : changes) parameters.emplace_back("changes", change);
-  return follow_progress(what, {"POST", "/images/create" + query_of(parameters), {{"Content-Type", "application/x-tar"}}, {}, archive}, limits);
+  return follow_progress(
+      what, {"POST", "/images/create" + query_of(parameters), {{"Content-Type", "application/x-tar"}}, {}, archive},
+      limits);
 }
 
 // --- volumes
@@ -496,7 +540,8 @@ Result<VolumeInfo> DockerEngine::inspect_volume(const std::string& name, const L
 Result<VolumeInfo> DockerEngine::create_volume(const std::string& name, const Labels& labels, const Limits& limits) {
   const auto what = "create volume " + name;
   if (auto ok = named(what, name); !ok) return tl::unexpected(ok.error());
-  const auto answer = query(what, post("/volumes/create", {{"Name", name}, {"Driver", "local"}, {"Labels", labels}}), limits);
+  const auto answer =
+      query(what, post("/volumes/create", {{"Name", name}, {"Driver", "local"}, {"Labels", labels}}), limits);
   if (!answer) return tl::unexpected(answer.error());
   return guarded(what, [&]() -> Result<VolumeInfo> { return volume_info(*answer); });
 }
@@ -521,9 +566,11 @@ Result<std::vector<VolumeInfo>> DockerEngine::disk_usage(const Limits& limits) {
 
 // --- events
 
-Result<void> DockerEngine::events(const Labels& labels, const std::function<bool(const EngineEvent&)>& event, const Limits& limits) {
+Result<void> DockerEngine::events(const Labels& labels, const std::function<bool(const EngineEvent&)>& event,
+                                  const Limits& limits) {
   const std::string what = "events";
-  auto reply = call(On::OwnConnection, get("/events" + query_of({{"filters", label_filters(labels, "container")}})), limits);
+  auto reply =
+      call(On::OwnConnection, get("/events" + query_of({{"filters", label_filters(labels, "container")}})), limits);
   if (!reply) return within(what, reply.error());
   const auto patient = with_idle(limits, kForEver);
   LineSplitter lines;

@@ -25,23 +25,28 @@ class DockerEngine final : public Engine {
   Result<void> remove_container(const std::string& name, bool force, const Limits& limits) override;
   Result<ContainerInfo> inspect_container(const std::string& name, const Limits& limits) override;
   Result<std::vector<ContainerSummary>> list_containers(const Labels& labels, const Limits& limits) override;
-  Result<void> set_restart_policy(const std::string& name, const std::string& policy, int maximum, const Limits& limits) override;
+  Result<void> set_restart_policy(const std::string& name, const std::string& policy, int maximum,
+                                  const Limits& limits) override;
   Result<void> unpause_container(const std::string& name, const Limits& limits) override;
   Result<int> wait_container(const std::string& name, const Limits& limits) override;
 
   Result<std::vector<LogLine>> logs(const std::string& name, const LogOptions& options, const Limits& limits) override;
-  Result<void> follow_logs(const std::string& name, const LogOptions& options, const std::function<bool(const LogLine&)>& line,
-                           const Limits& limits) override;
+  Result<void> follow_logs(const std::string& name, const LogOptions& options,
+                           const std::function<bool(const LogLine&)>& line, const Limits& limits) override;
 
   Result<ExecResult> exec(const std::string& name, const ExecSpec& spec, const Limits& limits) override;
 
-  Result<void> upload(const std::string& name, const std::string& directory, std::span<const ArchiveFile> files, const Limits& limits) override;
-  Result<std::vector<ArchiveFile>> download(const std::string& name, const std::string& path, std::size_t at_most, const Limits& limits) override;
+  Result<void> upload(const std::string& name, const std::string& directory, std::span<const ArchiveFile> files,
+                      const Limits& limits) override;
+  Result<std::vector<ArchiveFile>> download(const std::string& name, const std::string& path, std::size_t at_most,
+                                            const Limits& limits) override;
 
   Result<ImageInfo> inspect_image(const std::string& reference, const Limits& limits) override;
-  Result<void> pull_image(const std::string& reference, const std::optional<RegistryCredentials>& credentials, const Limits& limits) override;
+  Result<void> pull_image(const std::string& reference, const std::optional<RegistryCredentials>& credentials,
+                          const Limits& limits) override;
   Result<void> load_image(const ByteSource& archive, const Limits& limits) override;
-  Result<void> import_image(const ByteSource& archive, const std::string& reference, std::span<const std::string> changes, const Limits& limits) override;
+  Result<void> import_image(const ByteSource& archive, const std::string& reference,
+                            std::span<const std::string> changes, const Limits& limits) override;
 
   Result<std::vector<VolumeInfo>> list_volumes(const Limits& limits) override;
   Result<VolumeInfo> inspect_volume(const std::string& name, const Limits& limits) override;
@@ -49,10 +54,12 @@ class DockerEngine final : public Engine {
   Result<void> remove_volume(const std::string& name, const Limits& limits) override;
   Result<std::vector<VolumeInfo>> disk_usage(const Limits& limits) override;
 
-  Result<void> events(const Labels& labels, const std::function<bool(const EngineEvent&)>& event, const Limits& limits) override;
+  Result<void> events(const Labels& labels, const std::function<bool(const EngineEvent&)>& event,
+                      const Limits& limits) override;
 
  private:
-  /// What was found out about the engine; asked again after the connection was lost, for then it may be another version.
+  /// What was found out about the engine; asked again after the connection was lost, for then it may be another
+  /// version.
   struct Known {
     std::string api_version;
     std::optional<bool> remaps_users;
@@ -69,9 +76,11 @@ class DockerEngine final : public Engine {
   Result<nlohmann::json> query(const std::string& what, HttpRequest request, const Limits& limits);
   Result<void> follow_progress(const std::string& what, HttpRequest request, const Limits& limits);
   Result<bool> has_terminal(const std::string& name, const Limits& limits);
-  Result<void> read_logs(const std::string& name, const Parameters& parameters, const Limits& limits, LogAssembler& log);
+  Result<void> read_logs(const std::string& name, const Parameters& parameters, const Limits& limits,
+                         LogAssembler& log);
   Result<ExecResult> run_exec(const std::string& id, const ExecSpec& spec, const Limits& limits);
-  Result<int> exec_exit_code(const std::string& id, std::chrono::steady_clock::time_point deadline, const Limits& limits);
+  Result<int> exec_exit_code(const std::string& id, std::chrono::steady_clock::time_point deadline,
+                             const Limits& limits);
 
   HttpClient http_;
   std::mutex mutex_;  // guards known_

@@ -16,6 +16,8 @@ Result<std::shared_ptr<Engine>> DockerEngineFactory::make(const EngineEndpoint& 
   return make_engine(std::move(*transport));
 }
 
-std::shared_ptr<Engine> make_engine(std::shared_ptr<Transport> transport) { return std::make_shared<DockerEngine>(std::move(transport)); }
+std::shared_ptr<Engine> make_engine(std::shared_ptr<Transport> transport) {
+  return std::make_shared<DockerEngine>(std::move(transport));
+}
 
 }  // namespace roadstead::docker

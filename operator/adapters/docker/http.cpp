@@ -1,12 +1,11 @@
 #include "operator/adapters/docker/http.h"
 
+#include <algorithm>
+#include <array>
 #include <boost/beast/core/string.hpp>
 #include <boost/beast/http/buffer_body.hpp>
 #include <boost/beast/http/error.hpp>
 #include <boost/beast/http/parser.hpp>
-
-#include <algorithm>
-#include <array>
 #include <cstring>
 #include <limits>
 #include <mutex>
@@ -18,14 +17,17 @@ namespace {
 namespace http = boost::beast::http;
 using boost::beast::error_code;
 
-constexpr std::size_t kPiece = 64 * 1024;           // bytes of body handed out at once, and read at once
-constexpr std::uint32_t kHeaderLimit = 64 * 1024;   // bytes of an answer's head
+constexpr std::size_t kPiece = 64 * 1024;          // bytes of body handed out at once, and read at once
+constexpr std::uint32_t kHeaderLimit = 64 * 1024;  // bytes of an answer's head
 constexpr std::size_t kInputLimit = 2 * kHeaderLimit;
 
-std::span<const std::byte> bytes_of(std::string_view text) { return std::as_bytes(std::span(text.data(), text.size())); }
+std::span<const std::byte> bytes_of(std::string_view text) {
+  return std::as_bytes(std::span(text.data(), text.size()));
+}
 
 std::string head_of(const HttpRequest& request, const std::string& host, bool keep) {
-  std::string head = fmt::format("{} {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: roadstead\r\n", request.method, request.target, host);
+  std::string head =
+      fmt::format("{} {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: roadstead\r\n", request.method, request.target, host);
   bool says_connection = false;
   for (const auto& [name, value] : request.headers) {
     head += fmt::format("{}: {}\r\n", name, value);
@@ -53,7 +55,9 @@ class PrefixedStream final : public ByteStream {
     at_ += count;
     return count;
   }
-  Result<void> write_all(std::span<const std::byte> from, const Limits& limits) override { return stream_->write_all(from, limits); }
+  Result<void> write_all(std::span<const std::byte> from, const Limits& limits) override {
+    return stream_->write_all(from, limits);
+  }
   Result<void> end_of_writes() override { return stream_->end_of_writes(); }
 
  private:
@@ -176,7 +180,8 @@ class HttpConnection {
       body.size = output_.size();
       body.more = true;
       if (auto fed = feed(); !fed) return tl::unexpected(fed.error());
-      if (const auto count = output_.size() - body.size; count > 0) return std::span<const std::byte>(output_).first(count);
+      if (const auto count = output_.size() - body.size; count > 0)
+        return std::span<const std::byte>(output_).first(count);
       if (parser_.is_done()) continue;
       auto more = read_more(limits);
       if (!more) return tl::unexpected(more.error());
@@ -223,7 +228,8 @@ class HttpConnection {
   /// After the body's last byte: back to the pool with a connection that can be used again.
   void finish() {
     if (!stream_) return;
-    if (pool_ && parser_.keep_alive() && begin_ == input_.size() && status() != 101) pool_->give_back(std::move(stream_));
+    if (pool_ && parser_.keep_alive() && begin_ == input_.size() && status() != 101)
+      pool_->give_back(std::move(stream_));
     stream_.reset();
   }
 
@@ -242,7 +248,9 @@ HttpReply& HttpReply::operator=(HttpReply&&) noexcept = default;
 HttpReply::~HttpReply() = default;
 int HttpReply::status() const { return connection_->status(); }
 std::string HttpReply::header(std::string_view name) const { return connection_->header(name); }
-Result<std::span<const std::byte>> HttpReply::next_piece(const Limits& limits) { return connection_->next_piece(limits); }
+Result<std::span<const std::byte>> HttpReply::next_piece(const Limits& limits) {
+  return connection_->next_piece(limits);
+}
 
 Result<std::string> HttpReply::rest(std::size_t at_most, const Limits& limits) {
   std::string text;
@@ -250,7 +258,8 @@ Result<std::string> HttpReply::rest(std::size_t at_most, const Limits& limits) {
     auto piece = next_piece(limits);
     if (!piece) return tl::unexpected(piece.error());
     if (piece->empty()) return text;
-    if (text.size() + piece->size() > at_most) return fail(ErrorKind::Invalid, "the engine's answer is longer than {} bytes", at_most);
+    if (text.size() + piece->size() > at_most)
+      return fail(ErrorKind::Invalid, "the engine's answer is longer than {} bytes", at_most);
     text.append(reinterpret_cast<const char*>(piece->data()), piece->size());
   }
 }
@@ -259,7 +268,8 @@ std::unique_ptr<ByteStream> HttpReply::take_stream() && { return connection_->ta
 
 namespace {
 
-Result<void> send_chunks(ByteStream& stream, const ByteSource& source, const Limits& limits, std::optional<Error>& source_error) {
+Result<void> send_chunks(ByteStream& stream, const ByteSource& source, const Limits& limits,
+                         std::optional<Error>& source_error) {
   for (;;) {
     auto piece = source();
     if (!piece) {
@@ -282,7 +292,8 @@ Result<void> send_request(ByteStream& stream, const std::string& head, const Htt
 
 }  // namespace
 
-HttpClient::HttpClient(std::shared_ptr<Transport> transport, std::size_t idle_max, std::chrono::seconds idle_for, SteadyNow now)
+HttpClient::HttpClient(std::shared_ptr<Transport> transport, std::size_t idle_max, std::chrono::seconds idle_for,
+                       SteadyNow now)
     : transport_(std::move(transport)), pool_(std::make_shared<Pool>(idle_max, idle_for, std::move(now))) {}
 
 HttpClient::~HttpClient() { pool_->close(); }
@@ -305,11 +316,12 @@ Result<HttpReply> HttpClient::send_dedicated(const HttpRequest& request, const L
   return send_on(std::move(*stream), request, limits, false, nullptr);
 }
 
-Result<HttpReply> HttpClient::send_on(std::unique_ptr<ByteStream> stream, const HttpRequest& request, const Limits& limits,
-                                      bool pooled, bool* answered) {
+Result<HttpReply> HttpClient::send_on(std::unique_ptr<ByteStream> stream, const HttpRequest& request,
+                                      const Limits& limits, bool pooled, bool* answered) {
   auto connection = std::make_unique<HttpConnection>(std::move(stream), pooled ? pool_ : nullptr);
   std::optional<Error> source_error;
-  const auto sent = send_request(connection->stream(), head_of(request, transport_->host_header(), pooled), request, limits, source_error);
+  const auto sent = send_request(connection->stream(), head_of(request, transport_->host_header(), pooled), request,
+                                 limits, source_error);
   if (source_error) return tl::unexpected(*source_error);
   // An engine that refuses an upload answers and closes before it has read everything: the answer says why.
   if (!sent && sent.error().kind != ErrorKind::Unavailable) return tl::unexpected(sent.error());
@@ -323,8 +335,10 @@ std::string url_encoded(std::string_view text, std::string_view also_plain) {
   constexpr std::string_view kPlain = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
   std::string encoded;
   for (const char c : text) {
-    if (kPlain.find(c) != kPlain.npos || also_plain.find(c) != also_plain.npos) encoded += c;
-    else encoded += fmt::format("%{:02X}", static_cast<unsigned char>(c));
+    if (kPlain.find(c) != kPlain.npos || also_plain.find(c) != also_plain.npos)
+      encoded += c;
+    else
+      encoded += fmt::format("%{:02X}", static_cast<unsigned char>(c));
   }
   return encoded;
 }

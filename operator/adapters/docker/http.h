@@ -38,7 +38,8 @@ class HttpReply {
   [[nodiscard]] int status() const;
   /// Empty where there is none; the name's case does not matter.
   [[nodiscard]] std::string header(std::string_view name) const;
-  /// The next piece, valid until the next call; empty at the body's end. Errors: Unavailable (cut short), Timeout, Cancelled.
+  /// The next piece, valid until the next call; empty at the body's end. Errors: Unavailable (cut short), Timeout,
+  /// Cancelled.
   Result<std::span<const std::byte>> next_piece(const Limits& limits);
   /// The rest of the body. Errors: as above; Invalid: more than `at_most` bytes.
   Result<std::string> rest(std::size_t at_most, const Limits& limits);

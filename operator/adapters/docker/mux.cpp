@@ -8,7 +8,9 @@
 namespace roadstead::docker {
 namespace {
 
-std::string_view text_of(std::span<const std::byte> bytes) { return {reinterpret_cast<const char*>(bytes.data()), bytes.size()}; }
+std::string_view text_of(std::span<const std::byte> bytes) {
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
 
 }  // namespace
 
@@ -40,7 +42,10 @@ std::string LogPosition::since() const {
   const auto time = parse_rfc3339(stamp);
   if (!time) return {};
   const auto dot = stamp.find('.');
-  const auto digits = dot == stamp.npos ? std::string() : stamp.substr(dot + 1, std::min<std::size_t>(9, stamp.find_first_not_of("0123456789", dot + 1) - dot - 1));
+  const auto digits =
+      dot == stamp.npos
+          ? std::string()
+          : stamp.substr(dot + 1, std::min<std::size_t>(9, stamp.find_first_not_of("0123456789", dot + 1) - dot - 1));
   return fmt::format("{}.{:0<9}", std::chrono::floor<std::chrono::seconds>(*time).time_since_epoch().count(), digits);
 }
 
@@ -54,7 +59,8 @@ Result<bool> LogAssembler::feed(std::span<const std::byte> piece) {
     }
     return wanted_;
   }
-  const auto fed = mux_.feed(piece, [this](Channel channel, std::span<const std::byte> part, bool last) { take(channel, part, last); });
+  const auto fed = mux_.feed(
+      piece, [this](Channel channel, std::span<const std::byte> part, bool last) { take(channel, part, last); });
   if (!fed) return tl::unexpected(fed.error());
   return wanted_;
 }
@@ -77,7 +83,8 @@ void LogAssembler::take(Channel channel, std::span<const std::byte> part, bool l
 void LogAssembler::take_message(Channel channel, Stream& stream) {
   std::string_view message = stream.message;
   const auto space = message.find(' ');
-  if (const auto time = space == message.npos ? Result<Time>(fail(ErrorKind::Invalid, "")) : parse_rfc3339(message.substr(0, space))) {
+  if (const auto time = space == message.npos ? Result<Time>(fail(ErrorKind::Invalid, ""))
+                                              : parse_rfc3339(message.substr(0, space))) {
     if (!stream.started) {
       stream.line.time = *time;
       stream.stamp = message.substr(0, space);

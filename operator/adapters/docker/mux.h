@@ -29,8 +29,8 @@ class MuxReader {
 
  private:
   std::array<std::byte, 8> header_{};
-  std::size_t held_ = 0;      // bytes of the header we have; 0 while inside a frame
-  std::uint32_t left_ = 0;    // bytes of the frame that are to come
+  std::size_t held_ = 0;    // bytes of the header we have; 0 while inside a frame
+  std::uint32_t left_ = 0;  // bytes of the frame that are to come
   Channel channel_ = Channel::Out;
 };
 
@@ -74,7 +74,7 @@ class LogAssembler {
 
   const bool terminal_;
   const LineSink sink_;
-  LogPosition after_;     // its lines are still to be left out
+  LogPosition after_;  // its lines are still to be left out
   LogPosition position_;
   bool wanted_ = true;
   MuxReader mux_;

@@ -17,7 +17,8 @@ using Entry = std::unique_ptr<archive_entry, decltype(&archive_entry_free)>;
 Result<void> check_path(const std::string& path) {
   const bool climbs = ("/" + path + "/").find("/../") != std::string::npos;
   if (path.empty() || path.front() == '/' || climbs || path.find('\0') != std::string::npos)
-    return fail(ErrorKind::Invalid, "archive entry \"{}\": the path must be relative and stay below its directory", path);
+    return fail(ErrorKind::Invalid, "archive entry \"{}\": the path must be relative and stay below its directory",
+                path);
   return {};
 }
 
@@ -88,7 +89,9 @@ Result<std::vector<ArchiveFile>> read_tar(const ByteSource& source, std::size_t 
   Feed feed{source, std::nullopt};
   const Reader reader(archive_read_new(), &archive_read_free);
   archive_read_support_format_tar(reader.get());
-  const auto failed = [&]() -> tl::unexpected<Error> { return feed.error ? tl::unexpected(*feed.error) : broken(reader.get()); };
+  const auto failed = [&]() -> tl::unexpected<Error> {
+    return feed.error ? tl::unexpected(*feed.error) : broken(reader.get());
+  };
   if (archive_read_open(reader.get(), &feed, nullptr, &read_piece, nullptr) < ARCHIVE_WARN) return failed();
 
   std::vector<ArchiveFile> files;
@@ -99,8 +102,12 @@ Result<std::vector<ArchiveFile>> read_tar(const ByteSource& source, std::size_t 
     if (next == ARCHIVE_EOF) return files;
     if (next < ARCHIVE_WARN) return failed();
     if (archive_entry_filetype(entry) != AE_IFREG || archive_entry_hardlink(entry) != nullptr) continue;
-    ArchiveFile file{path_of(entry), {}, archive_entry_perm(entry), static_cast<std::uint32_t>(archive_entry_uid(entry)),
-                     static_cast<std::uint32_t>(archive_entry_gid(entry)), false};
+    ArchiveFile file{path_of(entry),
+                     {},
+                     archive_entry_perm(entry),
+                     static_cast<std::uint32_t>(archive_entry_uid(entry)),
+                     static_cast<std::uint32_t>(archive_entry_gid(entry)),
+                     false};
     std::array<char, 16 * 1024> piece;
     for (;;) {
       const auto got = archive_read_data(reader.get(), piece.data(), piece.size());

@@ -29,7 +29,8 @@ class UnixTransport final : public Transport {
     while (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) {
       // EAGAIN: the listener's queue is full. poll(2) cannot wait for room in it.
       if (errno != EAGAIN && errno != EINTR) return refused(errno);
-      if (std::chrono::steady_clock::now() >= deadline) return fail(ErrorKind::Timeout, "{}: the engine does not accept connections", name_);
+      if (std::chrono::steady_clock::now() >= deadline)
+        return fail(ErrorKind::Timeout, "{}: the engine does not accept connections", name_);
       const auto paused = wait_for_fd(-1, 0, kFullBacklogPause, limits.stop);
       if (!paused && paused.error().kind == ErrorKind::Cancelled) return within(name_, paused.error());
     }
@@ -41,7 +42,8 @@ class UnixTransport final : public Transport {
  private:
   tl::unexpected<Error> refused(int error) const {
     if (error == EACCES || error == EPERM)
-      return fail(ErrorKind::Forbidden, "{}: permission denied: run as root or as a member of the socket's group", name_);
+      return fail(ErrorKind::Forbidden, "{}: permission denied: run as root or as a member of the socket's group",
+                  name_);
     return fail(ErrorKind::Unavailable, "{}: {}: is the engine running?", name_, std::strerror(error));
   }
 
@@ -50,6 +52,8 @@ class UnixTransport final : public Transport {
 
 }  // namespace
 
-std::shared_ptr<Transport> make_unix_transport(const UnixEndpoint& endpoint) { return std::make_shared<UnixTransport>(endpoint); }
+std::shared_ptr<Transport> make_unix_transport(const UnixEndpoint& endpoint) {
+  return std::make_shared<UnixTransport>(endpoint);
+}
 
 }  // namespace roadstead::docker

@@ -126,7 +126,9 @@ struct HttpsClient::Impl {
   Impl(KubeConfig given, Millis timeout)
       : config(std::move(given)), client(web::uri(config.server), config_of(config, timeout)) {}
 
-  [[nodiscard]] std::string what(const HttpsRequest& request) const { return request.method + " " + config.server + request.target; }
+  [[nodiscard]] std::string what(const HttpsRequest& request) const {
+    return request.method + " " + config.server + request.target;
+  }
   [[nodiscard]] Error error(const http::http_exception& failed, const HttpsRequest& request) const;
 
   KubeConfig config;
@@ -137,9 +139,11 @@ Error HttpsClient::Impl::error(const http::http_exception& failed, const HttpsRe
   const std::string text = failed.what();
   if (failed.error_code() == std::errc::timed_out) return {ErrorKind::Timeout, what(request) + ": no answer in time"};
   if (text.find("SSL handshake") != std::string::npos)
-    return {ErrorKind::Unavailable,
-            fmt::format("{}: TLS was refused: the server's certificate is not signed by the kubeconfig's authority, is not "
-                        "for this name, or the client certificate is not accepted", config.server)};
+    return {
+        ErrorKind::Unavailable,
+        fmt::format("{}: TLS was refused: the server's certificate is not signed by the kubeconfig's authority, is not "
+                    "for this name, or the client certificate is not accepted",
+                    config.server)};
   if (text.find("Failed to connect") != std::string::npos || failed.error_code() == std::errc::connection_refused)
     return {ErrorKind::Unavailable, fmt::format("cannot connect to {}", config.server)};
   return {ErrorKind::Unavailable, what(request) + ": " + text};
@@ -176,7 +180,8 @@ Result<std::unique_ptr<LineReader>> HttpsClient::open_lines(const HttpsRequest& 
     auto response = impl_->client.request(request_of(request, impl_->config.token), cancel.get_token()).get();
     if (response.status_code() == http::status_codes::OK)
       return std::make_unique<Lines>(std::move(response), std::move(cancel), "watch " + impl_->config.server);
-    return tl::unexpected(error_of(response.status_code(), response.extract_utf8string(true).get(), impl_->what(request)));
+    return tl::unexpected(
+        error_of(response.status_code(), response.extract_utf8string(true).get(), impl_->what(request)));
   } catch (const http::http_exception& failed) {
     return tl::unexpected(impl_->error(failed, request));
   } catch (const std::exception& failed) {

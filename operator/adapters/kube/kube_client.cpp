@@ -20,8 +20,8 @@ constexpr const char* kDefaultNamespace = "default";
 std::string escaped(std::string_view text) {
   std::string out;
   for (const unsigned char c : text) {
-    const bool plain = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' || c == '.' ||
-                       c == '_' || c == '~';
+    const bool plain = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' ||
+                       c == '.' || c == '_' || c == '~';
     if (plain)
       out.push_back(static_cast<char>(c));
     else
@@ -94,13 +94,15 @@ json comparable(json object) {
 json delete_options(const Preconditions& preconditions) {
   json options{{"apiVersion", "v1"}, {"kind", "DeleteOptions"}, {"propagationPolicy", "Background"}};
   if (!preconditions.uid.empty()) options["preconditions"]["uid"] = preconditions.uid;
-  if (!preconditions.resource_version.empty()) options["preconditions"]["resourceVersion"] = preconditions.resource_version;
+  if (!preconditions.resource_version.empty())
+    options["preconditions"]["resourceVersion"] = preconditions.resource_version;
   return options;
 }
 
 /// Equal events have equal names, so that a server can count them.
 std::string event_name(const EventRecord& event) {
-  const std::string sameness = to_string(event.about) + "\n" + event.about_uid + "\n" + event.reason + "\n" + event.message;
+  const std::string sameness =
+      to_string(event.about) + "\n" + event.about_uid + "\n" + event.reason + "\n" + event.message;
   return shortened(event.about.name, 200) + "." + sha256_hex(sameness).substr(0, 16);
 }
 
@@ -174,9 +176,13 @@ Result<json> KubeClient::write(const char* method, const json& object, bool stat
   return call(*requests_, request);
 }
 
-Result<json> KubeClient::create(const json& object, const WriteOptions& options) { return write("POST", object, false, options); }
+Result<json> KubeClient::create(const json& object, const WriteOptions& options) {
+  return write("POST", object, false, options);
+}
 
-Result<json> KubeClient::update(const json& object, const WriteOptions& options) { return write("PUT", object, false, options); }
+Result<json> KubeClient::update(const json& object, const WriteOptions& options) {
+  return write("PUT", object, false, options);
+}
 
 Result<json> KubeClient::update_status(const json& object, const WriteOptions& options) {
   return write("PUT", object, true, options);
@@ -198,9 +204,9 @@ Result<ApplyResult> KubeClient::apply(const json& object, const WriteOptions& op
   request.body = object.dump(-1, ' ', false, json::error_handler_t::replace);
   auto after = call(*requests_, request);
   if (!after) return tl::unexpected(after.error());
-  const Applied what = !before                                       ? Applied::Created
+  const Applied what = !before                                     ? Applied::Created
                        : comparable(*before) == comparable(*after) ? Applied::Unchanged
-                                                                     : Applied::Configured;
+                                                                   : Applied::Configured;
   return ApplyResult{std::move(*after), what};
 }
 
@@ -245,7 +251,8 @@ Result<void> KubeClient::record(const EventRecord& event) {
   HttpsRequest request;
   request.method = "POST";
   request.target = (*type)->path(escaped(ns));
-  request.body = event_object(event, types_.by_kind(event.about.kind), ns).dump(-1, ' ', false, json::error_handler_t::replace);
+  request.body =
+      event_object(event, types_.by_kind(event.about.kind), ns).dump(-1, ' ', false, json::error_handler_t::replace);
   const auto answer = call(*requests_, request);
   if (!answer) return within("record event " + event.reason + " of " + to_string(event.about), answer.error());
   return {};

@@ -41,12 +41,14 @@ class KubeClient final : public ApiClient {
 
  private:
   KubeClient(std::unique_ptr<HttpsClient> requests, std::unique_ptr<HttpsClient> watches, const ResourceTypes& types);
-  Result<nlohmann::json> write(const char* method, const nlohmann::json& object, bool status, const WriteOptions& options);
+  Result<nlohmann::json> write(const char* method, const nlohmann::json& object, bool status,
+                               const WriteOptions& options);
   Result<std::unique_ptr<Watch>> open_watch(const std::string& kind, const ListOptions& options,
                                             const std::string& resource_version, const char* accept);
 
   const std::unique_ptr<HttpsClient> requests_;
-  const std::unique_ptr<HttpsClient> watches_;  ///< A time-out of cpprest is one of silence: a watch needs a longer one.
+  const std::unique_ptr<HttpsClient>
+      watches_;  ///< A time-out of cpprest is one of silence: a watch needs a longer one.
   const ResourceTypes& types_;
 };
 

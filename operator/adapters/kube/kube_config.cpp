@@ -21,7 +21,9 @@ Result<std::string> read_file(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   if (!file) {
     const int code = errno;
-    const ErrorKind kind = code == ENOENT ? ErrorKind::NotFound : code == EACCES ? ErrorKind::Forbidden : ErrorKind::Internal;
+    const ErrorKind kind = code == ENOENT   ? ErrorKind::NotFound
+                           : code == EACCES ? ErrorKind::Forbidden
+                                            : ErrorKind::Internal;
     return fail(kind, "read {}: {}", path, std::strerror(code));
   }
   std::ostringstream content;
@@ -53,7 +55,8 @@ json named(const json& config, const char* list, const std::string& name, const 
   const auto found = config.find(list);
   if (found == config.end() || !found->is_array()) return json::object();
   for (const json& entry : *found)
-    if (entry.is_object() && text(entry, "name") == name && entry.contains(field) && entry[field].is_object()) return entry[field];
+    if (entry.is_object() && text(entry, "name") == name && entry.contains(field) && entry[field].is_object())
+      return entry[field];
   return json::object();
 }
 
@@ -81,9 +84,9 @@ Result<KubeConfig> config_of(const json& document, const std::filesystem::path& 
     const char* field;
     std::string& into;
   };
-  for (const Part& part : {Part{cluster, "certificate-authority", config.ca_certificate},
-                           Part{user, "client-certificate", config.client_certificate},
-                           Part{user, "client-key", config.client_key}}) {
+  for (const Part& part :
+       {Part{cluster, "certificate-authority", config.ca_certificate},
+        Part{user, "client-certificate", config.client_certificate}, Part{user, "client-key", config.client_key}}) {
     auto content = data_or_file(part.entry, part.field, directory);
     if (!content) return tl::unexpected(content.error());
     part.into = std::move(*content);

@@ -51,6 +51,8 @@ class KubeWatch final : public Watch {
 
 }  // namespace
 
-std::unique_ptr<Watch> make_watch(std::unique_ptr<LineReader> lines) { return std::make_unique<KubeWatch>(std::move(lines)); }
+std::unique_ptr<Watch> make_watch(std::unique_ptr<LineReader> lines) {
+  return std::make_unique<KubeWatch>(std::move(lines));
+}
 
 }  // namespace roadstead::kube

@@ -38,17 +38,25 @@ constexpr Reason kReasons[] = {
 ErrorKind kind_of_code(int code) {
   switch (code) {
     case 401:
-    case 403: return ErrorKind::Forbidden;
-    case 404: return ErrorKind::NotFound;
+    case 403:
+      return ErrorKind::Forbidden;
+    case 404:
+      return ErrorKind::NotFound;
     case 408:
-    case 504: return ErrorKind::Timeout;
-    case 409: return ErrorKind::Conflict;
-    case 410: return ErrorKind::Expired;
+    case 504:
+      return ErrorKind::Timeout;
+    case 409:
+      return ErrorKind::Conflict;
+    case 410:
+      return ErrorKind::Expired;
     case 429:
     case 502:
-    case 503: return ErrorKind::Unavailable;
-    case 507: return ErrorKind::NoSpace;
-    default: return code >= 500 ? ErrorKind::Internal : ErrorKind::Invalid;
+    case 503:
+      return ErrorKind::Unavailable;
+    case 507:
+      return ErrorKind::NoSpace;
+    default:
+      return code >= 500 ? ErrorKind::Internal : ErrorKind::Invalid;
   }
 }
 
@@ -67,7 +75,8 @@ Error error_of(int code, const std::string& body, const std::string& what) {
   if (status.is_object() && status.value("kind", json()) == "Status" && status.value("message", json()).is_string()) {
     const json reason = status.value("reason", json());
     const std::string message = status["message"];
-    if (code == 401) return {ErrorKind::Forbidden, what + ": the server does not know these credentials (Unauthorized)"};
+    if (code == 401)
+      return {ErrorKind::Forbidden, what + ": the server does not know these credentials (Unauthorized)"};
     return {kind_of(code, reason.is_string() ? reason.get<std::string>() : std::string()), message};
   }
   return {kind_of_code(code), fmt::format("{}: HTTP {}: {}", what, code, first_line(body))};

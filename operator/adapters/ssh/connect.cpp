@@ -28,7 +28,8 @@ struct Attempt {
   const std::stop_token& stop;
 
   [[nodiscard]] std::chrono::milliseconds left() const {
-    return std::max(std::chrono::milliseconds{0}, std::chrono::ceil<std::chrono::milliseconds>(deadline - SteadyClock::now()));
+    return std::max(std::chrono::milliseconds{0},
+                    std::chrono::ceil<std::chrono::milliseconds>(deadline - SteadyClock::now()));
   }
   /// Waiting failed: too late means that the host cannot be reached.
   [[nodiscard]] tl::unexpected<Error> gave_up(const Error& error, std::string_view doing) const {
@@ -43,7 +44,8 @@ Result<AddressList> resolve(const SshEndpoint& endpoint, const std::string& name
   hints.ai_flags = AI_ADDRCONFIG;
   addrinfo* found = nullptr;
   const int error = ::getaddrinfo(endpoint.host.c_str(), std::to_string(endpoint.port).c_str(), &hints, &found);
-  if (error != 0) return fail(ErrorKind::Unavailable, "{}: the host's name cannot be resolved: {}", name, ::gai_strerror(error));
+  if (error != 0)
+    return fail(ErrorKind::Unavailable, "{}: the host's name cannot be resolved: {}", name, ::gai_strerror(error));
   return AddressList(found, &::freeaddrinfo);
 }
 
@@ -52,7 +54,8 @@ Result<UniqueFd> connect_to(const addrinfo& address, const Attempt& attempt) {
   if (!socket) return fail(ErrorKind::Unavailable, "{}: {}", attempt.settings.name, std::strerror(errno));
   int error = ::connect(socket.get(), address.ai_addr, address.ai_addrlen) == 0 ? 0 : errno;
   if (error == EINPROGRESS) {
-    if (auto ready = wait_for_fd(socket.get(), POLLOUT, attempt.left(), attempt.stop); !ready) return attempt.gave_up(ready.error(), "connect");
+    if (auto ready = wait_for_fd(socket.get(), POLLOUT, attempt.left(), attempt.stop); !ready)
+      return attempt.gave_up(ready.error(), "connect");
     socklen_t size = sizeof(error);
     ::getsockopt(socket.get(), SOL_SOCKET, SO_ERROR, &error, &size);
   }
@@ -66,17 +69,20 @@ Result<UniqueFd> connect_tcp(const Attempt& attempt) {
   auto addresses = resolve(attempt.settings.endpoint, attempt.settings.name);
   if (!addresses) return tl::unexpected(addresses.error());
   Result<UniqueFd> socket = fail(ErrorKind::Unavailable, "{}: the host's name has no address", attempt.settings.name);
-  for (const addrinfo* address = addresses->get(); address && !socket; address = address->ai_next) socket = connect_to(*address, attempt);
+  for (const addrinfo* address = addresses->get(); address && !socket; address = address->ai_next)
+    socket = connect_to(*address, attempt);
   return socket;
 }
 
 /// Repeats a non-blocking call of libssh until it has an answer.
-Result<int> finish(const Attempt& attempt, ssh_session session, std::string_view doing, int again, const std::function<int()>& call) {
+Result<int> finish(const Attempt& attempt, ssh_session session, std::string_view doing, int again,
+                   const std::function<int()>& call) {
   for (;;) {
     const int answer = call();
     if (answer != again) return answer;
     const bool writing = (::ssh_get_poll_flags(session) & SSH_WRITE_PENDING) != 0;
-    const auto ready = wait_for_fd(::ssh_get_fd(session), static_cast<short>(writing ? POLLIN | POLLOUT : POLLIN), attempt.left(), attempt.stop);
+    const auto ready = wait_for_fd(::ssh_get_fd(session), static_cast<short>(writing ? POLLIN | POLLOUT : POLLIN),
+                                   attempt.left(), attempt.stop);
     if (!ready) return attempt.gave_up(ready.error(), doing);
   }
 }
@@ -103,18 +109,23 @@ Result<void> verify_host_key(const Settings& settings, ssh_session session) {
   const auto& endpoint = settings.endpoint;
   const auto scan = fmt::format("`ssh-keyscan -p {} {} >> known_hosts`", endpoint.port, endpoint.host);
   switch (::ssh_session_is_known_server(session)) {
-    case SSH_KNOWN_HOSTS_OK: return {};
+    case SSH_KNOWN_HOSTS_OK:
+      return {};
     case SSH_KNOWN_HOSTS_UNKNOWN:
     case SSH_KNOWN_HOSTS_NOT_FOUND:
-      return fail(ErrorKind::Forbidden, "{}: the host's key {} is not among the known hosts: compare its fingerprint on the host itself, then {}",
-                  settings.name, shown_key(session), scan);
+      return fail(
+          ErrorKind::Forbidden,
+          "{}: the host's key {} is not among the known hosts: compare its fingerprint on the host itself, then {}",
+          settings.name, shown_key(session), scan);
     case SSH_KNOWN_HOSTS_CHANGED:
     case SSH_KNOWN_HOSTS_OTHER:
-      return fail(ErrorKind::Forbidden,
-                  "{}: the host's key has changed, it is now {}: unless the host was installed anew somebody else answers; "
-                  "compare the fingerprint on the host itself, then remove its old lines and {}",
-                  settings.name, shown_key(session), scan);
-    case SSH_KNOWN_HOSTS_ERROR: break;
+      return fail(
+          ErrorKind::Forbidden,
+          "{}: the host's key has changed, it is now {}: unless the host was installed anew somebody else answers; "
+          "compare the fingerprint on the host itself, then remove its old lines and {}",
+          settings.name, shown_key(session), scan);
+    case SSH_KNOWN_HOSTS_ERROR:
+      break;
   }
   return refused(settings, session, "known hosts");
 }
@@ -123,17 +134,24 @@ Result<void> log_in(const Attempt& attempt, ssh_session session) {
   const auto& settings = attempt.settings;
   const auto key = read_identity(settings.identity);
   if (!key) return tl::unexpected(key.error());
-  const auto answer = finish(attempt, session, "log in", SSH_AUTH_AGAIN, [&] { return ::ssh_userauth_publickey(session, nullptr, key->get()); });
+  const auto answer = finish(attempt, session, "log in", SSH_AUTH_AGAIN,
+                             [&] { return ::ssh_userauth_publickey(session, nullptr, key->get()); });
   if (!answer) return tl::unexpected(answer.error());
   switch (*answer) {
-    case SSH_AUTH_SUCCESS: return {};
+    case SSH_AUTH_SUCCESS:
+      return {};
     case SSH_AUTH_DENIED:
-      return fail(ErrorKind::Forbidden, "{}: the key is not accepted for user {}: add its public half to the user's ~/.ssh/authorized_keys there",
-                  settings.name, settings.endpoint.user);
+      return fail(
+          ErrorKind::Forbidden,
+          "{}: the key is not accepted for user {}: add its public half to the user's ~/.ssh/authorized_keys there",
+          settings.name, settings.endpoint.user);
     case SSH_AUTH_PARTIAL:
-      return fail(ErrorKind::Forbidden, "{}: the host wants more than a key from user {}: allow the key alone (AuthenticationMethods publickey)",
-                  settings.name, settings.endpoint.user);
-    default: return refused(settings, session, "log in");
+      return fail(
+          ErrorKind::Forbidden,
+          "{}: the host wants more than a key from user {}: allow the key alone (AuthenticationMethods publickey)",
+          settings.name, settings.endpoint.user);
+    default:
+      return refused(settings, session, "log in");
   }
 }
 
@@ -155,7 +173,8 @@ Result<KeyHandle> read_identity(const std::string& identity) {
   return KeyHandle(key);
 }
 
-Result<SessionHandle> connect(const Settings& settings, std::chrono::milliseconds at_most, const std::stop_token& stop) {
+Result<SessionHandle> connect(const Settings& settings, std::chrono::milliseconds at_most,
+                              const std::stop_token& stop) {
   const Attempt attempt{settings, at_most, SteadyClock::now() + at_most, stop};
   auto socket = connect_tcp(attempt);
   if (!socket) return tl::unexpected(socket.error());
@@ -168,12 +187,16 @@ Result<SessionHandle> connect(const Settings& settings, std::chrono::millisecond
   const auto known_hosts_path = fmt::format("/proc/self/fd/{}", known_hosts->get());
   const bool no = false;
   const auto fd = socket->get();
-  const auto set = [&](ssh_options_e option, const void* value) { return ::ssh_options_set(session.get(), option, value) == SSH_OK; };
+  const auto set = [&](ssh_options_e option, const void* value) {
+    return ::ssh_options_set(session.get(), option, value) == SSH_OK;
+  };
   // Nothing of this machine's own ssh may change where we go or whom we trust.
-  if (!session || !set(SSH_OPTIONS_PROCESS_CONFIG, &no) || !set(SSH_OPTIONS_HOST, endpoint.host.c_str()) || !set(SSH_OPTIONS_PORT, &port) ||
-      !set(SSH_OPTIONS_USER, endpoint.user.c_str()) || !set(SSH_OPTIONS_KNOWNHOSTS, known_hosts_path.c_str()) ||
-      !set(SSH_OPTIONS_GLOBAL_KNOWNHOSTS, "/dev/null") || !set(SSH_OPTIONS_FD, &fd))
-    return fail(ErrorKind::Internal, "{}: ssh options: {}", settings.name, session ? ::ssh_get_error(session.get()) : "no memory");
+  if (!session || !set(SSH_OPTIONS_PROCESS_CONFIG, &no) || !set(SSH_OPTIONS_HOST, endpoint.host.c_str()) ||
+      !set(SSH_OPTIONS_PORT, &port) || !set(SSH_OPTIONS_USER, endpoint.user.c_str()) ||
+      !set(SSH_OPTIONS_KNOWNHOSTS, known_hosts_path.c_str()) || !set(SSH_OPTIONS_GLOBAL_KNOWNHOSTS, "/dev/null") ||
+      !set(SSH_OPTIONS_FD, &fd))
+    return fail(ErrorKind::Internal, "{}: ssh options: {}", settings.name,
+                session ? ::ssh_get_error(session.get()) : "no memory");
   ::ssh_set_blocking(session.get(), 0);
   bool handed_over = false;
   const auto connected = finish(attempt, session.get(), "handshake", SSH_AGAIN, [&] {

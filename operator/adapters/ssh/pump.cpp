@@ -15,14 +15,15 @@ namespace {
 using SteadyClock = std::chrono::steady_clock;
 
 constexpr std::string_view kDefaultSocket = "/var/run/docker.sock";
-constexpr std::size_t kInTransit = 64 * 1024;            // bytes per channel and direction
-constexpr std::size_t kLongestComplaint = 4 * 1024;      // bytes of dial-stdio's standard error
+constexpr std::size_t kInTransit = 64 * 1024;        // bytes per channel and direction
+constexpr std::size_t kLongestComplaint = 4 * 1024;  // bytes of dial-stdio's standard error
 
 /// The caller's end of a channel. An end of the socket pair says nothing by itself: `end` knows whether the far side
 /// ended the stream or the connection broke.
 class SshStream final : public ByteStream {
  public:
-  SshStream(UniqueFd socket, std::shared_ptr<StreamEnd> end, const std::string& name) : stream_(std::move(socket), name), end_(std::move(end)), name_(name) {}
+  SshStream(UniqueFd socket, std::shared_ptr<StreamEnd> end, const std::string& name)
+      : stream_(std::move(socket), name), end_(std::move(end)), name_(name) {}
 
   Result<std::size_t> read_some(std::span<std::byte> into, const Limits& limits) override {
     auto got = stream_.read_some(into, limits);
@@ -56,7 +57,12 @@ std::string one_line(std::string text) {
 }  // namespace
 
 Pump::Pump(Session& owner, SessionHandle session)
-    : owner_(owner), settings_(owner.settings_), session_(std::move(session)), event_(::ssh_event_new()), heard_(SteadyClock::now()), asked_(heard_) {
+    : owner_(owner),
+      settings_(owner.settings_),
+      session_(std::move(session)),
+      event_(::ssh_event_new()),
+      heard_(SteadyClock::now()),
+      asked_(heard_) {
   ::ssh_set_counters(session_.get(), &traffic_, nullptr);
   ::ssh_event_add_session(event_.get(), session_.get());
 }
@@ -68,7 +74,8 @@ Pump::~Pump() {
 
 Error Pump::run(const std::stop_token& stop) {
   for (;;) {
-    if (stop.stop_requested()) return {ErrorKind::Unavailable, settings_.name + ": the connection was closed by this side"};
+    if (stop.stop_requested())
+      return {ErrorKind::Unavailable, settings_.name + ": the connection was closed by this side"};
     take_requests();
     if (auto error = work()) return *error;
     if (auto error = wait()) return *error;
@@ -77,13 +84,17 @@ Error Pump::run(const std::stop_token& stop) {
 
 void Pump::break_all(const Error& error) {
   for (auto& channel : channels_) {
-    if (channel.request) answer(channel, tl::unexpected(error));
-    else if (channel.stage != Channel::Stage::Finished) break_channel(channel, error.message);
+    if (channel.request)
+      answer(channel, tl::unexpected(error));
+    else if (channel.stage != Channel::Stage::Finished)
+      break_channel(channel, error.message);
   }
   channels_.clear();
 }
 
-Error Pump::lost(std::string_view why) const { return {ErrorKind::Unavailable, fmt::format("{}: connection lost: {}", settings_.name, why)}; }
+Error Pump::lost(std::string_view why) const {
+  return {ErrorKind::Unavailable, fmt::format("{}: connection lost: {}", settings_.name, why)};
+}
 
 void Pump::take_requests() {
   const std::lock_guard lock(owner_.mutex_);
@@ -115,10 +126,14 @@ void Pump::drop_finished() {
 
 bool Pump::step(Channel& channel) {
   switch (channel.stage) {
-    case Channel::Stage::Opening: return open_step(channel);
-    case Channel::Stage::Requesting: return request_step(channel);
-    case Channel::Stage::Open: return copy_step(channel);
-    case Channel::Stage::Finished: return false;
+    case Channel::Stage::Opening:
+      return open_step(channel);
+    case Channel::Stage::Requesting:
+      return request_step(channel);
+    case Channel::Stage::Open:
+      return copy_step(channel);
+    case Channel::Stage::Finished:
+      return false;
   }
   return false;
 }
@@ -127,9 +142,11 @@ bool Pump::step(Channel& channel) {
 
 bool Pump::open_step(Channel& channel) {
   const auto& path = settings_.endpoint.socket_path;
-  const int opened = channel.way == Way::DialStdio
-                         ? ::ssh_channel_open_session(channel.handle.get())
-                         : ::ssh_channel_open_forward_unix(channel.handle.get(), path.empty() ? kDefaultSocket.data() : path.c_str(), "localhost", 0);
+  const int opened =
+      channel.way == Way::DialStdio
+          ? ::ssh_channel_open_session(channel.handle.get())
+          : ::ssh_channel_open_forward_unix(channel.handle.get(), path.empty() ? kDefaultSocket.data() : path.c_str(),
+                                            "localhost", 0);
   if (opened == SSH_AGAIN) return false;
   if (opened != SSH_OK) {
     answer(channel, fail(ErrorKind::Unavailable, "{}", ::ssh_get_error(session_.get())));
@@ -145,7 +162,8 @@ bool Pump::open_step(Channel& channel) {
 bool Pump::request_step(Channel& channel) {
   // The path holds nothing that means something to a shell (parse_endpoint).
   const auto& path = settings_.endpoint.socket_path;
-  const auto command = path.empty() ? std::string("docker system dial-stdio") : fmt::format("docker -H unix://{} system dial-stdio", path);
+  const auto command = path.empty() ? std::string("docker system dial-stdio")
+                                    : fmt::format("docker -H unix://{} system dial-stdio", path);
   const int started = ::ssh_channel_request_exec(channel.handle.get(), command.c_str());
   if (started == SSH_AGAIN) return false;
   if (started == SSH_OK) {
@@ -207,10 +225,12 @@ bool Pump::read_remote(Channel& channel) {
   if (channel.way == Way::DialStdio) {
     std::array<char, 1024> text;
     const int said = ::ssh_channel_read_nonblocking(channel.handle.get(), text.data(), text.size(), 1);
-    if (said > 0 && channel.complaints.size() < kLongestComplaint) channel.complaints.append(text.data(), static_cast<std::size_t>(said));
+    if (said > 0 && channel.complaints.size() < kLongestComplaint)
+      channel.complaints.append(text.data(), static_cast<std::size_t>(said));
     moved = said > 0;
   }
-  if (moved || (!::ssh_channel_is_eof(channel.handle.get()) && !::ssh_channel_is_closed(channel.handle.get()))) return moved;
+  if (moved || (!::ssh_channel_is_eof(channel.handle.get()) && !::ssh_channel_is_closed(channel.handle.get())))
+    return moved;
   channel.remote_ended = true;
   return true;
 }
@@ -234,22 +254,25 @@ bool Pump::write_local(Channel& channel) {
 
 /// Passes the far side's end on once everything before it is delivered.
 bool Pump::tell_local(Channel& channel) {
-  if (channel.stage != Channel::Stage::Open || !channel.remote_ended || channel.local_told || !channel.to_local.empty()) return false;
+  if (channel.stage != Channel::Stage::Open || !channel.remote_ended || channel.local_told || !channel.to_local.empty())
+    return false;
   if (channel.way == Way::DialStdio) {
     // The command's end counts, not its output's: with a status other than 0 nothing was reached.
     const int status = ::ssh_channel_get_exit_status(channel.handle.get());
     if (status == -1 && !::ssh_channel_is_closed(channel.handle.get())) return false;
     if (status != 0) {
       break_channel(channel, fmt::format("{}: docker system dial-stdio: {}{}{}", settings_.name,
-                                         status == -1 ? "killed" : fmt::format("exit status {}", status), channel.complaints.empty() ? "" : ": ",
-                                         one_line(channel.complaints)));
+                                         status == -1 ? "killed" : fmt::format("exit status {}", status),
+                                         channel.complaints.empty() ? "" : ": ", one_line(channel.complaints)));
       return true;
     }
     channel.end->set(StreamEnd::How::Orderly);
   } else {
     // A forwarded socket that ends sends its end; a channel that is only closed was torn down.
-    if (::ssh_channel_is_eof(channel.handle.get())) channel.end->set(StreamEnd::How::Orderly);
-    else channel.end->set(StreamEnd::How::Broken, settings_.name + ": the host closed the channel");
+    if (::ssh_channel_is_eof(channel.handle.get()))
+      channel.end->set(StreamEnd::How::Orderly);
+    else
+      channel.end->set(StreamEnd::How::Broken, settings_.name + ": the host closed the channel");
   }
   ::shutdown(channel.local.get(), SHUT_WR);
   channel.local_told = true;
@@ -279,7 +302,8 @@ bool Pump::write_remote(Channel& channel) {
   while (!transit.empty() && (::ssh_get_poll_flags(session_.get()) & SSH_WRITE_PENDING) == 0) {
     const auto room = std::min<std::size_t>(transit.size(), ::ssh_channel_window_size(channel.handle.get()));
     if (room == 0 || ::ssh_channel_is_closed(channel.handle.get())) break;
-    const int put = ::ssh_channel_write(channel.handle.get(), transit.bytes.data() + transit.begin, static_cast<std::uint32_t>(room));
+    const int put = ::ssh_channel_write(channel.handle.get(), transit.bytes.data() + transit.begin,
+                                        static_cast<std::uint32_t>(room));
     if (put <= 0) break;
     transit.begin += static_cast<std::size_t>(put);
     moved = true;
@@ -318,7 +342,8 @@ std::optional<Error> Pump::wait() {
     const bool writes = !channel.to_local.empty();
     // A socket whose both directions ended reports it without end: it is not asked while the far side holds us back.
     const bool mute = channel.local_told && !reads && !writes;
-    fds.push_back({mute ? -1 : channel.local.get(), static_cast<short>((reads ? POLLIN : 0) | (writes ? POLLOUT : 0)), 0});
+    fds.push_back(
+        {mute ? -1 : channel.local.get(), static_cast<short>((reads ? POLLIN : 0) | (writes ? POLLOUT : 0)), 0});
     waiting.push_back(&channel);
   }
   const int ready = ::poll(fds.data(), fds.size(), static_cast<int>(settings_.quiet_before_asking.count()));
@@ -339,7 +364,8 @@ std::optional<Error> Pump::wait() {
 std::optional<Error> Pump::keep_alive() {
   const auto now = SteadyClock::now();
   if (std::exchange(heard_bytes_, traffic_.in_bytes) != traffic_.in_bytes) heard_ = now;
-  if (now - heard_ > settings_.quiet_before_dead) return lost(fmt::format("the host has been silent for {} ms", settings_.quiet_before_dead.count()));
+  if (now - heard_ > settings_.quiet_before_dead)
+    return lost(fmt::format("the host has been silent for {} ms", settings_.quiet_before_dead.count()));
   if (now - heard_ < settings_.quiet_before_asking || now - asked_ < settings_.quiet_before_asking) return std::nullopt;
   asked_ = now;
   // The first call only collects the answer to the last one, if there was one.

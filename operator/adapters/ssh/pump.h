@@ -32,11 +32,11 @@ struct Channel {
   UniqueFd local;
   std::shared_ptr<StreamEnd> end;
   InTransit to_local, to_remote;
-  bool local_ended = false;    // the stream's owner half-closed
-  bool eof_sent = false;       // … and the far side was told
-  bool remote_ended = false;   // the far side half-closed
-  bool local_told = false;     // … and the stream's owner can read it
-  std::string complaints;      // dial-stdio's standard error
+  bool local_ended = false;   // the stream's owner half-closed
+  bool eof_sent = false;      // … and the far side was told
+  bool remote_ended = false;  // the far side half-closed
+  bool local_told = false;    // … and the stream's owner can read it
+  std::string complaints;     // dial-stdio's standard error
 };
 
 /// Copies between the channels of a session and their local ends. Lives in the session's thread.

@@ -27,7 +27,9 @@ std::pair<StreamEnd::How, std::string> StreamEnd::get() const {
 }
 
 Session::Session(Settings settings, std::chrono::milliseconds connect_limit)
-    : settings_(std::move(settings)), connect_limit_(connect_limit), wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
+    : settings_(std::move(settings)),
+      connect_limit_(connect_limit),
+      wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
       thread_([this](const std::stop_token& stop) { run(stop); }) {}
 
 Session::~Session() {
@@ -52,7 +54,8 @@ Result<std::unique_ptr<ByteStream>> Session::open(Way way, const Limits& limits)
   if (request->answer) return std::move(*request->answer);
   request->abandoned = true;
   if (limits.stop.stop_requested()) return fail(ErrorKind::Cancelled, "{}: stopped", settings_.name);
-  if (!connected_) return fail(ErrorKind::Unavailable, "{}: no connection within {} ms", settings_.name, limits.connect.count());
+  if (!connected_)
+    return fail(ErrorKind::Unavailable, "{}: no connection within {} ms", settings_.name, limits.connect.count());
   return fail(ErrorKind::Timeout, "{}: no channel within {} ms", settings_.name, limits.connect.count());
 }
 

@@ -63,14 +63,14 @@ class Session {
 
   const Settings settings_;
   const std::chrono::milliseconds connect_limit_;
-  UniqueFd wake_;                     // eventfd: a request waits, or stop was asked for
-  mutable std::mutex mutex_;          // guards the three below and what is in the requests
+  UniqueFd wake_;             // eventfd: a request waits, or stop was asked for
+  mutable std::mutex mutex_;  // guards the three below and what is in the requests
   std::optional<Error> death_;
   bool connected_ = false;
   std::deque<std::shared_ptr<OpenRequest>> requests_;
   std::condition_variable_any answered_;
   std::atomic<std::size_t> channels_{0};
-  std::jthread thread_;               // last: joined first
+  std::jthread thread_;  // last: joined first
 
   friend class Pump;
 };

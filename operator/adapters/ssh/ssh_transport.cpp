@@ -34,7 +34,9 @@ class TrialStream final : public ByteStream {
       return fail(ErrorKind::Unavailable, "{}; before it, stream-local forwarding: {}", got.error().message, also_);
     return got;
   }
-  Result<void> write_all(std::span<const std::byte> from, const Limits& limits) override { return stream_->write_all(from, limits); }
+  Result<void> write_all(std::span<const std::byte> from, const Limits& limits) override {
+    return stream_->write_all(from, limits);
+  }
   Result<void> end_of_writes() override { return stream_->end_of_writes(); }
 
  private:
@@ -65,7 +67,8 @@ class SshTransport final : public Transport {
   std::pair<std::shared_ptr<Session>, bool> first_session(const Limits& limits) {
     Sessions dead;  // ended outside the lock
     const std::lock_guard lock(mutex_);
-    const auto alive = std::stable_partition(sessions_.begin(), sessions_.end(), [](const auto& session) { return !session->dead(); });
+    const auto alive =
+        std::stable_partition(sessions_.begin(), sessions_.end(), [](const auto& session) { return !session->dead(); });
     dead.assign(alive, sessions_.end());
     sessions_.erase(alive, sessions_.end());
     if (!sessions_.empty()) return {sessions_.front(), false};
@@ -92,7 +95,8 @@ class SshTransport final : public Transport {
     return dial(session, forwarded.error().message, limits);
   }
 
-  Result<std::unique_ptr<ByteStream>> dial(std::shared_ptr<Session> session, const std::string& also, const Limits& limits) {
+  Result<std::unique_ptr<ByteStream>> dial(std::shared_ptr<Session> session, const std::string& also,
+                                           const Limits& limits) {
     auto dialled = session->open(Way::DialStdio, limits);
     // sshd runs only so many commands per session (MaxSessions, 10 unless changed): the next ones go through another.
     while (!dialled && dialled.error().kind == ErrorKind::Unavailable && !session->dead() && session->channels() > 0) {
@@ -122,7 +126,9 @@ Result<std::shared_ptr<Transport>> make_ssh_transport(const EngineEndpoint& endp
   const auto name = fmt::format("ssh://{}@{}:{}", ssh->user, ssh->host, ssh->port);
   if (endpoint.identity.empty()) return fail(ErrorKind::Invalid, "{}: a private key is missing (identityRef)", name);
   if (endpoint.known_hosts.empty())
-    return fail(ErrorKind::Invalid, "{}: the host's key is missing (knownHostsRef): compare the fingerprint on the host itself, then `ssh-keyscan -p {} {} >> known_hosts`",
+    return fail(ErrorKind::Invalid,
+                "{}: the host's key is missing (knownHostsRef): compare the fingerprint on the host itself, then "
+                "`ssh-keyscan -p {} {} >> known_hosts`",
                 name, ssh->port, ssh->host);
   if (auto key = read_identity(endpoint.identity); !key) return within(name, key.error());
   Settings settings;

@@ -45,7 +45,8 @@ class ApiUnderTest {
   /// Certificates made once for all tests of a program: each of the files is synced to the disk.
   static std::filesystem::path shared_pki() {
     static const store::TemporaryDirectory directory;
-    static const Pki made = ensure_pki(directory.path().string(), server_names("127.0.0.1"), SystemClock().now()).value();
+    static const Pki made =
+        ensure_pki(directory.path().string(), server_names("127.0.0.1"), SystemClock().now()).value();
     return directory.path() / "pki";
   }
   static const Clock& system_clock() {

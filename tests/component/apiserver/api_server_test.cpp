@@ -38,7 +38,8 @@ class ApiServerTest : public ::testing::Test {
     https = kube::HttpsClient::make(config, 10s).value();
   }
   kube::HttpsReply call(const std::string& method, const std::string& target, const std::string& body = {},
-                        const std::string& content_type = "application/json", const std::string& accept = "application/json") {
+                        const std::string& content_type = "application/json",
+                        const std::string& accept = "application/json") {
     auto reply = https->send({method, target, accept, content_type, body});
     EXPECT_TRUE(reply) << (reply ? "" : reply.error().message);
     return reply.value_or(kube::HttpsReply{});
@@ -102,7 +103,8 @@ TEST_F(ApiServerTest, AnswersProbesToEverybody) {
   kube::KubeConfig nobody = config;
   nobody.client_certificate = nobody.client_key = "";
   auto plain = kube::HttpsClient::make(nobody, 10s).value();
-  for (const char* path : {"/livez", "/readyz", "/healthz", "/version"}) EXPECT_EQ(plain->send({"GET", path})->code, 200) << path;
+  for (const char* path : {"/livez", "/readyz", "/healthz", "/version"})
+    EXPECT_EQ(plain->send({"GET", path})->code, 200) << path;
   EXPECT_EQ(plain->send({"GET", "/apis"})->code, 401);
   api.not_ready = "the work queue stands still";
   const auto reply = plain->send({"GET", "/readyz"});
@@ -113,7 +115,8 @@ TEST_F(ApiServerTest, AnswersProbesToEverybody) {
 // A bearer token of DATA/tokens.csv lets in.
 TEST(ApiServerTokens, LetsInABearerToken) {
   store::TemporaryDirectory directory;
-  std::ofstream(directory.path() / "tokens.csv") << "# token,user,uid,groups\nlong-enough-token,grafana,1,\"readers,people\"\n";
+  std::ofstream(directory.path() / "tokens.csv")
+      << "# token,user,uid,groups\nlong-enough-token,grafana,1,\"readers,people\"\n";
   store::Kinds& kinds = store::builtin_kinds();
   SystemClock clock;
   auto store = store::open_store(directory.path(), clock).value();
@@ -153,8 +156,9 @@ TEST_F(ApiServerTest, IsReachedByNameAndAddress) {
 
 // What is no page is 404 as plain text, as Kubernetes answers it.
 TEST_F(ApiServerTest, AnswersUnknownPagesAsKubernetesDoes) {
-  for (const char* path : {"/", "/apis/other.dev/v1/things", "/apis/roadstead.dev/v1alpha1/ghosts", "/api/v1/pods",
-                           "/apis/roadstead.dev/v1alpha1/namespaces/default/hosts", "/apis/roadstead.dev/v1alpha1/hosts/a/b/c"}) {
+  for (const char* path :
+       {"/", "/apis/other.dev/v1/things", "/apis/roadstead.dev/v1alpha1/ghosts", "/api/v1/pods",
+        "/apis/roadstead.dev/v1alpha1/namespaces/default/hosts", "/apis/roadstead.dev/v1alpha1/hosts/a/b/c"}) {
     const auto reply = call("GET", path);
     EXPECT_EQ(reply.code, 404) << path;
     EXPECT_EQ(reply.body, "404 page not found\n") << path;
@@ -190,8 +194,9 @@ TEST_F(ApiServerTest, AnswersErrorsAsAStatus) {
   unknown["spec"]["endpoimt"] = 1;
   const json strict = body("POST", hosts, unknown.dump());
   EXPECT_EQ(strict["code"], 400);
-  EXPECT_THAT(strict["message"], HasSubstr("Host in version \"v1alpha1\" cannot be handled as a Host: strict decoding error: "
-                                           "unknown field \"spec.endpoimt\""));
+  EXPECT_THAT(strict["message"],
+              HasSubstr("Host in version \"v1alpha1\" cannot be handled as a Host: strict decoding error: "
+                        "unknown field \"spec.endpoimt\""));
   json wrong = host("a");
   wrong["spec"]["protected"] = "maybe";
   const json invalid = body("POST", hosts, wrong.dump());
@@ -210,8 +215,9 @@ TEST_F(ApiServerTest, RefusesBodiesThatDoNotFit) {
   elsewhere["metadata"]["namespace"] = "site-b";
   EXPECT_THAT(body("POST", policies, elsewhere.dump())["message"],
               "the namespace of the provided object does not match the namespace sent on the request");
-  for (const std::string& text : {std::string("{"), std::string("[]"), std::string("kind: Host"), std::string("{\"a\":1,\"a\":2}"),
-                                  std::string(200, '{'), std::string("{\"a\":\"\xff\"}"), std::string(5000, '[')}) {
+  for (const std::string& text :
+       {std::string("{"), std::string("[]"), std::string("kind: Host"), std::string("{\"a\":1,\"a\":2}"),
+        std::string(200, '{'), std::string("{\"a\":\"\xff\"}"), std::string(5000, '[')}) {
     const auto reply = call("POST", hosts, text);
     EXPECT_EQ(reply.code, 400) << text.substr(0, 20);
     EXPECT_EQ(json::parse(reply.body)["reason"], "BadRequest");
@@ -237,7 +243,8 @@ TEST_F(ApiServerTest, RefusesAHugeBody) {
 TEST_F(ApiServerTest, MergesPatches) {
   ASSERT_EQ(call("POST", hosts, host("uat").dump()).code, 201);
   const std::string merge = "application/merge-patch+json";
-  auto reply = call("PATCH", hosts + "/uat", R"({"spec":{"protected":true},"metadata":{"labels":{"tier":"test"}}})", merge);
+  auto reply =
+      call("PATCH", hosts + "/uat", R"({"spec":{"protected":true},"metadata":{"labels":{"tier":"test"}}})", merge);
   EXPECT_EQ(reply.code, 200) << reply.body;
   EXPECT_EQ(json::parse(reply.body)["spec"]["protected"], true);
   reply = call("PATCH", hosts + "/uat", R"({"metadata":{"labels":{"tier":null}}})", merge);
@@ -245,7 +252,8 @@ TEST_F(ApiServerTest, MergesPatches) {
   const std::string version = json::parse(reply.body)["metadata"]["resourceVersion"];
   reply = call("PATCH", hosts + "/uat", R"({"spec":{"protected":true}})", merge);
   EXPECT_EQ(json::parse(reply.body)["metadata"]["resourceVersion"], version) << "nothing changed";
-  reply = call("PATCH", hosts + "/uat/status", R"({"status":{"engineVersion":"20.10"},"spec":{"protected":false}})", merge);
+  reply =
+      call("PATCH", hosts + "/uat/status", R"({"status":{"engineVersion":"20.10"},"spec":{"protected":false}})", merge);
   EXPECT_EQ(json::parse(reply.body)["status"]["engineVersion"], "20.10");
   EXPECT_EQ(json::parse(reply.body)["spec"]["protected"], true);
   reply = call("PATCH", hosts + "/uat", R"({"metadata":{"resourceVersion":"1"},"spec":{"protected":false}})", merge);
@@ -273,7 +281,9 @@ TEST_F(ApiServerTest, MergesPatchesThatMeet) {
 
 // An apply takes YAML, needs a field manager, creates with 201 and then answers 200.
 TEST_F(ApiServerTest, AppliesYaml) {
-  const std::string yaml = "apiVersion: roadstead.dev/v1alpha1\nkind: Host\nmetadata: {name: uat}\nspec:\n  engine: {endpoint: 'unix:///x.sock'}\n";
+  const std::string yaml =
+      "apiVersion: roadstead.dev/v1alpha1\nkind: Host\nmetadata: {name: uat}\nspec:\n  engine: {endpoint: "
+      "'unix:///x.sock'}\n";
   const std::string apply = "application/apply-patch+yaml";
   EXPECT_EQ(call("PATCH", hosts + "/uat?fieldManager=test", yaml, apply).code, 201);
   EXPECT_EQ(call("PATCH", hosts + "/uat?fieldManager=test", yaml, apply).code, 200);
@@ -322,7 +332,8 @@ TEST_F(ApiServerTest, RendersTables) {
 TEST_F(ApiServerTest, ServesEvents) {
   ASSERT_EQ(call("POST", hosts, host("uat").dump()).code, 201);
   ASSERT_TRUE(api.store().record({{"Host", "", "uat"}, "", true, "Unreachable", "the engine does not answer"}));
-  const std::string events = "/api/v1/namespaces/default/events?fieldSelector=involvedObject.name%3Duat%2CinvolvedObject.kind%3DHost";
+  const std::string events =
+      "/api/v1/namespaces/default/events?fieldSelector=involvedObject.name%3Duat%2CinvolvedObject.kind%3DHost";
   EXPECT_EQ(body("GET", events)["items"].size(), 1u);
   const json table = json::parse(call("GET", events, "", "", "application/json;as=Table;v=v1;g=meta.k8s.io").body);
   EXPECT_EQ(table["columnDefinitions"][0]["name"], "Last Seen");

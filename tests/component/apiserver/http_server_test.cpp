@@ -188,8 +188,11 @@ TEST_F(HttpServerTest, ClosesSilentAndIdleConnections) {
 // What cannot be read as HTTP gets 400 or a closed connection, a thousand times over, and leaves nothing open.
 TEST_F(HttpServerTest, SurvivesGarbage) {
   start();
-  const std::string garbage[] = {"\x16\x03\x01\x02\x00garbage\r\n\r\n", "GET\r\n\r\n", "GET / HTTP/9.9\r\n\r\n",
-                                 "GET /%zz HTTP/1.1\r\nHost: h\r\n\r\n", "POST / HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
+  const std::string garbage[] = {"\x16\x03\x01\x02\x00garbage\r\n\r\n",
+                                 "GET\r\n\r\n",
+                                 "GET / HTTP/9.9\r\n\r\n",
+                                 "GET /%zz HTTP/1.1\r\nHost: h\r\n\r\n",
+                                 "POST / HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
                                  "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\n",
                                  "GET /%00 HTTP/1.1\r\nHost: h\r\n\r\n"};
   for (int i = 0; i < 1000; ++i) {
@@ -242,7 +245,9 @@ TEST_F(HttpServerTest, OutlivesAShortageOfDescriptors) {
   ::getrusage(RUSAGE_SELF, &spent);
   ::setrlimit(RLIMIT_NOFILE, &before);
   EXPECT_NE(waiting->read("GET /late", 5s).find("200 OK"), std::string::npos);
-  const auto cpu = [](const rusage& u) { return (u.ru_utime.tv_sec + u.ru_stime.tv_sec) * 1000 + (u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1000; };
+  const auto cpu = [](const rusage& u) {
+    return (u.ru_utime.tv_sec + u.ru_stime.tv_sec) * 1000 + (u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1000;
+  };
   EXPECT_LT(cpu(spent) - cpu(spent_before), 200) << "milliseconds of CPU in 700 ms of waiting";
 }
 
@@ -322,7 +327,8 @@ TEST_F(HttpServerTest, DrainsWhenStopped) {
   std::list<RawConnection> watchers;
   for (int i = 0; i < 50; ++i) {
     watchers.emplace_back(server->port());
-    watchers.back().send(i % 2 == 0 ? "GET /silent HTTP/1.1\r\nHost: h\r\n\r\n" : "GET /ticks HTTP/1.1\r\nHost: h\r\n\r\n");
+    watchers.back().send(i % 2 == 0 ? "GET /silent HTTP/1.1\r\nHost: h\r\n\r\n"
+                                    : "GET /ticks HTTP/1.1\r\nHost: h\r\n\r\n");
     watchers.back().read("\r\n\r\n");
   }
   RawConnection idle(server->port());

@@ -15,7 +15,8 @@ class HttpsUnderTest final : public ClientUnderTest {
 };
 
 INSTANTIATE_TEST_SUITE_P(Https, ResourceClientContract,
-                         testing::Values(ClientCase{"Https", [] { return std::make_unique<HttpsUnderTest>(); }}), name_of);
+                         testing::Values(ClientCase{"Https", [] { return std::make_unique<HttpsUnderTest>(); }}),
+                         name_of);
 
 }  // namespace
 }  // namespace roadstead::contract

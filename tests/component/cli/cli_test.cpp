@@ -127,7 +127,8 @@ TEST_F(CliTest, AppliesAndTellsWhatBecameOfEach) {
   EXPECT_EQ(ran.code, kExitOk) << ran.err;
   EXPECT_EQ(ran.out, "host.roadstead.dev/uat created\nbackuppolicy.roadstead.dev/montagu-base created\n");
   EXPECT_EQ(stored("BackupPolicy", "default", "montagu-base")["spec"]["schedule"]["timeZone"], "Europe/London");
-  EXPECT_EQ(run({"apply", "-f", both}).out, "host.roadstead.dev/uat unchanged\nbackuppolicy.roadstead.dev/montagu-base unchanged\n");
+  EXPECT_EQ(run({"apply", "-f", both}).out,
+            "host.roadstead.dev/uat unchanged\nbackuppolicy.roadstead.dev/montagu-base unchanged\n");
   std::string changed = kPolicy;
   changed.replace(changed.find("0 0 1"), 5, "0 0 2");
   ran = run({"apply", "-f", "-"}, std::string(kHost) + "---\n" + changed);
@@ -144,7 +145,8 @@ TEST_F(CliTest, AppliesDirectories) {
   file("d/more/3.yaml", deeper);
   EXPECT_EQ(run({"apply", "-f", (directory.path() / "d").string()}).out,
             "host.roadstead.dev/uat created\nbackuppolicy.roadstead.dev/montagu-base created\n");
-  EXPECT_THAT(run({"apply", "-R", "-f", (directory.path() / "d").string()}).out, HasSubstr("host.roadstead.dev/science created"));
+  EXPECT_THAT(run({"apply", "-R", "-f", (directory.path() / "d").string()}).out,
+              HasSubstr("host.roadstead.dev/science created"));
 }
 
 // One wrong document among good ones: file, line and field are told, and nothing at all is changed.
@@ -162,7 +164,8 @@ TEST_F(CliTest, AppliesNothingOfABrokenSet) {
 
 // A dry run says what would be, and stores nothing.
 TEST_F(CliTest, AppliesDry) {
-  EXPECT_EQ(run({"apply", "--dry-run=server", "-f", "-"}, kHost).out, "host.roadstead.dev/uat created (server dry run)\n");
+  EXPECT_EQ(run({"apply", "--dry-run=server", "-f", "-"}, kHost).out,
+            "host.roadstead.dev/uat created (server dry run)\n");
   EXPECT_TRUE(stored("Host", "", "uat").is_null());
 }
 
@@ -185,11 +188,13 @@ TEST_F(CliTest, TellsWhatTheServerRefused) {
 TEST_F(CliTest, ValidatesOffline) {
   const std::string good = file("good.yaml", std::string(kHost) + "---\n" + kPolicy);
   EXPECT_EQ(run({"validate", "-f", good}).out, good + ": 2 objects, nothing wrong\n");
-  const std::string bad = file("bad.yaml", "apiVersion: roadstead.dev/v1alpha1\nkind: Host\nmetadata: {name: uat}\nspec:\n\tx: 1\n");
+  const std::string bad =
+      file("bad.yaml", "apiVersion: roadstead.dev/v1alpha1\nkind: Host\nmetadata: {name: uat}\nspec:\n\tx: 1\n");
   const Ran ran = run({"validate", "-f", bad});
   EXPECT_EQ(ran.code, kExitError);
   EXPECT_THAT(ran.err, StartsWith("error: " + bad + ":5"));
-  EXPECT_THAT(run({"validate", "-f", "/nowhere.yaml"}).err, HasSubstr("\"/nowhere.yaml\" cannot be read: No such file"));
+  EXPECT_THAT(run({"validate", "-f", "/nowhere.yaml"}).err,
+              HasSubstr("\"/nowhere.yaml\" cannot be read: No such file"));
 }
 
 // ---- get
@@ -255,7 +260,8 @@ TEST_F(CliTest, WatchesRows) {
 TEST_F(CliTest, Describes) {
   ASSERT_EQ(run({"apply", "-f", "-"}, kPolicy).code, kExitOk);
   const json policy = stored("BackupPolicy", "default", "montagu-base");
-  const EventRecord event{{"BackupPolicy", "default", "montagu-base"}, policy["metadata"]["uid"], true, "RunMissed", "the deadline passed"};
+  const EventRecord event{
+      {"BackupPolicy", "default", "montagu-base"}, policy["metadata"]["uid"], true, "RunMissed", "the deadline passed"};
   ASSERT_TRUE(api.store().record(event));
   clock.advance(2min);
   ASSERT_TRUE(api.store().record(event));
@@ -280,20 +286,25 @@ TEST_F(CliTest, Deletes) {
   EXPECT_EQ(again.code, kExitError);
   EXPECT_EQ(again.err, "Error from server (NotFound): hosts.roadstead.dev \"uat\" not found\n");
   EXPECT_EQ(run({"delete", "host/uat", "--ignore-not-found"}).code, kExitOk);
-  EXPECT_EQ(run({"delete", "-f", both, "--ignore-not-found"}).out, "backuppolicy.roadstead.dev \"montagu-base\" deleted\n");
+  EXPECT_EQ(run({"delete", "-f", both, "--ignore-not-found"}).out,
+            "backuppolicy.roadstead.dev \"montagu-base\" deleted\n");
   EXPECT_THAT(run({"delete", "hosts"}).err, HasSubstr("name what is to be deleted"));
 }
 
 // A finalizer holds: the wait runs out with the reason; without --wait it returns at once; when the finalizer goes, so
 // does the wait.
 TEST_F(CliTest, WaitsForTheEndOfADeletion) {
-  json host{{"apiVersion", "roadstead.dev/v1alpha1"}, {"kind", "Host"},
-            {"metadata", {{"name", "uat"}, {"finalizers", {"roadstead.dev/test"}}}}, {"spec", {{"engine", {{"endpoint", "unix:///x"}}}}}};
+  json host{{"apiVersion", "roadstead.dev/v1alpha1"},
+            {"kind", "Host"},
+            {"metadata", {{"name", "uat"}, {"finalizers", {"roadstead.dev/test"}}}},
+            {"spec", {{"engine", {{"endpoint", "unix:///x"}}}}}};
   ASSERT_TRUE(api.store().create(host, {}));
   EXPECT_EQ(run({"delete", "host/uat", "--wait=false"}).code, kExitOk);
   const Ran late = run({"delete", "host/uat", "--timeout", "200ms"});
   EXPECT_EQ(late.code, kExitError);
-  EXPECT_THAT(late.err, HasSubstr("timed out waiting for the deletion of host.roadstead.dev/uat; its finalizers are still there"));
+  EXPECT_THAT(
+      late.err,
+      HasSubstr("timed out waiting for the deletion of host.roadstead.dev/uat; its finalizers are still there"));
   Ran ran;
   std::jthread waiting([&] { ran = run({"wait", "host/uat", "--for=delete", "--timeout=10s"}); });
   json dying = stored("Host", "", "uat");
@@ -311,7 +322,10 @@ TEST_F(CliTest, WaitsForConditions) {
   std::jthread waiting([&] { ran = run({"wait", "hst", "uat", "--for=condition=Reachable", "--timeout=20s"}); });
   const auto set = [&](const std::string& value) {
     json host = stored("Host", "", "uat");
-    host["status"]["conditions"] = {{{"type", "Reachable"}, {"status", value}, {"reason", "Test"}, {"message", ""},
+    host["status"]["conditions"] = {{{"type", "Reachable"},
+                                     {"status", value},
+                                     {"reason", "Test"},
+                                     {"message", ""},
                                      {"lastTransitionTime", "2026-11-22T09:41:07Z"}}};
     const auto written = api.store().update_status(host, {});
     ASSERT_TRUE(written) << written.error().message;
@@ -322,7 +336,8 @@ TEST_F(CliTest, WaitsForConditions) {
   EXPECT_EQ(ran.code, kExitOk) << ran.err;
   EXPECT_EQ(ran.out, "host.roadstead.dev/uat condition met\n");
   EXPECT_EQ(run({"wait", "host/uat", "--for=condition=reachable=true"}).code, kExitOk);
-  EXPECT_EQ(run({"wait", "host/uat", "--for=jsonpath={.spec.engine.endpoint}=unix:///var/run/docker.sock"}).code, kExitOk);
+  EXPECT_EQ(run({"wait", "host/uat", "--for=jsonpath={.spec.engine.endpoint}=unix:///var/run/docker.sock"}).code,
+            kExitOk);
   const Ran never = run({"wait", "host/uat", "--for=condition=Reachable=False", "--timeout=200ms"});
   EXPECT_EQ(never.code, kExitError);
   EXPECT_EQ(never.err, "error: timed out waiting for the condition on hosts/uat\n");

@@ -8,8 +8,8 @@
 #include <thread>
 
 #include "operator/adapters/docker/engine_factory.h"
-#include "tests/component/docker/engine_under_test.h"
 #include "operator/adapters/ssh/ssh_transport.h"
+#include "tests/component/docker/engine_under_test.h"
 
 /// Every call of the Engine port against a real engine, the same tests over each way to reach it.
 namespace roadstead {
@@ -26,27 +26,36 @@ enum class Way { Unix, SshForward, SshDialStdio };
 
 std::string name_of(const testing::TestParamInfo<Way>& info) {
   switch (info.param) {
-    case Way::Unix: return "Unix";
-    case Way::SshForward: return "SshForward";
-    case Way::SshDialStdio: return "SshDialStdio";
+    case Way::Unix:
+      return "Unix";
+    case Way::SshForward:
+      return "SshForward";
+    case Way::SshDialStdio:
+      return "SshDialStdio";
   }
   return {};
 }
 
 /// What all tests share: one engine, two sshds before it.
 struct World {
-  World() : forwarding(engine.directory() / "forwarding", true), no_forwarding(engine.directory() / "no-forwarding", false) {}
+  World()
+      : forwarding(engine.directory() / "forwarding", true),
+        no_forwarding(engine.directory() / "no-forwarding", false) {}
   test::EngineUnderTest engine;
   test::SshdUnderTest forwarding, no_forwarding;
 
   [[nodiscard]] EngineEndpoint endpoint(Way way) const {
     const auto over = [this](const test::SshdUnderTest& sshd) {
-      return EngineEndpoint{fmt::format("ssh://root@127.0.0.1:{}{}", sshd.port(), engine.socket()), sshd.identity(), sshd.known_hosts()};
+      return EngineEndpoint{fmt::format("ssh://root@127.0.0.1:{}{}", sshd.port(), engine.socket()), sshd.identity(),
+                            sshd.known_hosts()};
     };
     switch (way) {
-      case Way::Unix: return {"unix://" + engine.socket(), {}, {}};
-      case Way::SshForward: return over(forwarding);
-      case Way::SshDialStdio: return over(no_forwarding);
+      case Way::Unix:
+        return {"unix://" + engine.socket(), {}, {}};
+      case Way::SshForward:
+        return over(forwarding);
+      case Way::SshDialStdio:
+        return over(no_forwarding);
     }
     return {};
   }
@@ -216,17 +225,21 @@ TEST_P(EngineOver, ChangesRestartPoliciesAndUnpauses) {
 }
 
 TEST_P(EngineOver, ReadsTheLogsTailAndFollowsIt) {
-  run_script("talker", "for i in 1 2 3 4 5; do echo line $i; done; echo oops >&2; head -c 40000 /dev/zero | tr '\\0' x; echo; sleep 0.3; echo -n end");
+  run_script("talker",
+             "for i in 1 2 3 4 5; do echo line $i; done; echo oops >&2; head -c 40000 /dev/zero | tr '\\0' x; echo; "
+             "sleep 0.3; echo -n end");
   std::vector<std::string> followed;
   bool error_stream = false;
   std::size_t longest = 0;
-  ASSERT_OK(engine->follow_logs("talker", {-1, {}}, [&](const LogLine& line) {
-    if (line.text.size() < 100) followed.push_back(line.text);
-    longest = std::max(longest, line.text.size());
-    error_stream = error_stream || (line.error_stream && line.text == "oops");
-    EXPECT_GT(line.time, Time(std::chrono::sys_days(std::chrono::year{2020} / 1 / 1)));
-    return true;
-  }, {}));
+  ASSERT_OK(engine->follow_logs("talker", {-1, {}},
+                                [&](const LogLine& line) {
+                                  if (line.text.size() < 100) followed.push_back(line.text);
+                                  longest = std::max(longest, line.text.size());
+                                  error_stream = error_stream || (line.error_stream && line.text == "oops");
+                                  EXPECT_GT(line.time, Time(std::chrono::sys_days(std::chrono::year{2020} / 1 / 1)));
+                                  return true;
+                                },
+                                {}));
   EXPECT_EQ(longest, 40'000U);  // three messages of the engine, one line
   EXPECT_THAT(followed, testing::IsSupersetOf({"line 1", "line 5", "oops", "end"}));
   EXPECT_EQ(followed.size(), 7U);
@@ -246,7 +259,8 @@ TEST_P(EngineOver, ReadsTheLogsTailAndFollowsIt) {
 
 TEST_P(EngineOver, ExecutesWithInputHalfCloseAndExitCode) {
   run_script("host", "sleep 1000");
-  auto result = engine->exec("host", {{"sh", "-c", "cat; echo done; echo err $WHO >&2; exit 3"}, "", {"WHO=you"}, "hello\n"}, {});
+  auto result =
+      engine->exec("host", {{"sh", "-c", "cat; echo done; echo err $WHO >&2; exit 3"}, "", {"WHO=you"}, "hello\n"}, {});
   ASSERT_OK(result);
   EXPECT_EQ(result->exit_code, 3);
   EXPECT_EQ(result->out, "hello\ndone\n");
@@ -254,7 +268,8 @@ TEST_P(EngineOver, ExecutesWithInputHalfCloseAndExitCode) {
   result = engine->exec("host", {{"id", "-u"}, "123", {}, ""}, {});
   ASSERT_OK(result);
   EXPECT_EQ(result->out, "123\n");
-  EXPECT_EQ(engine->exec("host", {{"true"}, "", {}, std::string(5'000'000, 'x')}, {})->exit_code, 0) << "input nobody reads";
+  EXPECT_EQ(engine->exec("host", {{"true"}, "", {}, std::string(5'000'000, 'x')}, {})->exit_code, 0)
+      << "input nobody reads";
   const auto missing = engine->exec("host", {{"/no/such/program"}}, {});
   EXPECT_TRUE(!missing || missing->exit_code == 126 || missing->exit_code == 127) << message_of(missing);
   EXPECT_EQ(kind_of(engine->exec("nobody", {{"true"}}, {})), ErrorKind::NotFound);
@@ -290,7 +305,9 @@ TEST_P(EngineOver, CarriesArchivesUpAndDown) {
   const auto back = engine->download("archive", "/etc/app", 10'000'000, {});
   ASSERT_OK(back);
   ASSERT_EQ(back->size(), 3U);
-  const auto find = [&](const std::string& path) { return *std::find_if(back->begin(), back->end(), [&](const auto& file) { return file.path == path; }); };
+  const auto find = [&](const std::string& path) {
+    return *std::find_if(back->begin(), back->end(), [&](const auto& file) { return file.path == path; });
+  };
   EXPECT_EQ(find("app/config").content, "secret\n");
   EXPECT_EQ(find("app/config").uid, 999U);
   EXPECT_EQ(find("app/config").gid, 998U);
@@ -313,8 +330,11 @@ TEST_P(EngineOver, MountsAFreshVolumeEmptyAndMeasuresIt) {
   EXPECT_EQ(created->driver, "local");
   EXPECT_EQ(created->labels, (Labels{{"a", "b"}}));
   ASSERT_OK(engine->create_volume("fresh", {}, {}));  // one that exists counts as created
-  auto spec = script("mounts", "ls -a /data; head -c 1000000 /dev/zero > /data/new; cat /host/dockerd.log | head -c 1 | wc -c; echo x > /host/y || echo refused");
-  spec.mounts = {{MountSpec::Type::Volume, "fresh", "/data", false}, {MountSpec::Type::Bind, world->engine.directory(), "/host", true}};
+  auto spec = script("mounts",
+                     "ls -a /data; head -c 1000000 /dev/zero > /data/new; cat /host/dockerd.log | head -c 1 | wc -c; "
+                     "echo x > /host/y || echo refused");
+  spec.mounts = {{MountSpec::Type::Volume, "fresh", "/data", false},
+                 {MountSpec::Type::Bind, world->engine.directory(), "/host", true}};
   ASSERT_OK(engine->create_container(spec, {}));
   ASSERT_OK(engine->start_container("mounts", {}));
   EXPECT_EQ(*engine->wait_container("mounts", {}), 0);
@@ -359,7 +379,8 @@ TEST_P(EngineOver, ImportsAndLoadsImagesAndTellsErrorsInTheStream) {
   EXPECT_EQ(engine->logs("imported", {}, {})->front().text, "from the image");
 
   const auto saved = world->engine.directory() / "saved.tar";
-  test::run({"docker", "-H", "unix://" + world->engine.socket(), "save", "-o", saved, "busybox:test"}, world->engine.directory() / "save.log");
+  test::run({"docker", "-H", "unix://" + world->engine.socket(), "save", "-o", saved, "busybox:test"},
+            world->engine.directory() / "save.log");
   ASSERT_OK(engine->load_image(source_of(test::content_of(saved)), {}));
   const auto not_tar = engine->load_image(source_of(std::string(300'000, 'x')), {});
   EXPECT_FALSE(not_tar) << "no archive at all";
@@ -367,12 +388,15 @@ TEST_P(EngineOver, ImportsAndLoadsImagesAndTellsErrorsInTheStream) {
   const auto cut = engine->import_image(source_of(tar.substr(0, tar.size() / 2)), "cut:1", {}, {});
   EXPECT_FALSE(cut) << "an archive cut short";
   EXPECT_EQ(kind_of(engine->inspect_image("cut:1", {})), ErrorKind::NotFound);
-  const ByteSource fails = []() -> Result<std::span<const std::byte>> { return fail(ErrorKind::NotFound, "the archive is gone"); };
+  const ByteSource fails = []() -> Result<std::span<const std::byte>> {
+    return fail(ErrorKind::NotFound, "the archive is gone");
+  };
   EXPECT_THAT(message_of(engine->load_image(fails, {})), HasSubstr("NotFound: load image: the archive is gone"));
 }
 
 TEST_P(EngineOver, TellsWhyAPullFailed) {
-  const auto pulled = engine->pull_image("127.0.0.1:1/no/such:image", RegistryCredentials{"127.0.0.1:1", "me", "secret"}, {});
+  const auto pulled =
+      engine->pull_image("127.0.0.1:1/no/such:image", RegistryCredentials{"127.0.0.1:1", "me", "secret"}, {});
   ASSERT_FALSE(pulled);
   EXPECT_THAT(pulled.error().message, HasSubstr("pull image 127.0.0.1:1/no/such:image: "));
   EXPECT_THAT(pulled.error().message, testing::Not(HasSubstr("secret")));
@@ -384,12 +408,15 @@ TEST_P(EngineOver, StreamsTheEventsOfOneLabel) {
   std::jthread listener([&](const std::stop_token& stop) {
     Limits limits;
     limits.stop = stop;
-    const auto end = engine->events({{"watched", "yes"}}, [&](const EngineEvent& event) {
-      const std::lock_guard lock(mutex);
-      seen.push_back(event.action + " " + event.attributes.at("name"));
-      EXPECT_GT(event.time, Time(std::chrono::sys_days(std::chrono::year{2020} / 1 / 1)));
-      return true;
-    }, limits);
+    const auto end = engine->events(
+        {{"watched", "yes"}},
+        [&](const EngineEvent& event) {
+          const std::lock_guard lock(mutex);
+          seen.push_back(event.action + " " + event.attributes.at("name"));
+          EXPECT_GT(event.time, Time(std::chrono::sys_days(std::chrono::year{2020} / 1 / 1)));
+          return true;
+        },
+        limits);
     EXPECT_EQ(kind_of(end), ErrorKind::Cancelled) << message_of(end);
   });
   const auto count = [&](const std::string& text) {
@@ -413,10 +440,21 @@ TEST_P(EngineOver, StreamsTheEventsOfOneLabel) {
 TEST_P(EngineOver, StopsEveryWaitingCallAtOnce) {
   run_script("quiet", "trap '' TERM; while :; do sleep 1000; done");
   const std::vector<std::pair<std::string, std::function<std::optional<ErrorKind>(const Limits&)>>> calls{
-      {"events", [&](const Limits& limits) { return kind_of(engine->events({}, [](const EngineEvent&) { return true; }, limits)); }},
-      {"logs", [&](const Limits& limits) { return kind_of(engine->follow_logs("quiet", {}, [](const LogLine&) { return true; }, limits)); }},
+      {"events",
+       [&](const Limits& limits) {
+         return kind_of(engine->events(
+             {}, [](const EngineEvent&) { return true; }, limits));
+       }},
+      {"logs",
+       [&](const Limits& limits) {
+         return kind_of(engine->follow_logs(
+             "quiet", {}, [](const LogLine&) { return true; }, limits));
+       }},
       {"wait", [&](const Limits& limits) { return kind_of(engine->wait_container("quiet", limits)); }},
-      {"exec", [&](const Limits& limits) { return kind_of(engine->exec("quiet", {{"sleep", "100"}, "", {}, std::string(2'000'000, 'x')}, limits)); }},
+      {"exec",
+       [&](const Limits& limits) {
+         return kind_of(engine->exec("quiet", {{"sleep", "100"}, "", {}, std::string(2'000'000, 'x')}, limits));
+       }},
       {"stop", [&](const Limits& limits) { return kind_of(engine->stop_container("quiet", 100s, limits)); }}};
   for (const auto& [name, call] : calls) {
     std::stop_source source;
@@ -447,7 +485,8 @@ TEST_P(EngineOver, SurvivesTheEnginesDeathAndReturnWithoutLeaking) {
   std::optional<Result<void>> events, logs;
   std::atomic<int> lines = 0;
   std::thread listener([&] { events = engine->events({}, [](const EngineEvent&) { return true; }, {}); });
-  std::thread reader([&] { logs = engine->follow_logs("victim", {}, [&](const LogLine&) { return ++lines > 0; }, {}); });
+  std::thread reader(
+      [&] { logs = engine->follow_logs("victim", {}, [&](const LogLine&) { return ++lines > 0; }, {}); });
   EXPECT_TRUE(test::eventually(10s, [&] { return lines > 3; }));
   world->engine.kill();
   listener.join();

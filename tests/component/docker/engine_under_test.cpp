@@ -34,8 +34,8 @@ bool engine_answers(const std::string& path) {
   if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) return false;
   const std::string ask = "GET /_ping HTTP/1.0\r\n\r\n";
   char first = 0;
-  return ::send(socket.get(), ask.data(), ask.size(), MSG_NOSIGNAL) > 0 && wait_for_fd(socket.get(), POLLIN, std::chrono::seconds(5), {}) &&
-         ::recv(socket.get(), &first, 1, 0) == 1;
+  return ::send(socket.get(), ask.data(), ask.size(), MSG_NOSIGNAL) > 0 &&
+         wait_for_fd(socket.get(), POLLIN, std::chrono::seconds(5), {}) && ::recv(socket.get(), &first, 1, 0) == 1;
 }
 
 bool port_answers(const sockaddr_in& address) {
@@ -115,7 +115,8 @@ void Child::end() {
 void run(const std::vector<std::string>& command, const fs::path& log) {
   const Child child(command, log);
   int status = 0;
-  if (::waitpid(child.pid(), &status, 0) < 0 || status != 0) throw std::runtime_error(command.front() + " failed: " + content_of(log));
+  if (::waitpid(child.pid(), &status, 0) < 0 || status != 0)
+    throw std::runtime_error(command.front() + " failed: " + content_of(log));
 }
 
 bool eventually(std::chrono::milliseconds time, const std::function<bool()>& condition) {
@@ -133,7 +134,8 @@ EngineUnderTest::~EngineUnderTest() {
   kill();
   std::error_code ignored;
   std::vector<fs::path> groups;
-  for (const auto& hierarchy : fs::directory_iterator("/sys/fs/cgroup", ignored)) groups.push_back(hierarchy.path() / cgroup_);
+  for (const auto& hierarchy : fs::directory_iterator("/sys/fs/cgroup", ignored))
+    groups.push_back(hierarchy.path() / cgroup_);
   groups.push_back(fs::path("/sys/fs/cgroup") / cgroup_);
   for (const auto& group : groups) {  // its containers' groups first
     for (const auto& inner : fs::directory_iterator(group, ignored)) ::rmdir(inner.path().c_str());
@@ -145,10 +147,34 @@ void EngineUnderTest::start() {
   const auto log = directory() / "dockerd.log";
   fs::remove(directory() / "pid");  // stale numbers may be other processes by now
   fs::remove_all(directory() / "exec");
-  holder_ = Child({"unshare", "--net", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child", "--mount-proc", "tini", "-s", "--",
-                   "dockerd", "--bridge=none", "--iptables=false", "--ip-forward=false", "--exec-opt", "native.cgroupdriver=cgroupfs",
-                   "--cgroup-parent", "/" + cgroup_, "--data-root", directory() / "data", "--exec-root", directory() / "exec",
-                   "--pidfile", directory() / "pid", "-H", "unix://" + socket()},
+  holder_ = Child({"unshare",
+                   "--net",
+                   "--mount",
+                   "--propagation",
+                   "private",
+                   "--pid",
+                   "--fork",
+                   "--kill-child",
+                   "--mount-proc",
+                   "tini",
+                   "-s",
+                   "--",
+                   "dockerd",
+                   "--bridge=none",
+                   "--iptables=false",
+                   "--ip-forward=false",
+                   "--exec-opt",
+                   "native.cgroupdriver=cgroupfs",
+                   "--cgroup-parent",
+                   "/" + cgroup_,
+                   "--data-root",
+                   directory() / "data",
+                   "--exec-root",
+                   directory() / "exec",
+                   "--pidfile",
+                   directory() / "pid",
+                   "-H",
+                   "unix://" + socket()},
                   log);
   const bool up = eventually(30s, [&] { return engine_answers(socket()) || !holder_.running(); });
   if (!up || !holder_.running()) throw std::runtime_error("dockerd does not come up: " + content_of(log));
@@ -163,7 +189,9 @@ void EngineUnderTest::kill() {
   holder_.end();
 }
 
-SshdUnderTest::SshdUnderTest(const fs::path& directory, bool allow_stream_local_forwarding, const std::string& environment) : directory_(directory), port_(free_port()) {
+SshdUnderTest::SshdUnderTest(const fs::path& directory, bool allow_stream_local_forwarding,
+                             const std::string& environment)
+    : directory_(directory), port_(free_port()) {
   fs::create_directories(directory_);
   fs::create_directories("/run/sshd");  // sshd wants it, whatever its configuration says
   make_key(directory_ / "host_key");
@@ -171,18 +199,24 @@ SshdUnderTest::SshdUnderTest(const fs::path& directory, bool allow_stream_local_
   fs::copy_file(directory_ / "identity.pub", directory_ / "authorized_keys", fs::copy_options::overwrite_existing);
   known_hosts_ = "[127.0.0.1]:" + std::to_string(port_) + " " + content_of(directory_ / "host_key.pub");
   std::ostringstream config;
-  config << "Port " << port_ << "\nListenAddress 127.0.0.1\nHostKey " << (directory_ / "host_key").string() << "\nPidFile none\n"
-         << "AuthorizedKeysFile " << (directory_ / "authorized_keys").string() << "\nStrictModes no\nUsePAM no\nPermitRootLogin prohibit-password\n"
-         // A login shell reads the start-up files of the person at this machine otherwise: slow, and none of our business.
-         << "SetEnv HOME=" << directory_.string() << " " << environment << "\n"
-         << "PasswordAuthentication no\nLogLevel VERBOSE\nAllowStreamLocalForwarding " << (allow_stream_local_forwarding ? "yes" : "no") << "\n";
+  config
+      << "Port " << port_ << "\nListenAddress 127.0.0.1\nHostKey " << (directory_ / "host_key").string()
+      << "\nPidFile none\n"
+      << "AuthorizedKeysFile " << (directory_ / "authorized_keys").string()
+      << "\nStrictModes no\nUsePAM no\nPermitRootLogin prohibit-password\n"
+      // A login shell reads the start-up files of the person at this machine otherwise: slow, and none of our business.
+      << "SetEnv HOME=" << directory_.string() << " " << environment << "\n"
+      << "PasswordAuthentication no\nLogLevel VERBOSE\nAllowStreamLocalForwarding "
+      << (allow_stream_local_forwarding ? "yes" : "no") << "\n";
   write_file(directory_ / "sshd_config", config.str());
   start();
 }
 
 void SshdUnderTest::start() {
   // In a process namespace of its own, so that its end is the end of its connections' processes too.
-  daemon_ = Child({"unshare", "--pid", "--fork", "--kill-child", "/usr/sbin/sshd", "-D", "-e", "-f", directory_ / "sshd_config"}, directory_ / "sshd.log");
+  daemon_ = Child(
+      {"unshare", "--pid", "--fork", "--kill-child", "/usr/sbin/sshd", "-D", "-e", "-f", directory_ / "sshd_config"},
+      directory_ / "sshd.log");
   if (!eventually(10s, [&] { return port_answers(loopback(port_)); }))
     throw std::runtime_error("sshd does not come up: " + content_of(directory_ / "sshd.log"));
 }
@@ -215,7 +249,8 @@ fs::path busybox_root(const fs::path& directory) {
   fs::create_directories(root / "data");
   write_file(root / "data" / "from-the-image", "x");
   fs::copy_file("/bin/busybox", root / "bin" / "busybox", fs::copy_options::overwrite_existing);
-  for (const auto* name : {"sh", "cat", "sleep", "echo", "id", "head", "tee", "stat", "dd", "true", "sha256sum", "wc", "ls", "yes"})
+  for (const auto* name :
+       {"sh", "cat", "sleep", "echo", "id", "head", "tee", "stat", "dd", "true", "sha256sum", "wc", "ls", "yes"})
     fs::create_symlink("busybox", root / "bin" / name);
   run({"tar", "-C", root, "--owner=0", "--group=0", "-cf", tar, "."}, directory / "tar.log");
   return tar;

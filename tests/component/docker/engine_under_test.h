@@ -78,14 +78,15 @@ class EngineUnderTest {
 class SshdUnderTest {
  public:
   /// `environment`: "NAME=value" for what is run there.
-  SshdUnderTest(const std::filesystem::path& directory, bool allow_stream_local_forwarding, const std::string& environment = {});
+  SshdUnderTest(const std::filesystem::path& directory, bool allow_stream_local_forwarding,
+                const std::string& environment = {});
   [[nodiscard]] std::uint16_t port() const { return port_; }
   [[nodiscard]] const std::string& identity() const { return identity_; }        ///< A key it accepts.
   [[nodiscard]] const std::string& known_hosts() const { return known_hosts_; }  ///< Its host key's line.
   void start();
   /// Stops (SIGSTOP) or continues (SIGCONT) all of its processes: a host that is silent, not gone.
   void freeze(bool frozen) const;
-  void stop();   ///< Also ends the connections, as a host that goes away in order.
+  void stop();  ///< Also ends the connections, as a host that goes away in order.
 
  private:
   std::filesystem::path directory_;

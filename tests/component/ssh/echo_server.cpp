@@ -15,7 +15,8 @@ SocketServer::SocketServer(std::filesystem::path path, Part part)
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   path_.string().copy(address.sun_path, sizeof(address.sun_path) - 1);
-  if (::bind(listener_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0 || ::listen(listener_.get(), 100) != 0)
+  if (::bind(listener_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0 ||
+      ::listen(listener_.get(), 100) != 0)
     throw std::runtime_error("listen on " + path_.string());
   acceptor_ = std::jthread([this](const std::stop_token& stop) { accept_all(stop); });
 }
@@ -30,7 +31,8 @@ void SocketServer::accept_all(const std::stop_token& stop) {
   while (wait_for_fd(listener_.get(), POLLIN, std::chrono::hours(1), stop)) {
     UniqueFd connection(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
     ++open_;
-    players_.emplace_back([this, fd = connection.release()](const std::stop_token& ended) { play(UniqueFd(fd), ended); });
+    players_.emplace_back(
+        [this, fd = connection.release()](const std::stop_token& ended) { play(UniqueFd(fd), ended); });
   }
   players_.clear();
 }

@@ -14,10 +14,10 @@ namespace roadstead::test {
 class SocketServer {
  public:
   enum class Part {
-    Echo,        ///< Sends back what it reads; ends when the other side does.
-    Pour,        ///< Sends without end.
-    Silent,      ///< Reads and never answers.
-    SayAndEnd,   ///< Sends "bye" and ends, unasked.
+    Echo,       ///< Sends back what it reads; ends when the other side does.
+    Pour,       ///< Sends without end.
+    Silent,     ///< Reads and never answers.
+    SayAndEnd,  ///< Sends "bye" and ends, unasked.
   };
   SocketServer(std::filesystem::path path, Part part);
   ~SocketServer();

@@ -54,7 +54,9 @@ class SshTransportTest : public testing::Test {
   static EngineEndpoint endpoint(const SshdUnderTest& sshd) {
     return {fmt::format("ssh://root@127.0.0.1:{}{}", sshd.port(), socket()), sshd.identity(), sshd.known_hosts()};
   }
-  static std::shared_ptr<Transport> transport_to(const SshdUnderTest& sshd) { return make_ssh_transport(endpoint(sshd)).value(); }
+  static std::shared_ptr<Transport> transport_to(const SshdUnderTest& sshd) {
+    return make_ssh_transport(endpoint(sshd)).value();
+  }
 
   static inline std::unique_ptr<World> world;
 };
@@ -135,7 +137,8 @@ TEST_P(OverBothWays, ManyStreamsShareSessionsAndCloseWithTheirOwners) {
   }
   for (int i = 0; i < count; ++i) {
     const auto text = pattern(1000 + static_cast<std::size_t>(i));
-    ASSERT_TRUE(streams[static_cast<std::size_t>(i)]->write_all(std::as_bytes(std::span(text.data(), text.size())), {}));
+    ASSERT_TRUE(
+        streams[static_cast<std::size_t>(i)]->write_all(std::as_bytes(std::span(text.data(), text.size())), {}));
     ASSERT_TRUE(streams[static_cast<std::size_t>(i)]->end_of_writes());
     EXPECT_EQ(read_all(*streams[static_cast<std::size_t>(i)]), text);
   }
@@ -166,7 +169,8 @@ TEST_P(OverBothWays, AHostThatGoesAwayBreaksItsStreamsAndIsReachedAgainWhenItIsB
   stream->reset();
   (void)transport->open({});
   EXPECT_TRUE(test::eventually(5s, [&] { return server.connections() == 0; }));
-  EXPECT_TRUE(test::eventually(5s, [&] { return test::open_descriptors() <= before + 3; })) << "a session has its socket and its event";
+  EXPECT_TRUE(test::eventually(5s, [&] { return test::open_descriptors() <= before + 3; }))
+      << "a session has its socket and its event";
 }
 
 TEST_P(OverBothWays, StopsABlockedReadAndABlockedWriteWithinMilliseconds) {
@@ -186,7 +190,8 @@ TEST_P(OverBothWays, StopsABlockedReadAndABlockedWriteWithinMilliseconds) {
     std::thread blocked([&] {
       std::byte byte;
       started = true;
-      kind = writing ? kind_of((*stream)->write_all(std::as_bytes(std::span(much.data(), much.size())), limits)) : kind_of((*stream)->read_some({&byte, 1}, limits));
+      kind = writing ? kind_of((*stream)->write_all(std::as_bytes(std::span(much.data(), much.size())), limits))
+                     : kind_of((*stream)->read_some({&byte, 1}, limits));
       ended = SteadyClock::now();
     });
     EXPECT_TRUE(test::eventually(5s, [&] { return started.load(); }));
@@ -199,21 +204,27 @@ TEST_P(OverBothWays, StopsABlockedReadAndABlockedWriteWithinMilliseconds) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Ssh, OverBothWays, testing::Values(Far::Forwarding, Far::Dialling),
-                         [](const auto& tested) { return tested.param == Far::Forwarding ? "Forwarding" : "DialStdio"; });
+INSTANTIATE_TEST_SUITE_P(Ssh, OverBothWays, testing::Values(Far::Forwarding, Far::Dialling), [](const auto& tested) {
+  return tested.param == Far::Forwarding ? "Forwarding" : "DialStdio";
+});
 
 TEST_F(SshTransportTest, TrustsOnlyTheKeyThatStandsInTheKnownHosts) {
   const SocketServer server(socket(), SocketServer::Part::Echo);
   auto unknown = endpoint(world->forwarding);
-  unknown.known_hosts = "elsewhere.example.org ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFMq0kF0hh4aOUGnx0w1Y6rsbHkYEl2JyTeLvqCvQnLC\n";
+  unknown.known_hosts =
+      "elsewhere.example.org ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFMq0kF0hh4aOUGnx0w1Y6rsbHkYEl2JyTeLvqCvQnLC\n";
   const auto refused = (*make_ssh_transport(unknown))->open({});
   EXPECT_EQ(kind_of(refused), ErrorKind::Forbidden) << message_of(refused);
-  EXPECT_THAT(message_of(refused), HasSubstr(fmt::format("compare its fingerprint on the host itself, then `ssh-keyscan -p {} 127.0.0.1 >> known_hosts`", world->forwarding.port())));
+  EXPECT_THAT(message_of(refused),
+              HasSubstr(fmt::format(
+                  "compare its fingerprint on the host itself, then `ssh-keyscan -p {} 127.0.0.1 >> known_hosts`",
+                  world->forwarding.port())));
   EXPECT_THAT(message_of(refused), HasSubstr("ssh-ed25519 SHA256:"));
 
   auto changed = endpoint(world->forwarding);
   test::make_key(world->directory.path() / "other");
-  changed.known_hosts = fmt::format("[127.0.0.1]:{} {}", world->forwarding.port(), test::content_of(world->directory.path() / "other.pub"));
+  changed.known_hosts = fmt::format("[127.0.0.1]:{} {}", world->forwarding.port(),
+                                    test::content_of(world->directory.path() / "other.pub"));
   const auto other = (*make_ssh_transport(changed))->open({});
   EXPECT_EQ(kind_of(other), ErrorKind::Forbidden) << message_of(other);
   EXPECT_THAT(message_of(other), HasSubstr("the host's key has changed"));
@@ -300,7 +311,8 @@ TEST_F(SshTransportTest, ASessionWhoseHostFallsSilentDiesByItself) {
   std::byte byte;
   Limits limits;
   limits.idle = 2s;
-  EXPECT_EQ(kind_of((*stream)->read_some({&byte, 1}, limits)), ErrorKind::Timeout) << "quiet, but the keep-alives were answered";
+  EXPECT_EQ(kind_of((*stream)->read_some({&byte, 1}, limits)), ErrorKind::Timeout)
+      << "quiet, but the keep-alives were answered";
   EXPECT_FALSE(session.dead());
   world->forwarding.freeze(true);
   limits.idle = 10s;
@@ -345,7 +357,9 @@ TEST_F(SshTransportTest, LeavesNoDescriptorAndNoThreadBehind) {
     wrong.known_hosts = "none\n";
     EXPECT_FALSE((*make_ssh_transport(wrong))->open({}));
   }
-  EXPECT_TRUE(test::eventually(5s, [&] { return server.connections() == 0 && test::open_descriptors() <= descriptors; })) << test::open_descriptors() << " of " << descriptors;
+  EXPECT_TRUE(
+      test::eventually(5s, [&] { return server.connections() == 0 && test::open_descriptors() <= descriptors; }))
+      << test::open_descriptors() << " of " << descriptors;
   EXPECT_LE(test::running_threads(), threads + 6) << "the server's own threads, which are joined at its end";
 }
 

@@ -13,12 +13,14 @@ Request with_header(const std::string& value) {
 
 // Tokens are matched whole; a certificate comes before them.
 TEST(AuthenticatorTest, KnowsTokensAndCertificates) {
-  const auto known = Authenticator::from_tokens("# comment\n\n alpha , grafana , 1 , \"readers,people\" \r\nbeta,ci,2\n");
+  const auto known =
+      Authenticator::from_tokens("# comment\n\n alpha , grafana , 1 , \"readers,people\" \r\nbeta,ci,2\n");
   ASSERT_TRUE(known) << known.error().message;
   EXPECT_EQ(known->who(with_header("Bearer alpha"))->name, "grafana");
   EXPECT_EQ(known->who(with_header("Bearer alpha"))->groups, (std::vector<std::string>{"readers", "people"}));
   EXPECT_EQ(known->who(with_header("Bearer beta"))->name, "ci");
-  for (const char* header : {"", "Bearer", "Bearer ", "Bearer alph", "Bearer alphaa", "bearer alpha", "Basic alpha", "alpha"})
+  for (const char* header :
+       {"", "Bearer", "Bearer ", "Bearer alph", "Bearer alphaa", "bearer alpha", "Basic alpha", "alpha"})
     EXPECT_FALSE(known->who(with_header(header))) << header;
   Request certified = with_header("Bearer wrong");
   certified.certificate = {"admin", {"system:masters"}};

@@ -12,7 +12,9 @@ using nlohmann::json;
 ResourceTypes types() {
   const auto crd = [](const char* kind, const char* plural, const char* scope) {
     return json{{"spec",
-                 {{"group", "roadstead.dev"}, {"scope", scope}, {"names", {{"kind", kind}, {"plural", plural}, {"singular", plural}}},
+                 {{"group", "roadstead.dev"},
+                  {"scope", scope},
+                  {"names", {{"kind", kind}, {"plural", plural}, {"singular", plural}}},
                   {"versions", {{{"name", "v1alpha1"}, {"storage", true}}}}}}};
   };
   return ResourceTypes::from_crds({crd("Host", "hosts", "Cluster"), crd("Backup", "backups", "Namespaced")}).value();
@@ -35,11 +37,12 @@ TEST(Routes, FollowKubernetesPaths) {
   EXPECT_EQ(routed("/apis/roadstead.dev/v1alpha1/namespaces/a/backups/b"), "Backup a/b");
   EXPECT_EQ(routed("/api/v1/namespaces/a/events"), "Event a/");
   EXPECT_EQ(routed("/api/v1/events"), "Event /");
-  for (const char* path : {"/", "/apis", "/apis/", "/apis/roadstead.dev", "/apis/roadstead.dev/v1alpha1", "/apis/roadstead.dev/v2/hosts",
-                           "/apis/roadstead.dev/v1alpha1/hosts/", "/apis/roadstead.dev/v1alpha1/hosts/uat/scale",
-                           "/apis/roadstead.dev/v1alpha1/hosts/uat/status/x", "/apis/roadstead.dev/v1alpha1/namespaces/a/hosts",
-                           "/apis/roadstead.dev/v1alpha1/namespaces//backups/b", "/apis/roadstead.dev/v1alpha1/backups/b",
-                           "/api/v1/hosts", "/apis/v1/events", "//", "/api/roadstead.dev/v1alpha1/hosts"})
+  for (const char* path :
+       {"/", "/apis", "/apis/", "/apis/roadstead.dev", "/apis/roadstead.dev/v1alpha1", "/apis/roadstead.dev/v2/hosts",
+        "/apis/roadstead.dev/v1alpha1/hosts/", "/apis/roadstead.dev/v1alpha1/hosts/uat/scale",
+        "/apis/roadstead.dev/v1alpha1/hosts/uat/status/x", "/apis/roadstead.dev/v1alpha1/namespaces/a/hosts",
+        "/apis/roadstead.dev/v1alpha1/namespaces//backups/b", "/apis/roadstead.dev/v1alpha1/backups/b", "/api/v1/hosts",
+        "/apis/v1/events", "//", "/api/roadstead.dev/v1alpha1/hosts"})
     EXPECT_EQ(routed(path), "-") << path;
 }
 
@@ -52,7 +55,8 @@ TEST(Targets, AreDecoded) {
   EXPECT_EQ(request.parameter("y"), "& z");
   EXPECT_TRUE(request.has_parameter("flag"));
   EXPECT_EQ(request.parameter("absent"), "");
-  for (const char* target : {"", "x", "/%", "/%1", "/%zz", "/%00", "/?a=%0", "/?%00"}) EXPECT_FALSE(set_target(request, target)) << target;
+  for (const char* target : {"", "x", "/%", "/%1", "/%zz", "/%00", "/?a=%0", "/?%00"})
+    EXPECT_FALSE(set_target(request, target)) << target;
 }
 
 // Kubernetes' clients write booleans in their own ways: any value but false and 0 is true.
@@ -62,7 +66,8 @@ TEST(Flags, AreReadAsKubernetesDoes) {
     EXPECT_TRUE(set_target(request, target));
     return flag(request, "watch");
   };
-  for (const char* target : {"/?watch=true", "/?watch=True", "/?watch=1", "/?watch", "/?watch=yes"}) EXPECT_TRUE(read(target)) << target;
+  for (const char* target : {"/?watch=true", "/?watch=True", "/?watch=1", "/?watch", "/?watch=yes"})
+    EXPECT_TRUE(read(target)) << target;
   for (const char* target : {"/", "/?watch=false", "/?watch=False", "/?watch=0"}) EXPECT_FALSE(read(target)) << target;
 }
 

@@ -22,8 +22,9 @@ TEST(Rfc3339, TakesOffsetsAndFractionsIntoAccount) {
 }
 
 TEST(Rfc3339, RefusesWhatIsNoTime) {
-  for (const char* text : {"", "2026-11-22", "2026-13-01T00:00:00Z", "2026-02-30T00:00:00Z", "2026-11-22T09:41:07",
-                           "2026-11-22T24:00:00Z", "2026-11-22T09:41:07.Z", "2026-11-22T09:41:07Zx", "2026-11-22T09:41:07+1:00"})
+  for (const char* text :
+       {"", "2026-11-22", "2026-13-01T00:00:00Z", "2026-02-30T00:00:00Z", "2026-11-22T09:41:07", "2026-11-22T24:00:00Z",
+        "2026-11-22T09:41:07.Z", "2026-11-22T09:41:07Zx", "2026-11-22T09:41:07+1:00"})
     EXPECT_FALSE(parse_rfc3339(text)) << text;
 }
 
@@ -43,7 +44,8 @@ TEST(Hash, UuidsDifferAndCarryTheirVersion) {
 
 TEST(Names, AreShortenedWithoutColliding) {
   EXPECT_EQ(shortened("short", 20), "short");
-  const std::string a = shortened("a-very-long-name-ending-in-1", 20), b = shortened("a-very-long-name-ending-in-2", 20);
+  const std::string a = shortened("a-very-long-name-ending-in-1", 20),
+                    b = shortened("a-very-long-name-ending-in-2", 20);
   EXPECT_EQ(a.size(), 20U);
   EXPECT_NE(a, b);
   EXPECT_EQ(to_string(ObjectKey{"Host", "", "uat"}), "Host uat");

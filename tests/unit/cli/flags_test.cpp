@@ -17,7 +17,11 @@ ResourceTypes types() {
   const nlohmann::json crd{{"spec",
                             {{"group", "roadstead.dev"},
                              {"scope", "Namespaced"},
-                             {"names", {{"kind", "RestoreRequest"}, {"plural", "restorerequests"}, {"singular", "restorerequest"}, {"shortNames", {"rr"}}}},
+                             {"names",
+                              {{"kind", "RestoreRequest"},
+                               {"plural", "restorerequests"},
+                               {"singular", "restorerequest"},
+                               {"shortNames", {"rr"}}}},
                              {"versions", {{{"name", "v1alpha1"}, {"storage", true}}}}}}};
   return ResourceTypes::from_crds({crd}).value();
 }
@@ -51,12 +55,14 @@ Ran run(std::vector<const char*> words, OperatorOptions* started = nullptr) {
 // A kind is taken by each of its names in any case, alone, with names, or with slashes.
 TEST(Targets, AreTakenAsPeopleWriteThem) {
   const ResourceTypes kinds = types();
-  for (const char* word : {"RestoreRequest", "restorerequests", "restorerequest", "RR", "restorerequests.roadstead.dev"})
+  for (const char* word :
+       {"RestoreRequest", "restorerequests", "restorerequest", "RR", "restorerequests.roadstead.dev"})
     EXPECT_EQ(targets_of({word}, kinds)->front().type->kind, "RestoreRequest") << word;
   EXPECT_EQ(targets_of({"rr"}, kinds)->front().name, "");
   EXPECT_EQ(targets_of({"rr", "a", "b"}, kinds)->at(1).name, "b");
   EXPECT_EQ(targets_of({"rr/a", "rr/b"}, kinds)->at(0).name, "a");
-  EXPECT_THAT(targets_of({"ghosts"}, kinds).error().message, HasSubstr("there is no kind \"ghosts\": known are restorerequests"));
+  EXPECT_THAT(targets_of({"ghosts"}, kinds).error().message,
+              HasSubstr("there is no kind \"ghosts\": known are restorerequests"));
   EXPECT_FALSE(targets_of({"rr/a", "b"}, kinds));
   EXPECT_FALSE(targets_of({"rr", "rr/b"}, kinds));
   EXPECT_FALSE(targets_of({"rr/"}, kinds));
@@ -68,15 +74,17 @@ TEST(Durations, AreRead) {
   EXPECT_EQ(parse_duration("1h30m").value(), Millis(5'400'000));
   EXPECT_EQ(parse_duration("250ms").value(), Millis(250));
   EXPECT_EQ(parse_duration("0").value(), Millis(0));
-  for (const char* text : {"", "90", "s", "5x", "-5s", "1.5h", "99999999999s"}) EXPECT_FALSE(parse_duration(text)) << text;
+  for (const char* text : {"", "90", "s", "5x", "-5s", "1.5h", "99999999999s"})
+    EXPECT_FALSE(parse_duration(text)) << text;
 }
 
 // The flags of `roadstead operator` arrive, and its exit code is the program's.
 TEST(CommandLine, StartsTheOperator) {
   OperatorOptions options;
-  const Ran ran = run({"operator", "--data", "/d", "--manifests", "/m", "--installation", "two", "--listen", "[::1]:7000",
-                       "--metrics-listen", ":9000", "--image-archive", "a.tar", "--image-archive", "b.tar", "--log-level", "debug"},
-                      &options);
+  const Ran ran =
+      run({"operator", "--data", "/d", "--manifests", "/m", "--installation", "two", "--listen", "[::1]:7000",
+           "--metrics-listen", ":9000", "--image-archive", "a.tar", "--image-archive", "b.tar", "--log-level", "debug"},
+          &options);
   EXPECT_EQ(ran.code, 7) << ran.err;
   EXPECT_EQ(options.data_dir, "/d");
   EXPECT_EQ(options.manifests_dir, "/m");
@@ -92,8 +100,12 @@ TEST(CommandLine, StartsTheOperator) {
 // A wrong command line is 2 with one sentence and does nothing; help is 0 and goes to standard output.
 TEST(CommandLine, TellsWrongUse) {
   using Words = std::vector<const char*>;
-  const std::vector<Words> wrong{Words{}, Words{"explode"}, Words{"get"}, Words{"get", "rr", "--nonsense"},
-                                 Words{"operator", "--listen", "nowhere"}, Words{"wait", "rr/a"},
+  const std::vector<Words> wrong{Words{},
+                                 Words{"explode"},
+                                 Words{"get"},
+                                 Words{"get", "rr", "--nonsense"},
+                                 Words{"operator", "--listen", "nowhere"},
+                                 Words{"wait", "rr/a"},
                                  Words{"wait", "rr/a", "--for=delete", "--timeout", "soon"}};
   for (const Words& words : wrong) {
     const Ran ran = run(words);
@@ -111,8 +123,9 @@ TEST(CommandLine, TellsWrongUse) {
 TEST(CommandLine, SaysHowToStartTheOperator) {
   const Ran ran = run({"get", "rr", "--data", "/nowhere"});
   EXPECT_EQ(ran.code, kExitError);
-  EXPECT_EQ(ran.err, "error: /nowhere/admin.kubeconfig is not there: start the operator (roadstead operator --data /nowhere), "
-                     "or name another file with --kubeconfig\n");
+  EXPECT_EQ(ran.err,
+            "error: /nowhere/admin.kubeconfig is not there: start the operator (roadstead operator --data /nowhere), "
+            "or name another file with --kubeconfig\n");
 }
 
 }  // namespace

@@ -20,8 +20,8 @@ crds::Condition condition(const std::string& type, crds::ConditionStatus status,
   return made;
 }
 
-// The whole screen: a host that does not answer says why, policies tell ages, a restore draws its bar, and what has ended
-// is not shown as running.
+// The whole screen: a host that does not answer says why, policies tell ages, a restore draws its bar, and what has
+// ended is not shown as running.
 TEST(OverviewTest, SaysAllOnOneScreen) {
   Overview overview;
   crds::Host annex;
@@ -56,19 +56,20 @@ TEST(OverviewTest, SaysAllOnOneScreen) {
   old.metadata.name = "old";
   old.status.conditions = {condition("Complete", crds::ConditionStatus::True)};
   overview.restores = {restore, old};
-  EXPECT_EQ(screen(overview, kNow),
-            "HOST                      REACHABLE   ENGINE     FREE                   LAST SEEN\n"
-            "annex2                    yes         20.10.24   412.0 GiB of 1.8 TiB   4s ago\n"
-            "production2 (protected)   no          -          -                      never       ssh: connection refused\n"
-            "\n"
-            "No barman servers\n"
-            "\n"
-            "POLICY         STATE   LAST SUCCESS   NEXT RUN   MISSED\n"
-            "montagu-base   ok      3d ago         in 26h     0\n"
-            "\n"
-            "RUNNING\n"
-            "restore uat-november   Copying: montagu-db/copy   [############--------]  61%   412.0 MiB/s   2m10s left\n"
-            "\n");
+  EXPECT_EQ(
+      screen(overview, kNow),
+      "HOST                      REACHABLE   ENGINE     FREE                   LAST SEEN\n"
+      "annex2                    yes         20.10.24   412.0 GiB of 1.8 TiB   4s ago\n"
+      "production2 (protected)   no          -          -                      never       ssh: connection refused\n"
+      "\n"
+      "No barman servers\n"
+      "\n"
+      "POLICY         STATE   LAST SUCCESS   NEXT RUN   MISSED\n"
+      "montagu-base   ok      3d ago         in 26h     0\n"
+      "\n"
+      "RUNNING\n"
+      "restore uat-november   Copying: montagu-db/copy   [############--------]  61%   412.0 MiB/s   2m10s left\n"
+      "\n");
 }
 
 // No percent, no moving bar.

@@ -11,8 +11,11 @@ namespace {
 using nlohmann::json;
 
 json table(const json& rows) {
-  json made{{"columnDefinitions", {{{"name", "Name"}, {"priority", 0}}, {{"name", "Progress"}, {"priority", 0}},
-                                   {{"name", "Note"}, {"priority", 1}}, {{"name", "Age"}, {"priority", 0}}}},
+  json made{{"columnDefinitions",
+             {{{"name", "Name"}, {"priority", 0}},
+              {{"name", "Progress"}, {"priority", 0}},
+              {{"name", "Note"}, {"priority", 1}},
+              {{"name", "Age"}, {"priority", 0}}}},
             {"rows", json::array()}};
   for (const json& cells : rows)
     made["rows"].push_back({{"cells", cells}, {"object", {{"metadata", {{"namespace", "default"}}}}}});

@@ -15,13 +15,18 @@ using test::Recording;
 using testing::HasSubstr;
 using testing::StartsWith;
 
-std::string answer(int status, const std::string& body) { return fmt::format("HTTP/1.1 {} X\r\nContent-Length: {}\r\n\r\n{}", status, body.size(), body); }
+std::string answer(int status, const std::string& body) {
+  return fmt::format("HTTP/1.1 {} X\r\nContent-Length: {}\r\n\r\n{}", status, body.size(), body);
+}
 
-Recording ping(const std::string& version) { return {"HTTP/1.1 200 OK\r\nApi-Version: " + version + "\r\nContent-Length: 2\r\n\r\n"}; }
+Recording ping(const std::string& version) {
+  return {"HTTP/1.1 200 OK\r\nApi-Version: " + version + "\r\nContent-Length: 2\r\n\r\n"};
+}
 
 /// Every call on a connection of its own: the ping's connection ends after its answer.
 struct Fake {
-  explicit Fake(std::deque<Recording> recordings) : transport(std::make_shared<FakeTransport>(std::move(recordings))), engine(make_engine(transport)) {}
+  explicit Fake(std::deque<Recording> recordings)
+      : transport(std::make_shared<FakeTransport>(std::move(recordings))), engine(make_engine(transport)) {}
   std::string request(std::size_t index) { return transport->seen->written.at(index); }
   std::shared_ptr<FakeTransport> transport;
   std::shared_ptr<Engine> engine;
@@ -38,7 +43,9 @@ TEST(EngineProtocol, RefusesAnEngineThatIsTooOld) {
   Fake fake({ping("1.40")});
   const auto info = fake.engine->info({});
   EXPECT_EQ(kind_of(info), ErrorKind::Invalid);
-  EXPECT_EQ(message_of(info), "engine information: the engine speaks API 1.40, at least 1.41 is needed: upgrade it to Docker 20.10 or newer");
+  EXPECT_EQ(
+      message_of(info),
+      "engine information: the engine speaks API 1.40, at least 1.41 is needed: upgrade it to Docker 20.10 or newer");
 }
 
 TEST(EngineProtocol, AsksForTheVersionAgainAfterTheConnectionWasLost) {
@@ -50,7 +57,10 @@ TEST(EngineProtocol, AsksForTheVersionAgainAfterTheConnectionWasLost) {
 }
 
 TEST(EngineProtocol, SendsCredentialsInTheirHeaderAndFindsTheErrorInTheStream) {
-  Fake fake({ping("1.41"), {answer(200, "{\"status\":\"Pulling\"}\r\n{\"errorDetail\":{\"message\":\"manifest unknown\"},\"error\":\"manifest unknown\"}\r\n")}});
+  Fake fake({ping("1.41"),
+             {answer(200,
+                     "{\"status\":\"Pulling\"}\r\n{\"errorDetail\":{\"message\":\"manifest "
+                     "unknown\"},\"error\":\"manifest unknown\"}\r\n")}});
   const auto pulled = fake.engine->pull_image("reg:5000/a", RegistryCredentials{"reg:5000", "u", "p"}, {});
   EXPECT_EQ(kind_of(pulled), ErrorKind::NotFound);
   EXPECT_EQ(message_of(pulled), "pull image reg:5000/a: manifest unknown");
@@ -59,7 +69,8 @@ TEST(EngineProtocol, SendsCredentialsInTheirHeaderAndFindsTheErrorInTheStream) {
 }
 
 TEST(EngineProtocol, AnswersThatAreNoJsonOrOfAnotherShapeAreErrorsNotCrashes) {
-  for (const std::string body : {"", "not json", "[1,2", "null", "\"text\"", "{\"Volumes\":5}", "[[]]", "{\"StatusCode\":\"x\"}"}) {
+  for (const std::string body :
+       {"", "not json", "[1,2", "null", "\"text\"", "{\"Volumes\":5}", "[[]]", "{\"StatusCode\":\"x\"}"}) {
     const auto fake = [&] { return Fake({ping("1.41"), {answer(200, body)}, {answer(200, body)}}).engine; };
     (void)fake()->info({});
     (void)fake()->inspect_container("x", {});
@@ -74,7 +85,10 @@ TEST(EngineProtocol, AnswersThatAreNoJsonOrOfAnotherShapeAreErrorsNotCrashes) {
 }
 
 TEST(EngineProtocol, AnExecCutInsideAFrameIsNoResult) {
-  Fake fake({ping("1.41"), {answer(201, "{\"Id\":\"e\"}")}, {std::string("HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n\x01\0\0\0\0\0\0\x05hel", 76)}});
+  Fake fake({ping("1.41"),
+             {answer(201, "{\"Id\":\"e\"}")},
+             {std::string("HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n\x01\0\0\0\0\0\0\x05hel",
+                          76)}});
   const auto result = fake.engine->exec("c", {{"cat"}}, {});
   EXPECT_EQ(kind_of(result), ErrorKind::Unavailable);
   EXPECT_THAT(message_of(result), HasSubstr("exec cat in container c: "));

@@ -31,7 +31,8 @@ struct Seen {
 /// Replays recorded bytes.
 class FakeStream final : public ByteStream {
  public:
-  FakeStream(Recording recording, std::shared_ptr<Seen> seen, std::size_t index) : recording_(std::move(recording)), seen_(std::move(seen)), index_(index) {}
+  FakeStream(Recording recording, std::shared_ptr<Seen> seen, std::size_t index)
+      : recording_(std::move(recording)), seen_(std::move(seen)), index_(index) {}
   ~FakeStream() override {
     const std::lock_guard lock(seen_->mutex);
     ++seen_->closed;
@@ -98,6 +99,8 @@ std::string message_of(const Result<T>& result) {
   return result ? "no error" : result.error().message;
 }
 
-inline std::span<const std::byte> bytes_of(std::string_view text) { return std::as_bytes(std::span(text.data(), text.size())); }
+inline std::span<const std::byte> bytes_of(std::string_view text) {
+  return std::as_bytes(std::span(text.data(), text.size()));
+}
 
 }  // namespace roadstead::test

@@ -65,7 +65,8 @@ TEST(FdStream, StopsABlockedReadAndABlockedWriteWithinMilliseconds) {
     std::thread blocked([&] {
       std::byte byte;
       started = true;
-      kind = writing ? kind_of(pair.ours->write_all(bytes_of(much), limits)) : kind_of(pair.ours->read_some({&byte, 1}, limits));
+      kind = writing ? kind_of(pair.ours->write_all(bytes_of(much), limits))
+                     : kind_of(pair.ours->read_some({&byte, 1}, limits));
       ended = SteadyClock::now();
     });
     // It waits in poll(2) by now or will soon: stopping it a little earlier must work as well.

@@ -19,7 +19,8 @@ using testing::StartsWith;
 constexpr std::size_t kMuch = 1 << 20;
 
 const std::string kPlain = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-One: two\r\n\r\nhello";
-const std::string kChunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n7;ext=1\r\n, world\r\n0\r\n\r\n";
+const std::string kChunked =
+    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n7;ext=1\r\n, world\r\n0\r\n\r\n";
 const std::string kUntilEnd = "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhello";
 
 HttpRequest get() { return {"GET", "/x", {}, {}, {}}; }
@@ -54,8 +55,10 @@ TEST(Http, RefusesWhatIsNotHttp) {
   for (const std::string noise : {"SSH-2.0-OpenSSH_9.2p1\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
                                   "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffffff\r\n"})
     EXPECT_EQ(kind_of(body_of(noise, 1000, Recording::Then::Stall)), ErrorKind::Unavailable) << noise;
-  EXPECT_EQ(kind_of(body_of("HTTP/1.1 200 OK\r\nX: " + std::string(300'000, 'x'), 4000, Recording::Then::Stall)), ErrorKind::Unavailable);
-  EXPECT_EQ(kind_of(body_of("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5;" + std::string(300'000, 'x'), 4000, Recording::Then::Stall)),
+  EXPECT_EQ(kind_of(body_of("HTTP/1.1 200 OK\r\nX: " + std::string(300'000, 'x'), 4000, Recording::Then::Stall)),
+            ErrorKind::Unavailable);
+  EXPECT_EQ(kind_of(body_of("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5;" + std::string(300'000, 'x'), 4000,
+                            Recording::Then::Stall)),
             ErrorKind::Unavailable);
 }
 
@@ -70,7 +73,8 @@ TEST(Http, GivesStatusHeadersAndALimitedBody) {
 }
 
 TEST(Http, WritesRequestsAsTheyShouldBe) {
-  const auto transport = std::make_shared<FakeTransport>(std::deque<Recording>{{kPlain + kPlain + kPlain, 1 << 20, Recording::Then::Stall}});
+  const auto transport = std::make_shared<FakeTransport>(
+      std::deque<Recording>{{kPlain + kPlain + kPlain, 1 << 20, Recording::Then::Stall}});
   HttpClient client(transport);
   (void)client.send_dedicated({"POST", "/a?b=c", {{"Content-Type", "application/json"}}, "{}", {}}, {});
   EXPECT_EQ(transport->seen->written[0],
@@ -91,7 +95,8 @@ TEST(Http, UploadsInChunksAndEndsThem) {
   const auto transport = std::make_shared<FakeTransport>(std::deque<Recording>{{kPlain}});
   HttpClient client(transport);
   ASSERT_TRUE(client.send_dedicated({"POST", "/load", {}, {}, pieces({"one", "seventeen letters"})}, {}));
-  EXPECT_THAT(transport->seen->written[0], HasSubstr("Transfer-Encoding: chunked\r\n\r\n3\r\none\r\n11\r\nseventeen letters\r\n0\r\n\r\n"));
+  EXPECT_THAT(transport->seen->written[0],
+              HasSubstr("Transfer-Encoding: chunked\r\n\r\n3\r\none\r\n11\r\nseventeen letters\r\n0\r\n\r\n"));
 }
 
 TEST(Http, AnEngineThatRefusesAnUploadHalfWayIsHeard) {
@@ -106,14 +111,22 @@ TEST(Http, AnEngineThatRefusesAnUploadHalfWayIsHeard) {
 TEST(Http, ASourceThatFailsEndsTheUploadWithItsOwnError) {
   const auto transport = std::make_shared<FakeTransport>(std::deque<Recording>{{kPlain}});
   HttpClient client(transport);
-  const auto reply = client.send_dedicated({"POST", "/load", {}, {}, []() -> Result<std::span<const std::byte>> { return fail(ErrorKind::NotFound, "no such file"); }}, {});
+  const auto reply = client.send_dedicated(
+      {"POST",
+       "/load",
+       {},
+       {},
+       []() -> Result<std::span<const std::byte>> { return fail(ErrorKind::NotFound, "no such file"); }},
+      {});
   EXPECT_EQ(kind_of(reply), ErrorKind::NotFound);
-  EXPECT_THAT(transport->seen->written[0], testing::Not(HasSubstr("\r\n0\r\n"))) << "the engine must not take it for whole";
+  EXPECT_THAT(transport->seen->written[0], testing::Not(HasSubstr("\r\n0\r\n")))
+      << "the engine must not take it for whole";
   EXPECT_EQ(transport->seen->closed, 1);
 }
 
 TEST(Http, KeepsAConnectionForTheNextRequestOnceItsAnswerIsRead) {
-  const auto transport = std::make_shared<FakeTransport>(std::deque<Recording>{{kPlain + kChunked, kPlain.size(), Recording::Then::Stall}, {kPlain}});
+  const auto transport = std::make_shared<FakeTransport>(
+      std::deque<Recording>{{kPlain + kChunked, kPlain.size(), Recording::Then::Stall}, {kPlain}});
   HttpClient client(transport);
   EXPECT_EQ(client.send(get(), {})->rest(kMuch, {}), "hello");
   EXPECT_EQ(transport->seen->written.size(), 1U);
@@ -136,8 +149,10 @@ class Answering final : public Transport {
       return count;
     }
     Result<void> write_all(std::span<const std::byte>, const Limits&) override {
-      if (answered == owner.answers_each) broken = true;
-      else ++answered, pending += kPlain;
+      if (answered == owner.answers_each)
+        broken = true;
+      else
+        ++answered, pending += kPlain;
       return {};
     }
     Result<void> end_of_writes() override { return {}; }
@@ -185,7 +200,8 @@ TEST(Http, RepeatsOnAStaleConnectionOnlyWhatIsHarmless) {
   EXPECT_EQ(client.send(get(), {})->rest(kMuch, {}), "hello");
   EXPECT_EQ(client.send(get(), {})->rest(kMuch, {}), "hello") << "the kept connection gave no answer, a new one did";
   EXPECT_EQ(transport->opened, 2);
-  EXPECT_EQ(kind_of(client.send({"POST", "/create", {}, {}, {}}, {})), ErrorKind::Unavailable) << "it may have been done";
+  EXPECT_EQ(kind_of(client.send({"POST", "/create", {}, {}, {}}, {})), ErrorKind::Unavailable)
+      << "it may have been done";
   EXPECT_EQ(transport->opened, 2);
 }
 

@@ -20,16 +20,18 @@ std::string frame(Channel channel, const std::string& payload) {
 }
 
 TEST(Mux, PutsFramesTogetherFromPiecesOfEverySize) {
-  const auto stream = frame(Channel::Out, "hello ") + frame(Channel::Err, "oops") + frame(Channel::Out, "") + frame(Channel::Out, std::string(300, 'x'));
+  const auto stream = frame(Channel::Out, "hello ") + frame(Channel::Err, "oops") + frame(Channel::Out, "") +
+                      frame(Channel::Out, std::string(300, 'x'));
   for (std::size_t size = 1; size <= stream.size(); ++size) {
     MuxReader mux;
     std::string out, err;
     int completed = 0;
     for (std::size_t at = 0; at < stream.size(); at += size)
-      ASSERT_TRUE(mux.feed(bytes_of(std::string_view(stream).substr(at, size)), [&](Channel channel, auto part, bool last) {
-        (channel == Channel::Err ? err : out).append(reinterpret_cast<const char*>(part.data()), part.size());
-        completed += last;
-      }));
+      ASSERT_TRUE(
+          mux.feed(bytes_of(std::string_view(stream).substr(at, size)), [&](Channel channel, auto part, bool last) {
+            (channel == Channel::Err ? err : out).append(reinterpret_cast<const char*>(part.data()), part.size());
+            completed += last;
+          }));
     EXPECT_EQ(out, "hello " + std::string(300, 'x')) << size;
     EXPECT_EQ(err, "oops") << size;
     EXPECT_EQ(completed, 3) << size;
@@ -66,11 +68,13 @@ struct Heard {
 const std::string kStamp = "2026-11-23T02:47:19.123456789Z ";
 
 TEST(Log, SplitsLinesAndTakesTimesWhateverThePieces) {
-  const auto stream = frame(Channel::Out, kStamp + "one\n") + frame(Channel::Err, kStamp + "two\r\n") + frame(Channel::Out, kStamp + "\n");
+  const auto stream = frame(Channel::Out, kStamp + "one\n") + frame(Channel::Err, kStamp + "two\r\n") +
+                      frame(Channel::Out, kStamp + "\n");
   for (std::size_t size = 1; size <= stream.size(); ++size) {
     Heard heard;
     LogAssembler log(false, {}, heard.sink());
-    for (std::size_t at = 0; at < stream.size(); at += size) ASSERT_EQ(log.feed(bytes_of(std::string_view(stream).substr(at, size))), true);
+    for (std::size_t at = 0; at < stream.size(); at += size)
+      ASSERT_EQ(log.feed(bytes_of(std::string_view(stream).substr(at, size))), true);
     ASSERT_TRUE(log.finish());
     EXPECT_THAT(heard.lines, ElementsAre(Pair(false, "one"), Pair(true, "two"), Pair(false, ""))) << size;
     EXPECT_EQ(heard.times[0].time_since_epoch().count() % 1000, 123);
@@ -80,10 +84,12 @@ TEST(Log, SplitsLinesAndTakesTimesWhateverThePieces) {
 TEST(Log, JoinsTheMessagesOfALongLineEvenWithOthersBetween) {
   Heard heard;
   LogAssembler log(false, {}, heard.sink());
-  ASSERT_TRUE(log.feed(bytes_of(frame(Channel::Out, kStamp + std::string(16384, 'a')) + frame(Channel::Err, kStamp + "between\n") +
-                                frame(Channel::Out, kStamp + "b\n") + frame(Channel::Out, kStamp + "last, without an end"))));
+  ASSERT_TRUE(log.feed(bytes_of(frame(Channel::Out, kStamp + std::string(16384, 'a')) +
+                                frame(Channel::Err, kStamp + "between\n") + frame(Channel::Out, kStamp + "b\n") +
+                                frame(Channel::Out, kStamp + "last, without an end"))));
   ASSERT_TRUE(log.finish());
-  EXPECT_THAT(heard.lines, ElementsAre(Pair(true, "between"), Pair(false, std::string(16384, 'a') + "b"), Pair(false, "last, without an end")));
+  EXPECT_THAT(heard.lines, ElementsAre(Pair(true, "between"), Pair(false, std::string(16384, 'a') + "b"),
+                                       Pair(false, "last, without an end")));
 }
 
 TEST(Log, ReadsATerminalWithoutFrames) {
@@ -111,7 +117,9 @@ TEST(Log, GoesOnAfterAPositionWithoutRepeating) {
 TEST(Log, StopsWhenTheListenerHasHeardEnough) {
   int heard = 0;
   LogAssembler log(false, {}, [&](const LogLine&) { return ++heard < 2; });
-  EXPECT_EQ(log.feed(bytes_of(frame(Channel::Out, kStamp + "1\n") + frame(Channel::Out, kStamp + "2\n") + frame(Channel::Out, kStamp + "3\n"))), false);
+  EXPECT_EQ(log.feed(bytes_of(frame(Channel::Out, kStamp + "1\n") + frame(Channel::Out, kStamp + "2\n") +
+                              frame(Channel::Out, kStamp + "3\n"))),
+            false);
   EXPECT_EQ(heard, 2);
 }
 

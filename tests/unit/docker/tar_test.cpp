@@ -66,7 +66,8 @@ TEST(Tar, TellsWhatIsCutOrNoArchive) {
   EXPECT_FALSE(read_tar(source_of(tar.substr(0, 5000), 512), 1'000'000));
   const std::string noise(5000, 'x');
   EXPECT_EQ(kind_of(read_tar(source_of(noise, 512), 1'000'000)), ErrorKind::Invalid);
-  const auto broken = read_tar([]() -> Result<std::span<const std::byte>> { return fail(ErrorKind::Unavailable, "connection lost"); }, 10);
+  const auto broken = read_tar(
+      []() -> Result<std::span<const std::byte>> { return fail(ErrorKind::Unavailable, "connection lost"); }, 10);
   EXPECT_EQ(kind_of(broken), ErrorKind::Unavailable);
   EXPECT_EQ(message_of(broken), "connection lost");
 }

@@ -23,7 +23,8 @@ crds::Backup begun() {
   crds::Backup backup = nightly();
   Observed seen;
   seen.server = "montagu";
-  backup.status = status_after(backup, seen, {.act = Act::Start, .attempt = 1, .reason = "Started"}, "annex2", "worker-1", kNoon - 60s);
+  backup.status = status_after(backup, seen, {.act = Act::Start, .attempt = 1, .reason = "Started"}, "annex2",
+                               "worker-1", kNoon - 60s);
   return backup;
 }
 
@@ -77,39 +78,114 @@ TEST_P(BackupNext, FollowsFromCatalogueWorkerAndServer) {
   Observed seen = ready();
   GetParam().change(seen);
   const Decision decision = decide(GetParam().begun ? begun() : nightly(), seen, kNoon);
-  EXPECT_EQ(static_cast<int>(decision.act), static_cast<int>(GetParam().act)) << GetParam().name << ": " << decision.message;
+  EXPECT_EQ(static_cast<int>(decision.act), static_cast<int>(GetParam().act))
+      << GetParam().name << ": " << decision.message;
   EXPECT_EQ(decision.reason, GetParam().reason) << GetParam().name;
   EXPECT_EQ(decision.counts, GetParam().counts) << GetParam().name;
 }
 
 constexpr const char* kLocked = R"({"_ERROR": ["Another backup process is running"]})";
-constexpr const char* kImpossible = R"({"_ERROR": ["Impossible to start the backup. Check the log for more details, or run 'barman check montagu'"]})";
+constexpr const char* kImpossible =
+    R"({"_ERROR": ["Impossible to start the backup. Check the log for more details, or run 'barman check montagu'"]})";
 
-INSTANTIATE_TEST_SUITE_P(Table, BackupNext, testing::Values(
-    Case{"nothing hinders it", false, [](Observed&) {}, Act::Start, "Started"},
-    Case{"its server is unknown", false, [](Observed& s) { s.unresolved = Error{ErrorKind::NotFound, "BarmanServer x"}; }, Act::Wait, "ReferenceNotFound"},
-    Case{"its server is not set up", false, [](Observed& s) { s.not_ready = "no slot"; }, Act::Wait, "ServerNotReady"},
-    Case{"another backup runs", false, [](Observed& s) { s.waits_for = "Backup other"; }, Act::Wait, "WaitingForOther"},
-    Case{"the host is away", false, [](Observed& s) { s.unreachable = Error{ErrorKind::Unavailable, "refused"}; }, Act::Wait, "HostUnreachable"},
-    Case{"the host is away while it runs", true, [](Observed& s) { s.unreachable = Error{ErrorKind::Unavailable, "refused"}; }, Act::Wait, "HostUnreachable"},
-    Case{"the store was lost and the backup is whole", false, [](Observed& s) { s.entries = {entry("DONE")}; }, Act::Complete, "BackedUp"},
-    Case{"whole, though production is down now", false, [](Observed& s) { s.entries = {entry("DONE")}; s.not_ready = "down"; }, Act::Complete, "BackedUp"},
-    Case{"the store was lost while it runs", false, [](Observed& s) { s.worker = running(); }, Act::Follow, "Running"},
-    Case{"a first attempt failed before the store was lost", false, [](Observed& s) { s.entries = {entry("FAILED")}; s.highest_attempt = 1; }, Act::Start, "Started"},
-    Case{"an object that only tells of the catalogue", false, [](Observed& s) { s.made_from_catalogue = true; }, Act::Wait, "NotInCatalogue"},
-    Case{"it runs", true, [](Observed& s) { s.worker = running(); s.progress = BaseBackupProgress{"streaming database files", 1, 10}; }, Act::Follow, "Running"},
-    Case{"the worker ended and the catalogue says DONE", true, [](Observed& s) { s.worker = exited(0); s.entries = {entry("DONE")}; }, Act::Complete, "BackedUp"},
-    Case{"the worker was pruned and the catalogue says DONE", true, [](Observed& s) { s.entries = {entry("DONE")}; }, Act::Complete, "BackedUp"},
-    Case{"the worker failed, and yet the catalogue says DONE", true, [](Observed& s) { s.worker = exited(1); s.entries = {entry("DONE")}; }, Act::Complete, "BackedUp"},
-    Case{"copied, its WAL is not archived", true, [](Observed& s) { s.worker = exited(1); s.entries = {entry("WAITING_FOR_WALS")}; }, Act::AwaitWal, "WaitingForWal"},
-    Case{"failed by itself", true, [](Observed& s) { s.worker = exited(1); s.entries = {entry("FAILED", 1, "failure copying files (1)")}; }, Act::FailAttempt, "AttemptFailed"},
-    Case{"barman got a signal", true, [](Observed& s) { s.worker = exited(1); s.entries = {entry("FAILED", 1, "failure copying files (143)")}; }, Act::FailAttempt, "Interrupted", false},
-    Case{"the engine was restarted", true, [](Observed& s) { s.worker = exited(255); s.entries = {entry("STARTED")}; }, Act::FailAttempt, "Interrupted", false},
-    Case{"killed and pruned half way", true, [](Observed& s) { s.entries = {entry("STARTED")}; }, Act::FailAttempt, "Interrupted", false},
-    Case{"pruned, but barman still works", true, [](Observed& s) { s.entries = {entry("STARTED")}; s.backup_lock_held = true; }, Act::Wait, "Running"},
-    Case{"vanished before barman knew it", true, [](Observed&) {}, Act::FailAttempt, "Interrupted", false},
-    Case{"refused by barman", true, [](Observed& s) { s.worker = exited(1, kImpossible); }, Act::FailAttempt, "AttemptFailed"},
-    Case{"another had barman's lock", true, [](Observed& s) { s.worker = exited(1, kLocked); }, Act::FailAttempt, "Interrupted", false}));
+INSTANTIATE_TEST_SUITE_P(
+    Table, BackupNext,
+    testing::Values(Case{"nothing hinders it", false, [](Observed&) {}, Act::Start, "Started"},
+                    Case{"its server is unknown", false,
+                         [](Observed& s) {
+                           s.unresolved = Error{ErrorKind::NotFound, "BarmanServer x"};
+                         },
+                         Act::Wait, "ReferenceNotFound"},
+                    Case{"its server is not set up", false, [](Observed& s) { s.not_ready = "no slot"; }, Act::Wait,
+                         "ServerNotReady"},
+                    Case{"another backup runs", false, [](Observed& s) { s.waits_for = "Backup other"; }, Act::Wait,
+                         "WaitingForOther"},
+                    Case{"the host is away", false,
+                         [](Observed& s) {
+                           s.unreachable = Error{ErrorKind::Unavailable, "refused"};
+                         },
+                         Act::Wait, "HostUnreachable"},
+                    Case{"the host is away while it runs", true,
+                         [](Observed& s) {
+                           s.unreachable = Error{ErrorKind::Unavailable, "refused"};
+                         },
+                         Act::Wait, "HostUnreachable"},
+                    Case{"the store was lost and the backup is whole", false,
+                         [](Observed& s) { s.entries = {entry("DONE")}; }, Act::Complete, "BackedUp"},
+                    Case{"whole, though production is down now", false,
+                         [](Observed& s) {
+                           s.entries = {entry("DONE")};
+                           s.not_ready = "down";
+                         },
+                         Act::Complete, "BackedUp"},
+                    Case{"the store was lost while it runs", false, [](Observed& s) { s.worker = running(); },
+                         Act::Follow, "Running"},
+                    Case{"a first attempt failed before the store was lost", false,
+                         [](Observed& s) {
+                           s.entries = {entry("FAILED")};
+                           s.highest_attempt = 1;
+                         },
+                         Act::Start, "Started"},
+                    Case{"an object that only tells of the catalogue", false,
+                         [](Observed& s) { s.made_from_catalogue = true; }, Act::Wait, "NotInCatalogue"},
+                    Case{"it runs", true,
+                         [](Observed& s) {
+                           s.worker = running();
+                           s.progress = BaseBackupProgress{"streaming database files", 1, 10};
+                         },
+                         Act::Follow, "Running"},
+                    Case{"the worker ended and the catalogue says DONE", true,
+                         [](Observed& s) {
+                           s.worker = exited(0);
+                           s.entries = {entry("DONE")};
+                         },
+                         Act::Complete, "BackedUp"},
+                    Case{"the worker was pruned and the catalogue says DONE", true,
+                         [](Observed& s) { s.entries = {entry("DONE")}; }, Act::Complete, "BackedUp"},
+                    Case{"the worker failed, and yet the catalogue says DONE", true,
+                         [](Observed& s) {
+                           s.worker = exited(1);
+                           s.entries = {entry("DONE")};
+                         },
+                         Act::Complete, "BackedUp"},
+                    Case{"copied, its WAL is not archived", true,
+                         [](Observed& s) {
+                           s.worker = exited(1);
+                           s.entries = {entry("WAITING_FOR_WALS")};
+                         },
+                         Act::AwaitWal, "WaitingForWal"},
+                    Case{"failed by itself", true,
+                         [](Observed& s) {
+                           s.worker = exited(1);
+                           s.entries = {entry("FAILED", 1, "failure copying files (1)")};
+                         },
+                         Act::FailAttempt, "AttemptFailed"},
+                    Case{"barman got a signal", true,
+                         [](Observed& s) {
+                           s.worker = exited(1);
+                           s.entries = {entry("FAILED", 1, "failure copying files (143)")};
+                         },
+                         Act::FailAttempt, "Interrupted", false},
+                    Case{"the engine was restarted", true,
+                         [](Observed& s) {
+                           s.worker = exited(255);
+                           s.entries = {entry("STARTED")};
+                         },
+                         Act::FailAttempt, "Interrupted", false},
+                    Case{"killed and pruned half way", true, [](Observed& s) { s.entries = {entry("STARTED")}; },
+                         Act::FailAttempt, "Interrupted", false},
+                    Case{"pruned, but barman still works", true,
+                         [](Observed& s) {
+                           s.entries = {entry("STARTED")};
+                           s.backup_lock_held = true;
+                         },
+                         Act::Wait, "Running"},
+                    Case{"vanished before barman knew it", true, [](Observed&) {}, Act::FailAttempt, "Interrupted",
+                         false},
+                    Case{"refused by barman", true, [](Observed& s) { s.worker = exited(1, kImpossible); },
+                         Act::FailAttempt, "AttemptFailed"},
+                    Case{"another had barman's lock", true, [](Observed& s) { s.worker = exited(1, kLocked); },
+                         Act::FailAttempt, "Interrupted", false}));
 
 TEST(Backup, IsImmutableOnceItEnded) {
   auto backup = begun();
@@ -149,7 +225,8 @@ TEST(Backup, TriesThreeTimesAndInterruptionsDoNotCount) {
   EXPECT_EQ(counted_failures(backup.status), 2);
   EXPECT_EQ(static_cast<int>(one_attempt(4, 1)), static_cast<int>(Act::Fail));
   EXPECT_TRUE(crds::is_true(backup.status.conditions, "Failed"));
-  EXPECT_NE(crds::find_condition(backup.status.conditions, "Failed")->message.find("Impossible to start the backup"), std::string::npos);
+  EXPECT_NE(crds::find_condition(backup.status.conditions, "Failed")->message.find("Impossible to start the backup"),
+            std::string::npos);
   EXPECT_EQ(backup.status.steps.size(), 4u);
 }
 
@@ -180,13 +257,15 @@ TEST(Backup, NudgesProductionOnceItIsCopied) {
   auto backup = begun();
   Observed seen = ready();
   seen.worker = running();
-  EXPECT_EQ(static_cast<int>(decide(backup, seen, kNoon).act), static_cast<int>(Act::Follow)) << "it has not begun to copy";
+  EXPECT_EQ(static_cast<int>(decide(backup, seen, kNoon).act), static_cast<int>(Act::Follow))
+      << "it has not begun to copy";
   backup.status.progress = crds::Progress{.percent = 99};
   EXPECT_EQ(static_cast<int>(decide(backup, seen, kNoon).act), static_cast<int>(Act::AwaitWal));
 }
 
 TEST(Progress, HasNoPercentWithoutATotal) {
-  const auto progress = progress_after(std::nullopt, {"waiting for checkpoint to finish", 0, std::nullopt}, kNoon, kNoon + 1s);
+  const auto progress =
+      progress_after(std::nullopt, {"waiting for checkpoint to finish", 0, std::nullopt}, kNoon, kNoon + 1s);
   EXPECT_FALSE(progress.percent);
   EXPECT_FALSE(progress.bytes_total);
 }

@@ -53,7 +53,8 @@ TEST(BackupPolicy, MakesItsRunAtTheScheduledTimeUnderTheNameOfThatTime) {
   EXPECT_EQ(due.status.next_run_time, at("2026-11-22T00:00:00Z"));
   EXPECT_EQ(due.status.active, std::vector<std::string>{"montagu-base-20261121t0000z"});
   one.status = due.status;
-  EXPECT_FALSE(plan(one, at("2026-11-21T00:00:01Z"), {run("montagu-base-20261121t0000z", nullptr, {})}).create) << "once";
+  EXPECT_FALSE(plan(one, at("2026-11-21T00:00:01Z"), {run("montagu-base-20261121t0000z", nullptr, {})}).create)
+      << "once";
 }
 
 TEST(BackupPolicy, ThatWasAwayCatchesUpOneRunAndCountsTheOthers) {
@@ -70,7 +71,8 @@ TEST(BackupPolicy, ThatWasAwayCatchesUpOneRunAndCountsTheOthers) {
   EXPECT_EQ(late.events[0].reason, "RunMissed");
   EXPECT_EQ(late.events[1].reason, "RunCaughtUp");
   one.status = late.status;
-  const Plan next = plan(one, at("2026-11-22T04:00:00Z"), {run("montagu-base-20261122t0300z", "Complete", at("2026-11-22T03:40:00Z"))});
+  const Plan next = plan(one, at("2026-11-22T04:00:00Z"),
+                         {run("montagu-base-20261122t0300z", "Complete", at("2026-11-22T03:40:00Z"))});
   ASSERT_TRUE(next.create);
   EXPECT_EQ(next.status.missed_runs, 38) << "not counted again";
   EXPECT_FALSE(is_late(next.status));
@@ -101,7 +103,8 @@ TEST(BackupPolicy, ThatForbidsTwoAtOnceWaitsForTheOneThatRuns) {
   EXPECT_EQ(waits.status.next_run_time, at("2026-11-20T13:00:00Z")) << "its lateness can be seen";
   EXPECT_EQ(waits.status.missed_runs, 0);
   one.status = waits.status;
-  const Plan freed = plan(one, at("2026-11-20T13:20:00Z"), {run("montagu-base-20261120t1200z", "Complete", at("2026-11-20T13:19:00Z"))});
+  const Plan freed = plan(one, at("2026-11-20T13:20:00Z"),
+                          {run("montagu-base-20261120t1200z", "Complete", at("2026-11-20T13:19:00Z"))});
   ASSERT_TRUE(freed.create);
   EXPECT_EQ(freed.create->metadata.name, "montagu-base-20261120t1300z");
   const Plan replaced = plan(one, at("2026-11-20T14:00:10Z"), running);
@@ -153,7 +156,8 @@ TEST(BackupPolicy, OfALostStoreDoesNotRepeatARunAndCatchesUpTheOneItOwes) {
 TEST(BackupPolicy, TellsWhatItsBackupsCameTo) {
   auto one = policy("0 0 * * *");
   one.spec.objectives = crds::BackupObjectives{3600};
-  const std::vector<crds::Backup> backups{run("a", "Complete", at("2026-11-20T13:00:00Z")), run("b", "Failed", at("2026-11-20T14:00:00Z")),
+  const std::vector<crds::Backup> backups{run("a", "Complete", at("2026-11-20T13:00:00Z")),
+                                          run("b", "Failed", at("2026-11-20T14:00:00Z")),
                                           run("c", "Complete", at("2026-11-20T12:30:00Z")), run("d", nullptr, {})};
   const auto status = plan(one, at("2026-11-20T13:30:00Z"), backups).status;
   EXPECT_EQ(status.last_success_time, at("2026-11-20T13:00:00Z"));
@@ -172,14 +176,16 @@ TEST(BackupPolicy, SaysWhatIsWrongWithItsSchedule) {
   EXPECT_EQ(crds::find_condition(status.conditions, "Ready")->reason, "ScheduleInvalid");
   EXPECT_NE(crds::find_condition(status.conditions, "Ready")->message.find("spec.schedule.cron"), std::string::npos);
   const auto nowhere = policy("@daily", "Europe/Atlantis");
-  EXPECT_NE(crds::find_condition(plan(nowhere, at("2026-11-20T13:30:00Z")).status.conditions, "Ready")->message.find("spec.schedule.timeZone"), std::string::npos);
+  EXPECT_NE(crds::find_condition(plan(nowhere, at("2026-11-20T13:30:00Z")).status.conditions, "Ready")
+                ->message.find("spec.schedule.timeZone"),
+            std::string::npos);
 }
 
 struct Night {
   const char* what;
   const char* cron;
-  const char* from;                    ///< UTC
-  std::vector<const char*> runs;       ///< UTC, in order, until two days later.
+  const char* from;               ///< UTC
+  std::vector<const char*> runs;  ///< UTC, in order, until two days later.
 };
 void PrintTo(const Night& night, std::ostream* out) { *out << night.what; }
 class ClockChanges : public testing::TestWithParam<Night> {};
@@ -197,11 +203,23 @@ TEST_P(ClockChanges, SkipNoRunAndRepeatNone) {
   EXPECT_EQ(one.status.missed_runs, 0);
 }
 
-INSTANTIATE_TEST_SUITE_P(London, ClockChanges, testing::Values(
-    Night{"spring, a time that exists every day", "0 4 * * *", "2026-03-28T12:00:00Z", {"2026-03-29T03:00:00Z", "2026-03-30T03:00:00Z"}},
-    Night{"spring, a time that is skipped", "30 1 * * *", "2026-03-28T12:00:00Z", {"2026-03-29T01:00:00Z", "2026-03-30T00:30:00Z"}},
-    Night{"autumn, a time that comes twice", "30 1 * * *", "2026-10-24T12:00:00Z", {"2026-10-25T00:30:00Z", "2026-10-26T01:30:00Z"}},
-    Night{"autumn, midnight", "0 0 * * *", "2026-10-24T12:00:00Z", {"2026-10-24T23:00:00Z", "2026-10-26T00:00:00Z"}}));
+INSTANTIATE_TEST_SUITE_P(London, ClockChanges,
+                         testing::Values(Night{"spring, a time that exists every day",
+                                               "0 4 * * *",
+                                               "2026-03-28T12:00:00Z",
+                                               {"2026-03-29T03:00:00Z", "2026-03-30T03:00:00Z"}},
+                                         Night{"spring, a time that is skipped",
+                                               "30 1 * * *",
+                                               "2026-03-28T12:00:00Z",
+                                               {"2026-03-29T01:00:00Z", "2026-03-30T00:30:00Z"}},
+                                         Night{"autumn, a time that comes twice",
+                                               "30 1 * * *",
+                                               "2026-10-24T12:00:00Z",
+                                               {"2026-10-25T00:30:00Z", "2026-10-26T01:30:00Z"}},
+                                         Night{"autumn, midnight",
+                                               "0 0 * * *",
+                                               "2026-10-24T12:00:00Z",
+                                               {"2026-10-24T23:00:00Z", "2026-10-26T00:00:00Z"}}));
 
 }  // namespace
 }  // namespace roadstead::reconcilers::backup_policy

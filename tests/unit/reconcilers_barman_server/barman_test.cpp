@@ -1,10 +1,11 @@
+#include "reconcilers/support/barman.h"
+
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
 
 #include "operator/base/rfc3339.h"
 #include "reconcilers/support/backup_names.h"
-#include "reconcilers/support/barman.h"
 
 namespace roadstead::reconcilers {
 namespace {
@@ -31,14 +32,17 @@ crds::Host production2(const std::string& address) {
   return host;
 }
 
-BarmanSetup setup_of(const crds::BarmanServer& server) { return barman_setup(server, production2("10.0.0.11"), "pass:word", "back\\slash").value(); }
+BarmanSetup setup_of(const crds::BarmanServer& server) {
+  return barman_setup(server, production2("10.0.0.11"), "pass:word", "back\\slash").value();
+}
 
 TEST(BarmanConfiguration, IsTheOneThatWasProved) {
   EXPECT_EQ(setup_of(montagu()).config,
             "[montagu]\n"
             "description = roadstead default/montagu\n"
             "conninfo = host=production2.example.org port=5432 user=barman dbname=postgres connect_timeout=5\n"
-            "streaming_conninfo = host=production2.example.org port=5432 user=streaming_barman dbname=postgres connect_timeout=5\n"
+            "streaming_conninfo = host=production2.example.org port=5432 user=streaming_barman dbname=postgres "
+            "connect_timeout=5\n"
             "backup_method = postgres\n"
             "streaming_archiver = on\n"
             "slot_name = barman\n"
@@ -53,7 +57,9 @@ TEST(BarmanConfiguration, IsTheOneThatWasProved) {
 
 TEST(BarmanConfiguration, KeepsPasswordsInAFileThatOnlyBarmanReads) {
   const BarmanSetup setup = setup_of(montagu());
-  EXPECT_EQ(setup.pgpass, "production2.example.org:5432:*:barman:pass\\:word\nproduction2.example.org:5432:*:streaming_barman:back\\\\slash\n");
+  EXPECT_EQ(setup.pgpass,
+            "production2.example.org:5432:*:barman:pass\\:word\nproduction2.example.org:5432:*:streaming_barman:"
+            "back\\\\slash\n");
   EXPECT_EQ((setup.config + setup.connection + setup.streaming_connection).find("word"), std::string::npos);
   for (const ArchiveFile& file : barman_files(setup))
     if (file.content == setup.pgpass) {
@@ -67,8 +73,10 @@ TEST(BarmanConfiguration, GivesEveryContainerTheSameNameForProduction) {
   const auto server = montagu();
   const auto setup = setup_of(server);
   EXPECT_EQ(setup.extra_hosts, std::vector<std::string>{"production2.example.org:10.0.0.11"});
-  EXPECT_EQ(standing_container("default", server, setup, "h").extra_hosts, barman_worker_container(server, setup, {"true"}).extra_hosts);
-  EXPECT_TRUE(barman_setup(server, production2("production2.example.org"), "a", "b")->extra_hosts.empty()) << "a name is resolved as everywhere";
+  EXPECT_EQ(standing_container("default", server, setup, "h").extra_hosts,
+            barman_worker_container(server, setup, {"true"}).extra_hosts);
+  EXPECT_TRUE(barman_setup(server, production2("production2.example.org"), "a", "b")->extra_hosts.empty())
+      << "a name is resolved as everywhere";
   auto by_host = montagu();
   by_host.spec.source.address.reset();
   EXPECT_EQ(barman_setup(by_host, production2("10.0.0.11"), "a", "b")->address, "10.0.0.11");
@@ -96,14 +104,18 @@ TEST(StandingContainer, IsMadeAgainWhenAnythingItIsMadeFromChanges) {
   auto other_retention = server;
   other_retention.spec.retention->recovery_window_days = 30;
   EXPECT_NE(hash, standing_spec_hash("secret", other_retention, setup_of(other_retention)));
-  EXPECT_NE(hash, standing_spec_hash("secret", server, barman_setup(server, production2("10.0.0.11"), "new", "back\\slash").value()));
-  EXPECT_NE(hash, standing_spec_hash("another", server, setup_of(server))) << "a digest nobody can try passwords against";
+  EXPECT_NE(hash, standing_spec_hash("secret", server,
+                                     barman_setup(server, production2("10.0.0.11"), "new", "back\\slash").value()));
+  EXPECT_NE(hash, standing_spec_hash("another", server, setup_of(server)))
+      << "a digest nobody can try passwords against";
 }
 
 TEST(BackupNames, LeadBackToTheObject) {
-  EXPECT_EQ(barman_backup_name("default", "montagu-base-20261101t0000z", 2), "roadstead.default.montagu-base-20261101t0000z.2");
+  EXPECT_EQ(barman_backup_name("default", "montagu-base-20261101t0000z", 2),
+            "roadstead.default.montagu-base-20261101t0000z.2");
   EXPECT_EQ(parse_barman_backup_name("roadstead.default.a.b.2"), (BarmanBackupName{"default", "a.b", 2}));
-  for (const char* foreign : {"", "nightly", "roadstead.default.2", "roadstead.default.x.0", "roadstead.default.x.y", "roadstead..x.1"})
+  for (const char* foreign :
+       {"", "nightly", "roadstead.default.2", "roadstead.default.x.0", "roadstead.default.x.y", "roadstead..x.1"})
     EXPECT_FALSE(parse_barman_backup_name(foreign)) << foreign;
   const Time first = parse_rfc3339("2026-11-01T00:00:00Z").value();
   EXPECT_EQ(scheduled_backup_name("montagu-base", first), "montagu-base-20261101t0000z");
@@ -111,15 +123,18 @@ TEST(BackupNames, LeadBackToTheObject) {
   ASSERT_TRUE(scheduled);
   EXPECT_EQ(scheduled->policy, "montagu-base");
   EXPECT_EQ(scheduled->scheduled, first);
-  for (const char* other : {"montagu-base", "montagu-initial", "x-20261301t0000z", "x-2026110xt0000z", "-20261101t0000z"})
+  for (const char* other :
+       {"montagu-base", "montagu-initial", "x-20261301t0000z", "x-2026110xt0000z", "-20261101t0000z"})
     EXPECT_FALSE(parse_scheduled_backup_name(other)) << other;
 }
 
 // Recorded from barman 3.19.1.
-constexpr const char* kList = R"({"montagu": [{"backup_id": "20261123T024430", "backup_name": "roadstead.default.montagu-initial.1", "backup_type": "full",
+constexpr const char* kList =
+    R"({"montagu": [{"backup_id": "20261123T024430", "backup_name": "roadstead.default.montagu-initial.1", "backup_type": "full",
   "end_time": "Mon Nov 23 02:44:32 2026", "end_time_timestamp": "1795401872", "retention_status": "-", "size": "37.2 MiB", "size_bytes": 39011540,
   "status": "DONE", "wal_size": "377.7 KiB", "wal_size_bytes": 386722}, {"backup_id": "20261123T030000", "backup_type": "full", "status": "STARTED"}]})";
-constexpr const char* kShow = R"({"montagu": {"backup_id": "20261123T024430", "backup_type": "full", "base_backup_information": {"backup_method": "postgres",
+constexpr const char* kShow =
+    R"({"montagu": {"backup_id": "20261123T024430", "backup_type": "full", "base_backup_information": {"backup_method": "postgres",
   "backup_size": "37.1 MiB", "backup_size_bytes": 38947976, "backup_size_with_wals_bytes": 39011540, "begin_lsn": "0/70001A8", "begin_time_timestamp": "1795401870",
   "begin_wal": "000000010000000000000007", "end_lsn": "0/8004858", "end_time_timestamp": "1795401872", "end_wal": "000000010000000000000008", "timeline": 1,
   "wal_size_bytes": 63564}, "cluster_size_bytes": 39233640, "postgresql_version": 170012, "status": "DONE", "system_id": "7711189993995882521", "tablespaces": []}})";
@@ -153,8 +168,12 @@ TEST(BarmanOutput, DetailsAreRead) {
 }
 
 TEST(BarmanOutput, FailedChecksAreNoErrorOfTheCall) {
-  const auto checks = parse_checks(printed(R"({"montagu": {"postgresql": {"hint": "", "status": "OK"}, "replication_slot":
-      {"hint": "replication slot 'barman' doesn't exist.\nPlease execute 'barman receive-wal --create-slot montagu'", "status": "FAILED"}}})", 1).value(), "montagu");
+  const auto checks =
+      parse_checks(printed(R"({"montagu": {"postgresql": {"hint": "", "status": "OK"}, "replication_slot":
+      {"hint": "replication slot 'barman' doesn't exist.\nPlease execute 'barman receive-wal --create-slot montagu'", "status": "FAILED"}}})",
+                           1)
+                       .value(),
+                   "montagu");
   ASSERT_TRUE(checks);
   ASSERT_EQ(checks->size(), 2u);
   EXPECT_TRUE(checks->front().passed);
@@ -177,12 +196,20 @@ TEST_P(BarmanFailures, AreErrorsWithBarmansOwnWords) {
   EXPECT_EQ(output.error().message, GetParam().message);
 }
 
-INSTANTIATE_TEST_SUITE_P(Recorded, BarmanFailures, testing::Values(
-    Failure{R"({"_ERROR": ["Unknown backup '20200101T000000' for server 'montagu'"]})", "", 1, ErrorKind::NotFound, "barman x montagu: Unknown backup '20200101T000000' for server 'montagu'"},
-    Failure{R"({"_ERROR": ["Another backup process is running"]})", "", 1, ErrorKind::Conflict, "barman x montagu: Another backup process is running"},
-    Failure{R"({"_EXCEPTION": ["[Errno 28] No space left on device", "See log file for more details."]})", "", 1, ErrorKind::NoSpace, "barman x montagu: [Errno 28] No space left on device; See log file for more details"},
-    Failure{R"({"_EXCEPTION": ["Postgres user 'barman' is missing required privileges"]})", "", 1, ErrorKind::Unavailable, "barman x montagu: Postgres user 'barman' is missing required privileges"},
-    Failure{"", "usage: barman [-h]\nbarman: error: unrecognized arguments: --name\n", 2, ErrorKind::Unavailable, "barman x montagu: exit code 2: barman: error: unrecognized arguments: --name"}));
+INSTANTIATE_TEST_SUITE_P(
+    Recorded, BarmanFailures,
+    testing::Values(
+        Failure{R"({"_ERROR": ["Unknown backup '20200101T000000' for server 'montagu'"]})", "", 1, ErrorKind::NotFound,
+                "barman x montagu: Unknown backup '20200101T000000' for server 'montagu'"},
+        Failure{R"({"_ERROR": ["Another backup process is running"]})", "", 1, ErrorKind::Conflict,
+                "barman x montagu: Another backup process is running"},
+        Failure{R"({"_EXCEPTION": ["[Errno 28] No space left on device", "See log file for more details."]})", "", 1,
+                ErrorKind::NoSpace,
+                "barman x montagu: [Errno 28] No space left on device; See log file for more details"},
+        Failure{R"({"_EXCEPTION": ["Postgres user 'barman' is missing required privileges"]})", "", 1,
+                ErrorKind::Unavailable, "barman x montagu: Postgres user 'barman' is missing required privileges"},
+        Failure{"", "usage: barman [-h]\nbarman: error: unrecognized arguments: --name\n", 2, ErrorKind::Unavailable,
+                "barman x montagu: exit code 2: barman: error: unrecognized arguments: --name"}));
 
 TEST(BarmanOutput, SilenceIsSuccess) { EXPECT_TRUE(printed("")); }
 
@@ -192,16 +219,29 @@ struct Refused {
   ErrorKind kind;
 };
 class PsqlRefusals : public testing::TestWithParam<Refused> {};
-TEST_P(PsqlRefusals, AreToldApart) { EXPECT_EQ(psql_error(GetParam().exit_code, GetParam().words).kind, GetParam().kind); }
-INSTANTIATE_TEST_SUITE_P(Recorded, PsqlRefusals, testing::Values(
-    Refused{2, "psql: error: connection to server at \"10.0.0.11\", port 5432 failed: FATAL:  password authentication failed for user \"barman\"\n", ErrorKind::Forbidden},
-    Refused{2, "psql: error: connection to server at \"10.0.0.11\", port 5432 failed: FATAL:  no pg_hba.conf entry for host \"10.0.0.12\"\n", ErrorKind::Forbidden},
-    Refused{2, "psql: error: connection to server at \"10.0.0.11\", port 5432 failed: Connection refused\n\tIs the server running?\n", ErrorKind::Unavailable},
-    Refused{1, "ERROR:  permission denied for function pg_switch_wal\n", ErrorKind::Forbidden},
-    Refused{1, "ERROR:  syntax error at or near \"x\"\n", ErrorKind::Invalid}));
+TEST_P(PsqlRefusals, AreToldApart) {
+  EXPECT_EQ(psql_error(GetParam().exit_code, GetParam().words).kind, GetParam().kind);
+}
+INSTANTIATE_TEST_SUITE_P(Recorded, PsqlRefusals,
+                         testing::Values(Refused{2,
+                                                 "psql: error: connection to server at \"10.0.0.11\", port 5432 "
+                                                 "failed: FATAL:  password authentication failed for user \"barman\"\n",
+                                                 ErrorKind::Forbidden},
+                                         Refused{2,
+                                                 "psql: error: connection to server at \"10.0.0.11\", port 5432 "
+                                                 "failed: FATAL:  no pg_hba.conf entry for host \"10.0.0.12\"\n",
+                                                 ErrorKind::Forbidden},
+                                         Refused{2,
+                                                 "psql: error: connection to server at \"10.0.0.11\", port 5432 "
+                                                 "failed: Connection refused\n\tIs the server running?\n",
+                                                 ErrorKind::Unavailable},
+                                         Refused{1, "ERROR:  permission denied for function pg_switch_wal\n",
+                                                 ErrorKind::Forbidden},
+                                         Refused{1, "ERROR:  syntax error at or near \"x\"\n", ErrorKind::Invalid}));
 
 TEST(Production, IsReadWithAndWithoutASlot) {
-  const auto with = parse_production(nlohmann::json::parse(R"json({"version": "17.11 (Debian 17.11-1)", "version_number": 170011, "system_id": "77", "in_recovery": false,
+  const auto with = parse_production(nlohmann::json::parse(
+      R"json({"version": "17.11 (Debian 17.11-1)", "version_number": 170011, "system_id": "77", "in_recovery": false,
     "current_lsn": "0/B000148", "current_segment": "00000001000000000000000B", "segment_bytes": 16777216, "checkpoint_timeout": 300, "database_bytes": 39233640,
     "slot": {"name": "barman", "active": true, "restart_lsn": "0/B000000", "wal_status": "reserved", "safe_wal_size": null},
     "receiver": {"state": "streaming", "sent": "0/B000148", "written": "0/B000000", "flushed": "0/B000000"}})json"));
@@ -211,14 +251,16 @@ TEST(Production, IsReadWithAndWithoutASlot) {
   EXPECT_TRUE(with->slot->active);
   EXPECT_FALSE(with->slot->safe_wal_size_bytes);
   EXPECT_EQ(with->receiver->sent, Lsn{0xB000148});
-  const auto without = parse_production(nlohmann::json::parse(R"({"version": "11.2", "version_number": 110002, "slot": null, "receiver": null})"));
+  const auto without = parse_production(
+      nlohmann::json::parse(R"({"version": "11.2", "version_number": 110002, "slot": null, "receiver": null})"));
   ASSERT_TRUE(without);
   EXPECT_FALSE(without->slot);
   EXPECT_FALSE(parse_production(nlohmann::json::object()));
 }
 
 TEST(LastCron, IsReadFromTheStamp) {
-  const auto cron = parse_last_cron(R"({"event":"cron","started":"2026-11-23T02:50:00Z","finished":"2026-11-23T02:50:01Z","exitCode":0})");
+  const auto cron = parse_last_cron(
+      R"({"event":"cron","started":"2026-11-23T02:50:00Z","finished":"2026-11-23T02:50:01Z","exitCode":0})");
   ASSERT_TRUE(cron);
   EXPECT_EQ(cron->finished_at, parse_rfc3339("2026-11-23T02:50:01Z").value());
   EXPECT_EQ(cron->exit_code, 0);

@@ -38,8 +38,11 @@ crds::Backup finished(const std::string& name, const std::string& id, const char
 }
 
 TEST(BackupObjects, OfALostStoreComeBackUnderTheNamesTheyWereMadeUnder) {
-  const auto changes = object_changes(montagu(), {entry("20261101T000003", "DONE", "roadstead.default.montagu-base-20261101t0000z.2"),
-                                                  entry("20261023T100000", "DONE", "roadstead.default.by-hand.1"), entry("20261022T100000", "DONE", "nightly")}, {});
+  const auto changes = object_changes(
+      montagu(),
+      {entry("20261101T000003", "DONE", "roadstead.default.montagu-base-20261101t0000z.2"),
+       entry("20261023T100000", "DONE", "roadstead.default.by-hand.1"), entry("20261022T100000", "DONE", "nightly")},
+      {});
   ASSERT_EQ(changes.create.size(), 3u);
   const auto& scheduled = changes.create[0];
   EXPECT_EQ(scheduled.metadata.name, "montagu-base-20261101t0000z");
@@ -53,8 +56,9 @@ TEST(BackupObjects, OfALostStoreComeBackUnderTheNamesTheyWereMadeUnder) {
 }
 
 TEST(BackupObjects, AreMadeOnlyForGoodBackupsThatHaveNone) {
-  const std::vector<crds::CatalogBackup> catalogue{entry("3", "STARTED", "roadstead.default.now.1"), entry("2", "FAILED", "roadstead.default.broken.1"),
-                                                   entry("1", "DONE", "roadstead.default.running.1"), entry("0", "DONE", "x")};
+  const std::vector<crds::CatalogBackup> catalogue{
+      entry("3", "STARTED", "roadstead.default.now.1"), entry("2", "FAILED", "roadstead.default.broken.1"),
+      entry("1", "DONE", "roadstead.default.running.1"), entry("0", "DONE", "x")};
   const auto changes = object_changes(montagu(), catalogue, {object("running"), finished("renamed", "0")});
   EXPECT_TRUE(changes.create.empty());
   EXPECT_TRUE(changes.remove.empty());
@@ -86,7 +90,9 @@ TEST(Leftovers, OfOursAreDeletedOnceTheirFailureIsTakenDown) {
 }
 
 TEST(Leftovers, ThatOnlyStartedAreDeadWhenNobodyHoldsBarmansLock) {
-  const std::vector<crds::CatalogBackup> catalogue{entry("2", "STARTED", "roadstead.default.run.1"), entry("1", "DONE", "roadstead.default.a.1"), entry("0", "WAITING_FOR_WALS", "x")};
+  const std::vector<crds::CatalogBackup> catalogue{entry("2", "STARTED", "roadstead.default.run.1"),
+                                                   entry("1", "DONE", "roadstead.default.a.1"),
+                                                   entry("0", "WAITING_FOR_WALS", "x")};
   EXPECT_TRUE(leftovers(montagu(), catalogue, {}, true).ours.empty());
   EXPECT_EQ(leftovers(montagu(), catalogue, {}, false).ours, std::vector<std::string>{"2"});
 }
@@ -102,7 +108,8 @@ TEST(OwnBackup, IsTheFirstAndTheOneAfterAGap) {
   EXPECT_FALSE(own_backup(montagu(), {}, {object("montagu-initial")}, "")) << "it is made once";
   EXPECT_FALSE(own_backup(montagu(), {entry("1", "DONE")}, {}, ""));
   EXPECT_FALSE(own_backup(montagu(), {entry("1", "WAITING_FOR_WALS")}, {}, ""));
-  EXPECT_EQ(own_backup(montagu(), {entry("1", "DONE")}, {}, "00000001000000000000000C")->metadata.name, "montagu-after-gap-00000001000000000000000c");
+  EXPECT_EQ(own_backup(montagu(), {entry("1", "DONE")}, {}, "00000001000000000000000C")->metadata.name,
+            "montagu-after-gap-00000001000000000000000c");
   auto by_hand = montagu();
   by_hand.spec.initial_backup = false;
   EXPECT_FALSE(own_backup(by_hand, {}, {}, ""));

@@ -42,9 +42,11 @@ Observed healthy() {
   production.slot = crds::ReplicationSlot{"barman", true, "reserved", "0/B000000", std::nullopt};
   production.receiver = WalReceiver{"streaming", Lsn{0xB000100}, std::nullopt, std::nullopt};
   seen.production = production;
-  seen.checks = std::vector<crds::BarmanCheck>{{"postgresql", true, ""}, {"receive_wal_running", true, ""}, {"failed_backups", true, ""}};
+  seen.checks = std::vector<crds::BarmanCheck>{
+      {"postgresql", true, ""}, {"receive_wal_running", true, ""}, {"failed_backups", true, ""}};
   ListedBackup backup;
-  backup.backup = {.id = "20261122T080000", .type = "full", .status = "DONE", .end_time = kNoon - 4h, .size_bytes = 100};
+  backup.backup = {
+      .id = "20261122T080000", .type = "full", .status = "DONE", .end_time = kNoon - 4h, .size_bytes = 100};
   backup.wal_bytes = 20;
   seen.listed = std::vector<ListedBackup>{backup};
   BackupDetails details;
@@ -72,27 +74,90 @@ TEST_P(BarmanServerNext, IsTheOneThingThatLeadsOn) {
   EXPECT_EQ(to_string(decide(montagu(), seen, kNoon)), to_string(GetParam().act)) << GetParam().name;
 }
 
-INSTANTIATE_TEST_SUITE_P(Table, BarmanServerNext, testing::Values(
-    Next{"all is well", [](Observed&) {}, Act::None},
-    Next{"the spec cannot be used", [](Observed& s) { s.unusable = Error{ErrorKind::NotFound, "no"}; s.container = {}; }, Act::None},
-    Next{"the host is gone", [](Observed& s) { s.host_error = Error{ErrorKind::Unavailable, "no"}; s.container = {}; }, Act::None},
-    Next{"nothing is there", [](Observed& s) { s.container = {}; }, Act::MakeContainer},
-    Next{"made from another spec", [](Observed& s) { s.container.state = ContainerState::Stale; }, Act::RemakeContainer},
-    Next{"its files may be missing", [](Observed& s) { s.container.state = ContainerState::Broken; }, Act::RemakeContainer},
-    Next{"somebody stopped it", [](Observed& s) { s.container.state = ContainerState::Stopped; }, Act::StartContainer},
-    Next{"somebody else's container has the name", [](Observed& s) { s.container.state = ContainerState::Foreign; }, Act::None},
-    Next{"it crashes", [](Observed& s) { s.container.state = ContainerState::Restarting; }, Act::None},
-    Next{"production is down", [](Observed& s) { s.production = Result<ProductionState>(fail(ErrorKind::Unavailable, "refused")); }, Act::None},
-    Next{"too old", [](Observed& s) { production_of(s).version_number = 110022; production_of(s).slot.reset(); }, Act::None},
-    Next{"a standby", [](Observed& s) { production_of(s).in_recovery = true; production_of(s).slot.reset(); }, Act::None},
-    Next{"no slot", [](Observed& s) { production_of(s).slot.reset(); s.streaming = Result<void>{}; }, Act::CreateSlot},
-    Next{"no slot, and the streaming password is wrong", [](Observed& s) { production_of(s).slot.reset(); s.streaming = Result<void>(fail(ErrorKind::Forbidden, "password")); }, Act::None},
-    Next{"nobody streams", [](Observed& s) { production_of(s).slot->active = false; }, Act::StartReceiver},
-    Next{"nobody streams yet", [](Observed& s) { production_of(s).slot->active = false; s.receiver_kicked = true; }, Act::None},
-    Next{"the WAL it needs is gone", [](Observed& s) { production_of(s).slot->active = false; s.wal_removed = true; }, Act::ResetReceiver},
-    Next{"the slot is lost", [](Observed& s) { production_of(s).slot->active = false; production_of(s).slot->wal_status = "lost"; }, Act::ResetReceiver},
-    Next{"it was just begun behind the gap", [](Observed& s) { production_of(s).slot->active = false; s.wal_removed = true; s.receiver_kicked = true; }, Act::None},
-    Next{"the archive is empty", [](Observed& s) { (**s.checks).push_back({"wal_archive", false, "empty"}); }, Act::ArchiveFirst}));
+INSTANTIATE_TEST_SUITE_P(
+    Table, BarmanServerNext,
+    testing::Values(
+        Next{"all is well", [](Observed&) {}, Act::None},
+        Next{"the spec cannot be used",
+             [](Observed& s) {
+               s.unusable = Error{ErrorKind::NotFound, "no"};
+               s.container = {};
+             },
+             Act::None},
+        Next{"the host is gone",
+             [](Observed& s) {
+               s.host_error = Error{ErrorKind::Unavailable, "no"};
+               s.container = {};
+             },
+             Act::None},
+        Next{"nothing is there", [](Observed& s) { s.container = {}; }, Act::MakeContainer},
+        Next{"made from another spec", [](Observed& s) { s.container.state = ContainerState::Stale; },
+             Act::RemakeContainer},
+        Next{"its files may be missing", [](Observed& s) { s.container.state = ContainerState::Broken; },
+             Act::RemakeContainer},
+        Next{"somebody stopped it", [](Observed& s) { s.container.state = ContainerState::Stopped; },
+             Act::StartContainer},
+        Next{"somebody else's container has the name", [](Observed& s) { s.container.state = ContainerState::Foreign; },
+             Act::None},
+        Next{"it crashes", [](Observed& s) { s.container.state = ContainerState::Restarting; }, Act::None},
+        Next{"production is down",
+             [](Observed& s) { s.production = Result<ProductionState>(fail(ErrorKind::Unavailable, "refused")); },
+             Act::None},
+        Next{"too old",
+             [](Observed& s) {
+               production_of(s).version_number = 110022;
+               production_of(s).slot.reset();
+             },
+             Act::None},
+        Next{"a standby",
+             [](Observed& s) {
+               production_of(s).in_recovery = true;
+               production_of(s).slot.reset();
+             },
+             Act::None},
+        Next{"no slot",
+             [](Observed& s) {
+               production_of(s).slot.reset();
+               s.streaming = Result<void>{};
+             },
+             Act::CreateSlot},
+        Next{"no slot, and the streaming password is wrong",
+             [](Observed& s) {
+               production_of(s).slot.reset();
+               s.streaming = Result<void>(fail(ErrorKind::Forbidden, "password"));
+             },
+             Act::None},
+        Next{"nobody streams", [](Observed& s) { production_of(s).slot->active = false; }, Act::StartReceiver},
+        Next{"nobody streams yet",
+             [](Observed& s) {
+               production_of(s).slot->active = false;
+               s.receiver_kicked = true;
+             },
+             Act::None},
+        Next{"the WAL it needs is gone",
+             [](Observed& s) {
+               production_of(s).slot->active = false;
+               s.wal_removed = true;
+             },
+             Act::ResetReceiver},
+        Next{"the slot is lost",
+             [](Observed& s) {
+               production_of(s).slot->active = false;
+               production_of(s).slot->wal_status = "lost";
+             },
+             Act::ResetReceiver},
+        Next{"it was just begun behind the gap",
+             [](Observed& s) {
+               production_of(s).slot->active = false;
+               s.wal_removed = true;
+               s.receiver_kicked = true;
+             },
+             Act::None},
+        Next{"the archive is empty",
+             [](Observed& s) {
+               (**s.checks).push_back({"wal_archive", false, "empty"});
+             },
+             Act::ArchiveFirst}));
 
 TEST(BarmanServer, OfAnotherClusterGetsNoSlot) {
   auto server = montagu();
@@ -117,9 +182,11 @@ TEST(BarmanServer, RestartsForAnOrphanedReceiverOnlyAfterBarmansOwnMinuteHadItsT
 
 TEST(BarmanServer, ThatIsHealthySaysSoWithItsNumbers) {
   const auto status = status_after(montagu(), healthy(), kNoon);
-  for (const char* type : {"Ready", "HostReachable", "StandingContainer", "Postgresql", "SlotPresent", "Streaming", "WalArchiving", "BackupsHealthy", "CheckPostgresql"})
+  for (const char* type : {"Ready", "HostReachable", "StandingContainer", "Postgresql", "SlotPresent", "Streaming",
+                           "WalArchiving", "BackupsHealthy", "CheckPostgresql"})
     EXPECT_TRUE(crds::is_true(status.conditions, type)) << type;
-  for (const char* type : {"WalGap", "CronLate"}) EXPECT_EQ(crds::find_condition(status.conditions, type)->status, Truth::False) << type;
+  for (const char* type : {"WalGap", "CronLate"})
+    EXPECT_EQ(crds::find_condition(status.conditions, type)->status, Truth::False) << type;
   EXPECT_EQ(status.wal_lag_bytes, 0x48);
   EXPECT_EQ(status.wal_since_base_backup_bytes, 0xB000148 - 0xA000028);
   EXPECT_EQ(status.archive_bytes, 120);
@@ -148,29 +215,109 @@ TEST_P(BarmanServerTroubles, AreAConditionWithTheCauseAndWhatToDo) {
 }
 
 const auto kWrongPassword = "connection to server failed: FATAL: password authentication failed for user \"barman\"";
-INSTANTIATE_TEST_SUITE_P(Table, BarmanServerTroubles, testing::Values(
-    Trouble{"host", [](Observed& s) { s.host_error = Error{ErrorKind::Unavailable, "refused"}; }, "Ready", "HostUnreachable", "roadstead describe host annex2"},
-    Trouble{"secret", [](Observed& s) { s.unusable = Error{ErrorKind::NotFound, "no file"}; }, "Ready", "ReferenceNotFound", "no file"},
-    Trouble{"image", [](Observed& s) { s.container = {}; s.act_error = Error{ErrorKind::NotFound, "image x is not on host annex2"}; }, "Ready", "NotFound", "image x"},
-    Trouble{"password", [](Observed& s) { s.production = Result<ProductionState>(fail(ErrorKind::Forbidden, "{}", kWrongPassword)); }, "Postgresql", "PasswordRefused", "file /secrets/barman"},
-    Trouble{"password is Ready's reason too", [](Observed& s) { s.production = Result<ProductionState>(fail(ErrorKind::Forbidden, "{}", kWrongPassword)); }, "Ready", "PasswordRefused", "ALTER ROLE barman"},
-    Trouble{"consequences are not told as causes", [](Observed& s) { s.production = Result<ProductionState>(fail(ErrorKind::Unavailable, "refused")); }, "Streaming", "PostgresqlUnavailable", "production"},
-    Trouble{"old", [](Observed& s) { production_of(s).version_number = 110022; production_of(s).version = "11.22"; }, "Postgresql", "PostgresVersionUnsupported", "12"},
-    Trouble{"standby", [](Observed& s) { production_of(s).in_recovery = true; }, "Postgresql", "InRecovery", "primary"},
-    Trouble{"no slot", [](Observed& s) { production_of(s).slot.reset(); }, "SlotPresent", "SlotMissing", "receive-wal --create-slot montagu"},
-    Trouble{"streaming password", [](Observed& s) { production_of(s).slot->active = false; s.streaming = Result<void>(fail(ErrorKind::Forbidden, "password authentication failed")); }, "Streaming", "PasswordRefused", "file /secrets/streaming"},
-    Trouble{"senders", [](Observed& s) { production_of(s).slot->active = false; s.streaming = Result<void>(fail(ErrorKind::Unavailable, "number of requested standby connections exceeds \"max_wal_senders\"")); }, "Streaming", "TooManySenders", "ALTER SYSTEM SET max_wal_senders"},
-    Trouble{"privileges", [](Observed& s) { s.checks = Result<std::vector<crds::BarmanCheck>>(fail(ErrorKind::Unavailable, "Postgres user 'barman' is missing required privileges")); }, "ChecksRun", "PrivilegesMissing", "GRANT EXECUTE ON FUNCTION pg_backup_start"},
-    Trouble{"full", [](Observed& s) { s.checks = Result<std::vector<crds::BarmanCheck>>(fail(ErrorKind::NoSpace, "No space left on device")); }, "Ready", "NoSpace", "barman_data"},
-    Trouble{"a check", [](Observed& s) { (**s.checks).push_back({"archiver_errors", false, "1 file"}); }, "CheckArchiverErrors", "Failed", "docker exec -u 999:999 standing"},
-    Trouble{"a check makes it not ready", [](Observed& s) { (**s.checks).push_back({"systemid_coherence", false, "changed"}); }, "Ready", "CheckSystemidCoherence", "new name"},
-    Trouble{"lag", [](Observed& s) { production_of(s).receiver->sent = Lsn{0xA000000}; }, "WalArchiving", "Late", "barman_data"},
-    Trouble{"minute", [](Observed& s) { s.last_cron->finished_at = kNoon - 4min; }, "CronLate", "MinuteLate", "docker restart standing"},
-    Trouble{"no backup", [](Observed& s) { s.listed = std::vector<ListedBackup>{}; s.details.clear(); s.archive.reset(); }, "BackupsHealthy", "NoBaseBackup", "montagu-initial"},
-    Trouble{"old backup", [](Observed& s) { (**s.listed)[0].backup.end_time = s.details[0].backup.end_time = kNoon - 25h; }, "BackupsHealthy", "TooOld", "older than 24h"},
-    Trouble{"somebody's failed backup", [](Observed& s) { s.foreign_failures = {"20261122T090000"}; }, "BackupsHealthy", "FailedBackups", "barman delete montagu 20261122T090000"},
-    Trouble{"gap", [](Observed& s) { s.archive = ArchiveSeen{{{"00000001000000000000000B", "00000001000000000000000C", 2}}, ""}; }, "WalGap", "WalMissing", "00000001000000000000000C"},
-    Trouble{"gap is not ready", [](Observed& s) { s.archive = ArchiveSeen{{{"00000001000000000000000B", "00000001000000000000000C", 2}}, ""}; }, "Ready", "WalMissing", "new base backup"}));
+INSTANTIATE_TEST_SUITE_P(
+    Table, BarmanServerTroubles,
+    testing::Values(
+        Trouble{"host",
+                [](Observed& s) {
+                  s.host_error = Error{ErrorKind::Unavailable, "refused"};
+                },
+                "Ready", "HostUnreachable", "roadstead describe host annex2"},
+        Trouble{"secret",
+                [](Observed& s) {
+                  s.unusable = Error{ErrorKind::NotFound, "no file"};
+                },
+                "Ready", "ReferenceNotFound", "no file"},
+        Trouble{"image",
+                [](Observed& s) {
+                  s.container = {};
+                  s.act_error = Error{ErrorKind::NotFound, "image x is not on host annex2"};
+                },
+                "Ready", "NotFound", "image x"},
+        Trouble{"password",
+                [](Observed& s) {
+                  s.production = Result<ProductionState>(fail(ErrorKind::Forbidden, "{}", kWrongPassword));
+                },
+                "Postgresql", "PasswordRefused", "file /secrets/barman"},
+        Trouble{"password is Ready's reason too",
+                [](Observed& s) {
+                  s.production = Result<ProductionState>(fail(ErrorKind::Forbidden, "{}", kWrongPassword));
+                },
+                "Ready", "PasswordRefused", "ALTER ROLE barman"},
+        Trouble{"consequences are not told as causes",
+                [](Observed& s) { s.production = Result<ProductionState>(fail(ErrorKind::Unavailable, "refused")); },
+                "Streaming", "PostgresqlUnavailable", "production"},
+        Trouble{"old",
+                [](Observed& s) {
+                  production_of(s).version_number = 110022;
+                  production_of(s).version = "11.22";
+                },
+                "Postgresql", "PostgresVersionUnsupported", "12"},
+        Trouble{"standby", [](Observed& s) { production_of(s).in_recovery = true; }, "Postgresql", "InRecovery",
+                "primary"},
+        Trouble{"no slot", [](Observed& s) { production_of(s).slot.reset(); }, "SlotPresent", "SlotMissing",
+                "receive-wal --create-slot montagu"},
+        Trouble{"streaming password",
+                [](Observed& s) {
+                  production_of(s).slot->active = false;
+                  s.streaming = Result<void>(fail(ErrorKind::Forbidden, "password authentication failed"));
+                },
+                "Streaming", "PasswordRefused", "file /secrets/streaming"},
+        Trouble{"senders",
+                [](Observed& s) {
+                  production_of(s).slot->active = false;
+                  s.streaming = Result<void>(fail(
+                      ErrorKind::Unavailable, "number of requested standby connections exceeds \"max_wal_senders\""));
+                },
+                "Streaming", "TooManySenders", "ALTER SYSTEM SET max_wal_senders"},
+        Trouble{"privileges",
+                [](Observed& s) {
+                  s.checks = Result<std::vector<crds::BarmanCheck>>(
+                      fail(ErrorKind::Unavailable, "Postgres user 'barman' is missing required privileges"));
+                },
+                "ChecksRun", "PrivilegesMissing", "GRANT EXECUTE ON FUNCTION pg_backup_start"},
+        Trouble{"full",
+                [](Observed& s) {
+                  s.checks =
+                      Result<std::vector<crds::BarmanCheck>>(fail(ErrorKind::NoSpace, "No space left on device"));
+                },
+                "Ready", "NoSpace", "barman_data"},
+        Trouble{"a check",
+                [](Observed& s) {
+                  (**s.checks).push_back({"archiver_errors", false, "1 file"});
+                },
+                "CheckArchiverErrors", "Failed", "docker exec -u 999:999 standing"},
+        Trouble{"a check makes it not ready",
+                [](Observed& s) {
+                  (**s.checks).push_back({"systemid_coherence", false, "changed"});
+                },
+                "Ready", "CheckSystemidCoherence", "new name"},
+        Trouble{"lag", [](Observed& s) { production_of(s).receiver->sent = Lsn{0xA000000}; }, "WalArchiving", "Late",
+                "barman_data"},
+        Trouble{"minute", [](Observed& s) { s.last_cron->finished_at = kNoon - 4min; }, "CronLate", "MinuteLate",
+                "docker restart standing"},
+        Trouble{"no backup",
+                [](Observed& s) {
+                  s.listed = std::vector<ListedBackup>{};
+                  s.details.clear();
+                  s.archive.reset();
+                },
+                "BackupsHealthy", "NoBaseBackup", "montagu-initial"},
+        Trouble{"old backup",
+                [](Observed& s) { (**s.listed)[0].backup.end_time = s.details[0].backup.end_time = kNoon - 25h; },
+                "BackupsHealthy", "TooOld", "older than 24h"},
+        Trouble{"somebody's failed backup", [](Observed& s) { s.foreign_failures = {"20261122T090000"}; },
+                "BackupsHealthy", "FailedBackups", "barman delete montagu 20261122T090000"},
+        Trouble{"gap",
+                [](Observed& s) {
+                  s.archive = ArchiveSeen{{{"00000001000000000000000B", "00000001000000000000000C", 2}}, ""};
+                },
+                "WalGap", "WalMissing", "00000001000000000000000C"},
+        Trouble{"gap is not ready",
+                [](Observed& s) {
+                  s.archive = ArchiveSeen{{{"00000001000000000000000B", "00000001000000000000000C", 2}}, ""};
+                },
+                "Ready", "WalMissing", "new base backup"}));
 
 TEST(BarmanServer, WithoutABackupIsReadyToMakeTheFirst) {
   Observed seen = healthy();
@@ -208,7 +355,9 @@ TEST(BarmanServer, ForgetsAConditionOfACheckThatIsOnlyPrintedWhileItFails) {
 TEST(Receiver, ThatBeganToStreamAgainNoLongerLacksWal) {
   const auto line = [](const char* text) { return LogLine{kNoon, true, text}; };
   const auto begins = line("INFO: montagu: pg_receivewal: starting log streaming at 0/5E000000 (timeline 1)");
-  const auto removed = line("montagu: pg_receivewal: error: unexpected termination of replication stream: ERROR:  requested WAL segment 00000001000000000000005E has already been removed");
+  const auto removed = line(
+      "montagu: pg_receivewal: error: unexpected termination of replication stream: ERROR:  requested WAL segment "
+      "00000001000000000000005E has already been removed");
   EXPECT_FALSE(says_wal_removed({begins}));
   EXPECT_TRUE(says_wal_removed({begins, removed}));
   EXPECT_FALSE(says_wal_removed({begins, removed, begins}));
@@ -229,8 +378,13 @@ crds::CatalogBackup good(const std::string& id, const std::string& begin_wal) {
 }
 
 TEST(Archive, IsRestorableFromTheOldestBackupWithAnUnbrokenWay) {
-  const std::vector<crds::CatalogBackup> backups{good("c", "000000010000000000000006"), good("b", "000000010000000000000004"), good("a", "000000010000000000000001")};
-  WalListing present{{"000000010000000000000001", "000000010000000000000002", "000000010000000000000004", "000000010000000000000005", "000000010000000000000006", "000000010000000000000007"}, {}, {}};
+  const std::vector<crds::CatalogBackup> backups{good("c", "000000010000000000000006"),
+                                                 good("b", "000000010000000000000004"),
+                                                 good("a", "000000010000000000000001")};
+  WalListing present{{"000000010000000000000001", "000000010000000000000002", "000000010000000000000004",
+                      "000000010000000000000005", "000000010000000000000006", "000000010000000000000007"},
+                     {},
+                     {}};
   auto seen = archive_seen(backups, present, kDefaultWalSegmentBytes);
   EXPECT_TRUE(seen.gaps_since_newest.empty());
   EXPECT_EQ(seen.first_restorable, "b") << "3 is missing: from a on only up to it";
@@ -245,7 +399,8 @@ TEST(Archive, ShowsAGapAsSoonAsWalIsReceivedBehindIt) {
   const WalListing present{{"000000010000000000000004"}, {"000000010000000000000007"}, {}};
   const auto seen = archive_seen({good("a", "000000010000000000000004")}, present, kDefaultWalSegmentBytes);
   ASSERT_EQ(seen.gaps_since_newest.size(), 1u);
-  EXPECT_EQ(describe(seen.gaps_since_newest.front()), "000000010000000000000005 to 000000010000000000000006 (2 segments)");
+  EXPECT_EQ(describe(seen.gaps_since_newest.front()),
+            "000000010000000000000005 to 000000010000000000000006 (2 segments)");
 }
 
 TEST(Catalogue, KeepsWhatIsKnownOfGoodBackupsAndAsksOnlyOnce) {

@@ -1,6 +1,6 @@
-#include <gtest/gtest.h>
-
 #include "reconcilers/support/wal.h"
+
+#include <gtest/gtest.h>
 
 namespace roadstead::reconcilers {
 namespace {
@@ -9,7 +9,8 @@ TEST(Lsn, IsReadAndWrittenAsPostgresqlWritesIt) {
   EXPECT_EQ(parse_lsn("3A/7F000110"), Lsn{0x3A7F000110});
   EXPECT_EQ(format_lsn(0x3A7F000110), "3A/7F000110");
   EXPECT_EQ(format_lsn(0), "0/0");
-  for (const char* bad : {"", "/", "3A", "3A/", "/1", "g/1", "123456789/0", "1/123456789", "1/2/3"}) EXPECT_FALSE(parse_lsn(bad)) << bad;
+  for (const char* bad : {"", "/", "3A", "3A/", "/1", "g/1", "123456789/0", "1/123456789", "1/2/3"})
+    EXPECT_FALSE(parse_lsn(bad)) << bad;
 }
 
 TEST(WalSegment, NameAndNumberBelongTogetherForEverySegmentSize) {
@@ -22,19 +23,22 @@ TEST(WalSegment, NameAndNumberBelongTogetherForEverySegmentSize) {
 }
 
 TEST(WalSegment, OtherFilesOfTheArchiveAreNone) {
-  for (const char* name : {"00000002.history", "000000010000003A0000007F.partial", "000000000000003A0000007F", "000000010000003A000000FFX", "000000010000003A00000100", ""})
+  for (const char* name : {"00000002.history", "000000010000003A0000007F.partial", "000000000000003A0000007F",
+                           "000000010000003A000000FFX", "000000010000003A00000100", ""})
     EXPECT_FALSE(parse_segment(name)) << name;
 }
 
 TEST(Gaps, OfAWholeArchiveAreNoneEvenAcrossTheEndOfALogFile) {
-  const WalListing present{{"0000000100000000000000FE", "0000000100000000000000FF", "000000010000000100000000"}, {}, {}};
+  const WalListing present{
+      {"0000000100000000000000FE", "0000000100000000000000FF", "000000010000000100000000"}, {}, {}};
   const auto gaps = find_gaps("0000000100000000000000FE", "000000010000000100000000", present);
   ASSERT_TRUE(gaps);
   EXPECT_TRUE(gaps->empty());
 }
 
 TEST(Gaps, AreNamedByTheirFirstAndLastMissingSegment) {
-  const WalListing present{{"000000010000000000000001", "000000010000000000000004", "000000010000000000000006"}, {}, {}};
+  const WalListing present{
+      {"000000010000000000000001", "000000010000000000000004", "000000010000000000000006"}, {}, {}};
   const auto gaps = find_gaps("000000010000000000000001", "000000010000000000000007", present);
   ASSERT_TRUE(gaps);
   EXPECT_EQ(*gaps, (std::vector<WalGap>{{"000000010000000000000002", "000000010000000000000003", 2},
@@ -44,8 +48,10 @@ TEST(Gaps, AreNamedByTheirFirstAndLastMissingSegment) {
 }
 
 TEST(Gaps, FollowATimelineSwitchByItsHistoryFile) {
-  WalListing present{{"000000010000000000000002", "000000010000000000000003", "000000020000000000000003", "000000020000000000000004"},
-                     {}, {{2, "1\t0/3000158\tno recovery target specified\n"}}};
+  WalListing present{
+      {"000000010000000000000002", "000000010000000000000003", "000000020000000000000003", "000000020000000000000004"},
+      {},
+      {{2, "1\t0/3000158\tno recovery target specified\n"}}};
   auto gaps = find_gaps("000000010000000000000002", "000000020000000000000004", present);
   ASSERT_TRUE(gaps);
   EXPECT_TRUE(gaps->empty());
