@@ -80,11 +80,19 @@ def test_acknowledged_rows_survive_a_power_cut_and_the_writer_goes_on(fleet):
     assert acknowledged <= there <= sent
 
 
+def unacknowledged_bytes(address):
+    """What this machine has sent to PostgreSQL there and has no TCP acknowledgement of."""
+    said = subprocess.run(["ss", "-Htn", "dst", f"{address}:5432"], capture_output=True, text=True, check=True).stdout
+    return sum(int(line.split()[2]) for line in said.splitlines())
+
+
 def test_the_writer_stops_although_its_connection_hangs(fleet):
     fleet.start_production()
     fleet.start_writer(rate=100)
     fleet.production2.unplug()
     try:
+        # between two rows there would be nothing to hang in
+        wait_for("a row that hangs in the connection", lambda: unacknowledged_bytes(fleet.production2.address))
         fleet.writer.stop()
     finally:
         fleet.production2.plug()
