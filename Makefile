@@ -26,10 +26,10 @@ images: build ## Builds the container images that tests and demo need, from a ca
 unit: build ## Unit and component tests alone
 	ctest --preset $(PRESET) -j $(JOBS)
 
-fleet-test: build ## The fleet itself and the spine on three real Docker Engines (root)
-	python3 -m pytest -q tests/fleet/test_fleet.py tests/fleet/test_spine.py
+fleet-test: build ## The tests on three real Docker Engines (root)
+	python3 -m pytest -q -m "not soak" tests/fleet
 
-test: deps ## Installs, builds, then unit and component tests, the fleet itself and the spine (root)
+test: deps ## Installs, builds, then unit, component and fleet tests (root)
 	$(MAKE) unit fleet-test
 
 demo: deps build ## Three hosts, a database under load, a backup, a restore onto another host (root)
@@ -38,9 +38,9 @@ demo: deps build ## Three hosts, a database under load, a backup, a restore onto
 bench: build ## Prints memory, idle CPU, start time of the operator and the mover's speed against rsync (root)
 	python3 tests/bench/bench.py
 
-soak: build ## Longer: a restore broken at each single call; kills, failures, manifests and alerts on the fleet (root)
+soak: build ## Longer: a restore broken at each single call; random kills on the fleet (root)
 	ROADSTEAD_EVERY_CALL=1 ctest --preset $(PRESET) -R reconcilers_restore_request --timeout 3600
-	python3 -m pytest -q tests/fleet
+	python3 -m pytest -q -m soak tests/fleet
 
 check: ## Formatting, lint and the sanitizer builds of unit and component tests
 	tests/check.sh

@@ -45,7 +45,6 @@ void fields(Io& io, HostVolume& value) {
   io.required("name", value.name);
   io.optional("driver", value.driver);
   io.optional("sizeBytes", value.size_bytes);
-  io.optional("policies", value.policies);
 }
 
 template <class Io>

@@ -41,7 +41,6 @@ struct HostVolume {
   std::string name;
   std::string driver;
   std::optional<std::int64_t> size_bytes;
-  std::vector<std::string> policies;  ///< "namespace/name" of what backs it up.
 };
 
 /// A restore's mark beside a volume that has not become a receipt.

@@ -42,6 +42,7 @@ class Runner {
                 data ? fmt::format("Reached {} and back in {:.1f} ms.", data->peer, data->round_trip_millis) : "");
   }
 
+  WorkerResult operator()(const Survey& job) const { return told(survey(job), "Surveyed", "Looked at all volumes."); }
   WorkerResult operator()(const Inspect& job) const { return told(inspect(job, stop_), "Inspected", "Looked at it."); }
 
   WorkerResult operator()(const Mark& job) const {

@@ -88,17 +88,26 @@ Outcome<std::vector<RequestSeen>> look_at_requests(int parent) {
   return seen;
 }
 
+Outcome<struct statvfs> space_at(int directory, const std::string& path) {
+  struct statvfs space {};
+  if (::fstatvfs(directory, &space) != 0) return failed_call(errno, "ask {} for free space", path);
+  return space;
+}
+
+std::uint64_t free_bytes(const struct statvfs& space) { return std::uint64_t{space.f_bavail} * space.f_frsize; }
+std::uint64_t total_bytes(const struct statvfs& space) { return std::uint64_t{space.f_blocks} * space.f_frsize; }
+
 Outcome<VolumeSeen> look_at_volume(const std::string& path, bool sizes, const std::stop_token& stop) {
   VolumeSeen seen;
   const auto parent = open_root(path);
   if (!parent) return failed(parent.error());
   const auto parent_status = status_of(parent->get());
   if (!parent_status) return failed(parent_status.error());
-  struct statvfs space {};
-  if (::fstatvfs(parent->get(), &space) != 0) return failed_call(errno, "ask {} for free space", path);
-  seen.free_bytes = static_cast<std::uint64_t>(space.f_bavail) * space.f_frsize;
-  seen.total_bytes = static_cast<std::uint64_t>(space.f_blocks) * space.f_frsize;
-  seen.free_inodes = space.f_favail;
+  const auto space = space_at(parent->get(), path);
+  if (!space) return failed(space.error());
+  seen.free_bytes = free_bytes(*space);
+  seen.total_bytes = total_bytes(*space);
+  seen.free_inodes = space->f_favail;
   const auto data = status_of(parent->get(), kData);
   if (!data) return failed(data.error());
   if (*data && S_ISDIR((*data)->st_mode)) {
@@ -236,6 +245,34 @@ Outcome<InspectData> inspect(const Inspect& job, const std::stop_token& stop) {
     auto seen = measure(*job.source, stop);
     if (!seen) return failed(seen.error());
     data.source = *seen;
+  }
+  return data;
+}
+
+Outcome<SurveyData> survey(const Survey& job) {
+  const auto volumes = open_root(job.volumes);
+  if (!volumes) return failed(volumes.error());
+  const auto space = space_at(volumes->get(), job.volumes);
+  if (!space) return failed(space.error());
+  SurveyData data{free_bytes(*space), total_bytes(*space), {}};
+  auto names = names_in(volumes->get());
+  if (!names) return failed(names.error());
+  std::sort(names->begin(), names->end());
+  for (const std::string& name : *names) {
+    const auto status = status_of(volumes->get(), name);
+    if (!status) return failed(status.error());
+    if (!*status || !S_ISDIR((*status)->st_mode)) continue;  // the engine's own files; a volume removed meanwhile
+    const auto parent = open_directory_if_any(volumes->get(), name);
+    if (!parent) return failed(parent.error());
+    if (!*parent) continue;
+    const auto requests = look_at_requests((*parent)->get());
+    if (!requests) return failed(requests.error());
+    for (const RequestSeen& request : *requests) {
+      if (!request.mark) continue;
+      MarkSeen mark = read_mark(*request.mark);
+      mark.volume = name;
+      if (mark.state != kReceiptState) data.marks.push_back(std::move(mark));
+    }
   }
   return data;
 }

@@ -10,6 +10,7 @@
 namespace roadstead::mover {
 
 Outcome<InspectData> inspect(const Inspect& job, const std::stop_token& stop);
+Outcome<SurveyData> survey(const Survey& job);
 Outcome<void> mark(const Mark& job);
 
 /// Refuses with MountPoint or OtherDevice where an exchange cannot work, with InodeMismatch where neither `_data` nor

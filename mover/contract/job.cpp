@@ -237,6 +237,8 @@ void write(Json& json, const Inspect& inspect) {
   if (inspect.source) json["source"] = written(*inspect.source);
 }
 
+void write(Json& json, const Survey& survey) { json["volumes"] = survey.volumes; }
+
 Inspect read_inspect(Fields& fields) {
   Inspect inspect;
   if (fields.has("parent")) inspect.parent = fields.absolute_path("parent");
@@ -251,7 +253,7 @@ void write(Json& json, const Mark& mark) {
   json["content"] = mark.content;
 }
 
-Mark read_mark(Fields& fields) {
+Mark read_mark_job(Fields& fields) {
   Mark mark{read_flat(fields), fields.text("content")};
   if (!Json::accept(mark.content)) throw Refused("content is no JSON");
   return mark;
@@ -322,7 +324,8 @@ Job read_job(const Json& json) {
     if (verb == "copy") return read_copy(fields);
     if (verb == "connect") return Connect{read_link(fields.at("link"))};
     if (verb == "inspect") return read_inspect(fields);
-    if (verb == "mark") return read_mark(fields);
+    if (verb == "survey") return Survey{fields.absolute_path("volumes")};
+    if (verb == "mark") return read_mark_job(fields);
     if (verb == "exchange") return Exchange{read_flat(fields), fields.number("inode", 1, kAny)};
     if (verb == "finish") return read_finish(fields);
     if (verb == "discard") return Discard{read_flat(fields), fields.has("inode") ? fields.number("inode", 0, kAny) : 0};
@@ -419,8 +422,8 @@ bool is_request_name(std::string_view request) {
 }
 
 std::string_view verb_of(const Job& job) {
-  static constexpr std::string_view kVerbs[] = {"copy",   "connect", "inspect", "mark",         "exchange",
-                                                "finish", "discard", "empty",   "makeDirectory"};
+  static constexpr std::string_view kVerbs[] = {"copy",     "connect", "inspect", "survey", "mark",
+                                                "exchange", "finish",  "discard", "empty",  "makeDirectory"};
   static_assert(std::size(kVerbs) == std::variant_size_v<Job>);
   return kVerbs[job.index()];
 }
@@ -548,6 +551,32 @@ Result<InspectData> parse_inspect_data(std::string_view text) {
     if (const auto source = json.find("source"); source != json.end() && source->is_object())
       data.source = SourceSeen{number_or_zero(*source, "logicalBytes"), number_or_zero(*source, "allocatedBytes"),
                                number_or_zero(*source, "files"), number_or_zero(*source, "entries")};
+    return data;
+  });
+}
+
+MarkSeen read_mark(std::string_view text) {
+  const Json json = Json::parse(text, nullptr, false);
+  MarkSeen seen;
+  if (json.is_object())
+    seen = {{}, text_or_empty(json, "namespace"), text_or_empty(json, "name"), text_or_empty(json, "state")};
+  if (seen.state.empty()) seen.state = "Unreadable";
+  return seen;
+}
+
+std::string to_json(const SurveyData& data) {
+  Json marks = Json::array();
+  for (const MarkSeen& mark : data.marks)
+    marks.push_back({{"volume", mark.volume}, {"namespace", mark.ns}, {"name", mark.name}, {"state", mark.state}});
+  return dumped({{"freeBytes", data.free_bytes}, {"totalBytes", data.total_bytes}, {"marks", std::move(marks)}});
+}
+
+Result<SurveyData> parse_survey_data(std::string_view text) {
+  return data_read<SurveyData>(text, [](const Json& json) {
+    SurveyData data{number_or_zero(json, "freeBytes"), number_or_zero(json, "totalBytes"), {}};
+    for (const Json& one : json.value("marks", Json::array()))
+      data.marks.push_back({text_or_empty(one, "volume"), text_or_empty(one, "namespace"), text_or_empty(one, "name"),
+                            text_or_empty(one, "state")});
     return data;
   });
 }

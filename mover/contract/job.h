@@ -24,6 +24,8 @@ inline constexpr std::string_view kDataName = "_data";
 inline constexpr std::string_view kOwnName = ".roadstead";
 inline constexpr std::string_view kTreeName = "tree";
 inline constexpr std::string_view kMarkName = "mark.json";
+/// `state` of a mark whose request has ended.
+inline constexpr std::string_view kReceiptState = "Receipt";
 
 /// `<namespace>.<name>.<item>`, the `request` of every verb below; made shorter by a hash beyond 200 bytes.
 std::string request_name(std::string_view ns, std::string_view name, std::string_view item);
@@ -103,7 +105,15 @@ struct Inspect {
   bool operator==(const Inspect&) const = default;
 };
 
-/// "mark": writes `content` (a JSON text) as the request's mark.json, atomically and durably.
+/// "survey": looks at all volumes of an engine: the space for them, and the marks of restores that have not ended.
+/// Result data: SurveyData.
+struct Survey {
+  std::string volumes;  ///< The mounted directory that holds the parent of each volume's `_data`, under its name.
+  bool operator==(const Survey&) const = default;
+};
+
+/// "mark": writes `content` as the request's mark.json, atomically and durably: a JSON object whose texts `namespace`,
+/// `name` and `state` tell a survey whose it is and how far.
 struct Mark {
   Target target;
   std::string content;
@@ -162,7 +172,7 @@ struct MakeDirectory {
   bool operator==(const MakeDirectory&) const = default;
 };
 
-using Job = std::variant<Copy, Connect, Inspect, Mark, Exchange, Finish, Discard, Empty, MakeDirectory>;
+using Job = std::variant<Copy, Connect, Inspect, Survey, Mark, Exchange, Finish, Discard, Empty, MakeDirectory>;
 
 /// The verb's word: "copy", "makeDirectory".
 std::string_view verb_of(const Job& job);
@@ -269,6 +279,21 @@ struct InspectData {
   bool operator==(const InspectData&) const = default;
 };
 
+/// A mark that is no receipt.
+struct MarkSeen {
+  std::string volume;
+  std::string ns, name;  ///< Of the request; empty where the mark cannot be read.
+  std::string state;     ///< "Unreadable" where the mark cannot be read.
+  bool operator==(const MarkSeen&) const = default;
+};
+
+struct SurveyData {
+  std::uint64_t free_bytes = 0;
+  std::uint64_t total_bytes = 0;
+  std::vector<MarkSeen> marks;  ///< By volume and request.
+  bool operator==(const SurveyData&) const = default;
+};
+
 struct ExchangeData {
   bool already = false;              ///< It was current before; nothing was done.
   std::uint64_t inode = 0;           ///< Of `_data` now.
@@ -286,9 +311,13 @@ struct RemovedData {
   bool operator==(const RemovedData&) const = default;
 };
 
+/// Whose a mark is, read out of its text; `volume` is left to the caller.
+MarkSeen read_mark(std::string_view text);
+
 std::string to_json(const CopyData& data);
 std::string to_json(const ConnectData& data);
 std::string to_json(const InspectData& data);
+std::string to_json(const SurveyData& data);
 std::string to_json(const ExchangeData& data);
 std::string to_json(const InodeData& data);
 std::string to_json(const RemovedData& data);
@@ -297,6 +326,7 @@ std::string to_json(const RemovedData& data);
 Result<CopyData> parse_copy_data(std::string_view text);
 Result<ConnectData> parse_connect_data(std::string_view text);
 Result<InspectData> parse_inspect_data(std::string_view text);
+Result<SurveyData> parse_survey_data(std::string_view text);
 Result<ExchangeData> parse_exchange_data(std::string_view text);
 Result<InodeData> parse_inode_data(std::string_view text);
 Result<RemovedData> parse_removed_data(std::string_view text);

@@ -15,6 +15,8 @@ class Secrets {
   /// One trailing newline of a file is not part of the secret.
   /// Errors: NotFound, Forbidden, Invalid; the message names the reference, never the value.
   virtual Result<std::string> resolve(const SecretRef& ref) = 0;
+  /// The same for what is referred to like a secret and is none: known_hosts lines, certificates.
+  virtual Result<std::string> resolve_public(const SecretRef& ref) { return resolve(ref); }
 };
 
 }  // namespace roadstead

@@ -491,9 +491,9 @@ class BarmanServerReconciler final : public Reconciler {
 
   Result<Action> wait_for_slot(crds::BarmanServer& server, const Error& error) {
     const std::string message = fmt::format(
-        "{}; on production run: SELECT pg_drop_replication_slot('{}'); or, if production never comes back, let go "
-        "with: kubectl annotate barmanserver {} -n {} {}=true.",
-        error.message, server.spec.source.slot_name, server.metadata.name, server.metadata.ns, kAbandonSlotAnnotation);
+        "{}; on production run: `SELECT pg_drop_replication_slot('{}')`; or, if production never comes back, apply "
+        "BarmanServer {} once more with the annotation `{}: \"true\"`.",
+        error.message, server.spec.source.slot_name, server.metadata.name, kAbandonSlotAnnotation);
     crds::set_condition(server.status.conditions,
                         {"SlotDropped", crds::ConditionStatus::False, "SlotNotDropped", message, std::nullopt,
                          server.metadata.generation},

@@ -36,20 +36,22 @@ crds::Condition reachable(const crds::Host& host, const Result<EngineInfo>& info
   return condition;
 }
 
-std::vector<crds::HostVolume> volumes_of(const std::vector<VolumeInfo>& seen,
-                                         const std::vector<crds::HostVolume>& known) {
+std::vector<crds::HostVolume> volumes_of(const std::vector<VolumeInfo>& seen) {
   std::vector<crds::HostVolume> all;
-  for (const VolumeInfo& volume : seen) {
-    crds::HostVolume entry{volume.name, volume.driver, volume.size_bytes, {}};
-    const auto before = std::find_if(known.begin(), known.end(), [&](const auto& k) { return k.name == volume.name; });
-    if (before != known.end()) entry.policies = before->policies;
-    all.push_back(std::move(entry));
-  }
+  for (const VolumeInfo& volume : seen) all.push_back({volume.name, volume.driver, volume.size_bytes});
   std::sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
   return all;
 }
 
 }  // namespace
+
+void take_survey(Observed& seen, const mover::SurveyData& data) {
+  seen.space = Space{static_cast<std::int64_t>(data.free_bytes), static_cast<std::int64_t>(data.total_bytes)};
+  seen.unfinished.emplace();
+  for (const mover::MarkSeen& mark : data.marks)
+    seen.unfinished->push_back(
+        {mark.volume, mark.name.empty() ? std::string() : mark.ns + "/" + mark.name, mark.state});
+}
 
 crds::HostStatus status_after(const crds::Host& host, const Observed& seen, Time now) {
   crds::HostStatus status = host.status;
@@ -69,7 +71,7 @@ crds::HostStatus status_after(const crds::Host& host, const Observed& seen, Time
     status.data_root->free_bytes = seen.space->free_bytes;
     status.data_root->total_bytes = seen.space->total_bytes;
   }
-  if (seen.volumes) status.volumes = volumes_of(*seen.volumes, status.volumes);
+  if (seen.volumes) status.volumes = volumes_of(*seen.volumes);
   if (seen.unfinished) status.unfinished_restores = *seen.unfinished;
   if (!status.last_seen || !was_reachable || now - *status.last_seen >= kLastSeenStep) status.last_seen = now;
   crds::refresh_summary(status);

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "crds/host.h"
+#include "mover/contract/job.h"
 #include "operator/ports/engine.h"
 
 namespace roadstead::reconcilers::host {
@@ -27,6 +28,9 @@ inline constexpr Millis kInterval{15'000};
 inline constexpr Millis kRetryInterval{5'000};
 /// `lastSeen` moves at most this often, so that a quiet host does not fill the store with versions.
 inline constexpr Millis kLastSeenStep{60'000};
+
+/// What the survey worker saw: the space, and the restores that left a mark and no receipt.
+void take_survey(Observed& seen, const mover::SurveyData& data);
 
 /// The status after this look: pure, so that a table can show every case. What was not observed this time stays.
 crds::HostStatus status_after(const crds::Host& host, const Observed& seen, Time now);

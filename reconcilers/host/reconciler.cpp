@@ -63,14 +63,14 @@ class HostReconciler final : public Reconciler {
     spec.container.network_mode = "none";
     spec.container.mounts = {{MountSpec::Type::Bind, info.root_directory + "/volumes", "/volumes", true}};
     spec.files = {
-        {.path = std::string(mover::kJobPath.substr(1)),
-         .content = mover::to_json(mover::Inspect{.parent = "/volumes", .sizes = false, .source = std::nullopt})}};
+        {.path = std::string(mover::kJobPath.substr(1)), .content = mover::to_json(mover::Survey{"/volumes"})}};
+    // An answer that an earlier operator asked for may be old.
+    if (begin_survey(handle.host.metadata.name))
+      (void)remove_worker(*handle.engine, id, std::chrono::seconds(0), limits);
     auto worker = ensure_worker(*handle.engine, spec, limits);
     if (worker && worker->state == WorkerState::Running) return false;
     if (worker && worker->result && worker->result->ok)
-      if (const auto data = mover::parse_inspect_data(worker->result->data); data && data->volume)
-        seen.space = host::Space{static_cast<std::int64_t>(data->volume->free_bytes),
-                                 static_cast<std::int64_t>(data->volume->total_bytes)};
+      if (const auto data = mover::parse_survey_data(worker->result->data)) host::take_survey(seen, *data);
     (void)remove_worker(*handle.engine, id, std::chrono::seconds(0), limits);
     return survey_done(handle.host.metadata.name);
   }
@@ -85,14 +85,23 @@ class HostReconciler final : public Reconciler {
   }
 
   // Only the pace of surveys is remembered: an operator that starts anew makes one at once.
+  struct Pace {
+    bool asked = false;  ///< By this operator, and not answered yet.
+    std::optional<Time> done;
+  };
   bool survey_due(const std::string& name) {
     std::lock_guard lock(mutex_);
-    const auto last = surveyed_.find(name);
-    return last == surveyed_.end() || context_.clock.now() - last->second >= kSurveyInterval;
+    const auto& done = surveys_[name].done;
+    return !done || context_.clock.now() - *done >= kSurveyInterval;
+  }
+  /// True at the first call of a survey.
+  bool begin_survey(const std::string& name) {
+    std::lock_guard lock(mutex_);
+    return !std::exchange(surveys_[name].asked, true);
   }
   bool survey_done(const std::string& name) {
     std::lock_guard lock(mutex_);
-    surveyed_[name] = context_.clock.now();
+    surveys_[name] = {false, context_.clock.now()};
     return true;
   }
 
@@ -114,13 +123,13 @@ class HostReconciler final : public Reconciler {
   Result<Action> forget(const std::string& name) {
     context_.metrics.remove_series({{"host", name}});
     std::lock_guard lock(mutex_);
-    surveyed_.erase(name);
+    surveys_.erase(name);
     return Action::await_change();
   }
 
   Context& context_;
-  std::mutex mutex_;  // guards surveyed_
-  std::map<std::string, Time> surveyed_;
+  std::mutex mutex_;  // guards surveys_
+  std::map<std::string, Pace> surveys_;
 };
 
 }  // namespace

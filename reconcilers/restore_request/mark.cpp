@@ -4,6 +4,7 @@
 #include <array>
 #include <nlohmann/json.hpp>
 
+#include "mover/contract/job.h"
 #include "operator/base/rfc3339.h"
 #include "reconcilers/restore_request/plan.h"
 
@@ -12,7 +13,7 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr std::array<std::string_view, 3> kStates = {"Preparing", "Stopping", "Receipt"};
+constexpr std::array<std::string_view, 3> kStates = {"Preparing", "Stopping", mover::kReceiptState};
 
 std::string text_at(const Json& json, const char* name) {
   const auto found = json.find(name);

@@ -68,9 +68,6 @@ bool is_address_literal(const std::string& text) {
   return text.find(':') != std::string::npos || text.find_first_not_of("0123456789.") == std::string::npos;
 }
 
-/// barman counts whole hours at the least; rounded up, so that it never complains before we do.
-std::int64_t hours(std::int64_t seconds) { return (seconds + 3599) / 3600; }
-
 std::string render_config(const crds::BarmanServer& server, const BarmanSetup& setup) {
   const crds::BarmanServerSpec& spec = server.spec;
   std::string text = fmt::format(
@@ -90,8 +87,6 @@ std::string render_config(const crds::BarmanServer& server, const BarmanSetup& s
     text += fmt::format("retention_policy = RECOVERY WINDOW OF {} DAYS\n", spec.retention->recovery_window_days);
     text += fmt::format("minimum_redundancy = {}\n", spec.retention->minimum_redundancy);
   }
-  if (spec.objectives && spec.objectives->max_base_backup_age_seconds)
-    text += fmt::format("last_backup_maximum_age = {} HOURS\n", hours(*spec.objectives->max_base_backup_age_seconds));
   return text;
 }
 

@@ -35,16 +35,16 @@ Result<PortRange> parse_port_range(const std::string& text) {
 
 Result<EngineEndpoint> Hosts::endpoint_of(const crds::Host& host) {
   EngineEndpoint endpoint{host.spec.engine.endpoint, {}, {}};
-  const auto resolve = [&](const std::optional<SecretRef>& ref, std::string& into) -> Result<void> {
-    if (!ref) return {};
+  if (const auto& ref = host.spec.engine.identity_ref) {
     auto value = secrets_.resolve(*ref);
     if (!value) return within("host " + host.metadata.name, value.error());
-    into = std::move(*value);
-    return {};
-  };
-  if (auto done = resolve(host.spec.engine.identity_ref, endpoint.identity); !done) return tl::unexpected(done.error());
-  if (auto done = resolve(host.spec.engine.known_hosts_ref, endpoint.known_hosts); !done)
-    return tl::unexpected(done.error());
+    endpoint.identity = std::move(*value);
+  }
+  if (const auto& ref = host.spec.engine.known_hosts_ref) {
+    auto value = secrets_.resolve_public(*ref);
+    if (!value) return within("host " + host.metadata.name, value.error());
+    endpoint.known_hosts = std::move(*value);
+  }
   return endpoint;
 }
 

@@ -25,12 +25,12 @@ void warn_once_of_readers(const std::string& path, mode_t mode) {
     log_warning("everybody on this machine may read a secret's file: chmod o-r it", {{"file", path}});
 }
 
-Result<std::string> from_file(const std::string& path) {
+Result<std::string> from_file(const std::string& path, bool secret) {
   if (path.front() != '/') return fail(ErrorKind::Invalid, "secret file {}: the path must be absolute", path);
   mode_t mode = 0;
   auto text = read_regular_file(path, FileEnvSecrets::kMaxBytes, &mode);
   if (!text) return within("secret", text.error());
-  warn_once_of_readers(path, mode);
+  if (secret) warn_once_of_readers(path, mode);
   if (text->ends_with('\n')) text->pop_back();
   if (text->empty()) return fail(ErrorKind::Invalid, "secret file {}: it is empty", path);
   return text;
@@ -43,12 +43,16 @@ Result<std::string> from_environment(const std::string& name) {
   return std::string(value);
 }
 
-}  // namespace
-
-Result<std::string> FileEnvSecrets::resolve(const SecretRef& ref) {
+Result<std::string> from_either(const SecretRef& ref, bool secret) {
   const bool has_file = ref.file && !ref.file->empty(), has_env = ref.env && !ref.env->empty();
   if (has_file == has_env) return fail(ErrorKind::Invalid, "secret reference: exactly one of file and env must be set");
-  return has_file ? from_file(*ref.file) : from_environment(*ref.env);
+  return has_file ? from_file(*ref.file, secret) : from_environment(*ref.env);
 }
+
+}  // namespace
+
+Result<std::string> FileEnvSecrets::resolve(const SecretRef& ref) { return from_either(ref, true); }
+
+Result<std::string> FileEnvSecrets::resolve_public(const SecretRef& ref) { return from_either(ref, false); }
 
 }  // namespace roadstead::files

@@ -15,7 +15,9 @@ class FileEnvSecrets final : public Secrets {
 
   /// Errors: NotFound (no such file or variable), Forbidden (may not be read), Invalid (neither or both are named, a
   /// relative path, no regular file, empty, larger than kMaxBytes).
+  /// Warns, once a file, of one that everybody may read.
   Result<std::string> resolve(const SecretRef& ref) override;
+  Result<std::string> resolve_public(const SecretRef& ref) override;
 };
 
 }  // namespace roadstead::files

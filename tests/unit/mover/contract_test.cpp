@@ -22,6 +22,7 @@ std::vector<Job> one_of_each() {
       Connect{some_link(LinkMode::Call)},
       Inspect{"/target", true, some_source()},
       Inspect{std::nullopt, false, some_source()},
+      Survey{"/volumes"},
       Mark{target, R"({"pinned":"a \"b\" ü"})"},
       Exchange{target, 18446744073709551615U},
       Finish{target,

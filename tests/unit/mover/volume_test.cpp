@@ -112,6 +112,23 @@ TEST_F(Volume, InspectSeesTheVolumeItsRequestsAndItsSize) {
   EXPECT_EQ(inspect({scratch_.str() + "/nowhere", false, std::nullopt}, {}).error().reason, "NotFound");
 }
 
+TEST_F(Volume, SurveyFindsEveryMarkThatIsNoReceipt) {
+  const auto marked = [&](const std::string& volume, const std::string& request, const std::string& text) {
+    write_file(scratch_ / volume / "_data/file", "data");
+    ASSERT_TRUE(mark({{scratch_.str() + "/" + volume, request}, text}));
+  };
+  marked("a", "default.one.db", R"({"namespace":"default","name":"one","state":"Stopping"})");
+  marked("a", "default.two.db", R"({"namespace":"default","name":"two","state":"Receipt"})");
+  marked("b", "default.odd.db", "not json");
+  write_file(scratch_ / "metadata.db", "the engine's own");
+  const auto seen = survey({scratch_.str()});
+  ASSERT_TRUE(seen) << seen.error().message;
+  EXPECT_GT(seen->total_bytes, seen->free_bytes);
+  const std::vector<MarkSeen> wanted{{"a", "default", "one", "Stopping"}, {"b", "", "", "Unreadable"}};
+  EXPECT_EQ(seen->marks, wanted);
+  EXPECT_EQ(parse_survey_data(to_json(*seen)).value(), *seen);
+}
+
 TEST_F(Volume, InspectMeasuresASourceThroughItsFilter) {
   write_file(scratch_ / "source/a", std::string(1000, 'a'));
   write_file(scratch_ / "source/b.tmp", std::string(5000, 'b'));

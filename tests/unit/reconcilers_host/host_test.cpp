@@ -64,6 +64,25 @@ TEST(Host, ThatVanishesKeepsWhatWasKnownOfIt) {
   EXPECT_EQ(status.volumes[0].name, "a");
 }
 
+TEST(Host, ShowsRestoresThatLeftAMarkAndForgetsThemWhenTheyHaveEnded) {
+  crds::Host host = uat();
+  Observed seen = answering();
+  take_survey(seen, {10, 20, {{"db_volume", "default", "november", "Stopping"}, {"odd", "", "", "Unreadable"}}});
+  host.status = status_after(host, seen, kNoon);
+  EXPECT_EQ(host.status.data_root->free_bytes, 10);
+  ASSERT_EQ(host.status.unfinished_restores.size(), 2U);
+  EXPECT_EQ(host.status.unfinished_restores[0].volume, "db_volume");
+  EXPECT_EQ(host.status.unfinished_restores[0].request, "default/november");
+  EXPECT_EQ(host.status.unfinished_restores[0].phase, "Stopping");
+  EXPECT_EQ(host.status.unfinished_restores[1].phase, "Unreadable");
+
+  host.status = status_after(host, answering(), kNoon + std::chrono::seconds(15));
+  EXPECT_EQ(host.status.unfinished_restores.size(), 2U) << "a look without a survey knows nothing new";
+  take_survey(seen, {10, 20, {}});
+  host.status = status_after(host, seen, kNoon + std::chrono::minutes(5));
+  EXPECT_TRUE(host.status.unfinished_restores.empty());
+}
+
 TEST(Host, ThatIsQuietChangesItsStatusOnlyOnceAMinute) {
   crds::Host host = uat();
   host.status = status_after(host, answering(), kNoon);

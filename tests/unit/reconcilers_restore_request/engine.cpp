@@ -337,6 +337,8 @@ class FakeEngine final : public Engine {
     end(receiver, true, "Copied", mover::to_json(data));
   }
 
+  void perform(Container& container, const mover::Survey&) { end(container, false, "Unexpected"); }
+
   void perform(Container& container, const mover::Inspect&) {
     mover::InspectData data;
     mover::VolumeSeen seen;
