@@ -30,6 +30,7 @@ def fresh_scene(tmp_path_factory):
     try:
         if kept and (made.fleet.dir / "fleet.json").exists():
             made.operator.start()
+            made.forget_restores()
         else:
             made.up()
         yield made

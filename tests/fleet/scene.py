@@ -44,6 +44,12 @@ class Scene:
         self.operator.wait_condition("barmanserver", SERVER, "Ready", seconds=240)
         self.operator.wait("backup", INITIAL, is_finished, 240)
 
+    def forget_restores(self):
+        """No request of an earlier run, nor its receipt, is there any more: their names may be used again."""
+        for request in self.operator.items("restorerequests"):
+            self.operator.cli("delete", "restorerequest", request["metadata"]["name"])
+        self.uat.run("rm", "-rf", self.uat.data_root / "volumes" / VOLUME / ".roadstead")
+
     def down(self):
         with contextlib.suppress(Exception):
             self.operator.stop()
@@ -100,7 +106,8 @@ class Scene:
     # -- the hosts
 
     def make_uat_old(self):
-        self.uat.psql(f"INSERT INTO site(name) VALUES ('{GONE}')")
+        """Something to lose, and little that a copy could find there already: what an earlier restore brought is gone."""
+        self.uat.psql(f"INSERT INTO site(name) VALUES ('{GONE}'); DROP TABLE IF EXISTS filler; CHECKPOINT")
 
     @contextlib.contextmanager
     def slow_line_to(self, host, mbit):
