@@ -20,17 +20,19 @@ configure:
 build: configure ## Builds everything (PRESET=dev|release|asan|tsan)
 	cmake --build --preset $(PRESET) -j $(JOBS)
 
-images: build ## Builds the container images that tests and demo need, from a cache where it can (root)
+images: ## Builds the container images that tests and demo need, from a cache where it can (root)
 	tests/fleet/fleet.py images
 
 unit: build ## Unit and component tests alone
 	ctest --preset $(PRESET) -j $(JOBS)
 
 fleet-test: build ## The tests on three real Docker Engines (root)
-	python3 -m pytest -q -m "not soak" tests/fleet
+	tests/fleet/all.sh
 
 test: deps ## Installs, builds, then unit, component and fleet tests (root)
-	$(MAKE) unit fleet-test
+	$(MAKE) -j2 build images
+	$(MAKE) unit
+	$(MAKE) fleet-test
 
 demo: deps build ## Three hosts, a database under load, a backup, a restore onto another host (root)
 	python3 tests/fleet/demo.py

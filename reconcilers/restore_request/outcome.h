@@ -48,6 +48,12 @@ struct Failed {
 /// What one look at the current step gave.
 using Outcome = std::variant<Done, Working, Blocked, Retry, Unreachable, Failed>;
 
+/// The cause and what to do next as one sentence, without full stop.
+inline std::string sentence(std::string message, const std::string& next) {
+  while (message.ends_with('.')) message.pop_back();
+  return next.empty() ? message : message + "; " + next;
+}
+
 inline constexpr Millis kHostRetry{5'000};
 inline constexpr Millis kBlockedRetry{30'000};
 

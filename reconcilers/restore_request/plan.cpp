@@ -121,10 +121,6 @@ void close(crds::Step& entry, StepState state, std::string message, Time now) {
   entry.message = std::move(message);
 }
 
-std::string sentence(const std::string& message, const std::string& next) {
-  return next.empty() ? message : message + "; " + next;
-}
-
 }  // namespace
 
 std::string name_of(const StepRef& ref) {

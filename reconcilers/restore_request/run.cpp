@@ -189,7 +189,10 @@ Outcome from_failure(Run& run, Frame& frame, const WorkerSeen& seen, const Worke
   const mover::WorkerResult& result = *seen.result;
   if (result.reason != "NoSpace") return Retry{result.reason, result.message, result.next};
   next_attempt(frame, 0);
-  return Blocked{"NoSpace", result.message + (result.next.empty() ? "" : "; " + result.next), kBlockedRetry};
+  return Blocked{"NoSpace",
+                 sentence(fmt::format("a disk of host {} is full: {}", job.host->host.metadata.name, result.message),
+                          "make room there; what was written stays, and it goes on by itself"),
+                 kBlockedRetry};
 }
 
 void remove_after_write(Run& run, const Frame& frame, const WorkerJob& job, int attempt) {

@@ -23,10 +23,10 @@ def fresh_scene(tmp_path_factory):
     """The site from its first second on: nothing is known of its backups yet.
 
     With ROADSTEAD_SCENE=DIR it is kept there when the tests have ended, and taken up again by the next run: for people
-    who write tests. `fleet.py down --dir DIR/fleet` takes it down."""
+    who write tests. `fleet.py down --dir DIR/fleet` takes it down. With ROADSTEAD_PREFIX two runs go on beside each other."""
     assert PROGRAM.exists(), f"{PROGRAM} is not there; `make build`, or set ROADSTEAD_BUILD"
     kept = os.environ.get("ROADSTEAD_SCENE")
-    made = Scene(kept or tmp_path_factory.mktemp("scene"), "e2e")
+    made = Scene(kept or tmp_path_factory.mktemp("scene"), os.environ.get("ROADSTEAD_PREFIX", "e2e"))
     try:
         if kept and (made.fleet.dir / "fleet.json").exists():
             made.operator.start()
