@@ -155,8 +155,12 @@ ErrorKind kind_by_status(int status) {
       return ErrorKind::NotFound;
     case 409:
       return ErrorKind::Conflict;
-    default:
-      return status >= 500 ? ErrorKind::Unavailable : ErrorKind::Invalid;
+    case 502:
+    case 503:
+    case 504:
+      return ErrorKind::Unavailable;
+    default:  // 500: the engine was reached and says that it cannot do this
+      return status >= 500 ? ErrorKind::Internal : ErrorKind::Invalid;
   }
 }
 
@@ -311,7 +315,8 @@ Result<void> check_progress(std::string_view line) {
   auto error = text(message, "error");
   if (error.empty()) error = text(at(message, "errorDetail"), "message");
   if (error.empty()) return {};
-  auto found = error_of(500, error);
+  // A registry or a line that fails gives no status: perhaps it goes better next time.
+  auto found = error_of(503, error);
   if (contains(error, "manifest unknown") || contains(error, "not found")) found.kind = ErrorKind::NotFound;
   return tl::unexpected(found);
 }

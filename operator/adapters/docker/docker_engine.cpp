@@ -60,7 +60,12 @@ HttpRequest post(std::string target, const json& body) {
           {}};
 }
 
-std::string container_path(const std::string& name) { return "/containers/" + url_encoded(name); }
+/// Where no container has the name, the engine takes it for the beginning of an id: "db" may be another container.
+bool may_begin_an_id(const std::string& name) {
+  constexpr std::size_t kIdDigits = 64;
+  return name.size() < kIdDigits && name.find_first_not_of("0123456789abcdef") == std::string::npos;
+}
+
 std::string volume_path(const std::string& name) { return "/volumes/" + url_encoded(name); }
 
 Parameters log_parameters(const LogOptions& options) {
@@ -166,6 +171,19 @@ Result<bool> DockerEngine::remaps_users(const Limits& limits) {
   return remaps;
 }
 
+Result<std::string> DockerEngine::container_path(const std::string& what, const std::string& name,
+                                                 const Limits& limits) {
+  if (auto ok = named(what, name); !ok) return tl::unexpected(ok.error());
+  auto path = "/containers/" + url_encoded(name);
+  if (!may_begin_an_id(name)) return path;
+  const auto found = query(what, get(path + "/json"), limits);
+  if (!found && found.error().message.find("IDs found with provided prefix") == std::string::npos)
+    return tl::unexpected(found.error());
+  const auto container = found ? container_info(*found) : ContainerInfo{};
+  if (container.name != name || container.id.empty()) return fail(ErrorKind::NotFound, "{}: no such container", what);
+  return "/containers/" + container.id;
+}
+
 Result<HttpReply> DockerEngine::call(On on, HttpRequest request, const Limits& limits) {
   const auto version = api_version(limits);
   if (!version) return tl::unexpected(version.error());
@@ -240,37 +258,41 @@ Result<std::string> DockerEngine::create_container(const ContainerSpec& spec, co
 
 Result<void> DockerEngine::start_container(const std::string& name, const Limits& limits) {
   const auto what = "start container " + name;
-  if (auto ok = named(what, name); !ok) return ok;
-  return command(what, post(container_path(name) + "/start"), limits);
+  const auto path = container_path(what, name, limits);
+  if (!path) return tl::unexpected(path.error());
+  return command(what, post(*path + "/start"), limits);
 }
 
 Result<void> DockerEngine::stop_container(const std::string& name, std::chrono::seconds grace, const Limits& limits) {
   const auto what = "stop container " + name;
-  if (auto ok = named(what, name); !ok) return ok;
+  const auto path = container_path(what, name, limits);
+  if (!path) return tl::unexpected(path.error());
   // The answer comes when it has stopped.
-  return command(what, post(container_path(name) + "/stop" + query_of({{"t", std::to_string(grace.count())}})),
+  return command(what, post(*path + "/stop" + query_of({{"t", std::to_string(grace.count())}})),
                  with_idle(limits, limits.idle + grace));
 }
 
 Result<void> DockerEngine::kill_container(const std::string& name, const std::string& signal, const Limits& limits) {
   const auto what = "kill container " + name;
-  if (auto ok = named(what, name); !ok) return ok;
-  return command(what, post(container_path(name) + "/kill" + query_of({{"signal", signal}})), limits);
+  const auto path = container_path(what, name, limits);
+  if (!path) return tl::unexpected(path.error());
+  return command(what, post(*path + "/kill" + query_of({{"signal", signal}})), limits);
 }
 
 Result<void> DockerEngine::remove_container(const std::string& name, bool force, const Limits& limits) {
   const auto what = "remove container " + name;
-  if (auto ok = named(what, name); !ok) return ok;
-  auto removed =
-      command(what, remove(container_path(name) + query_of({{"v", "1"}, {"force", force ? "1" : "0"}})), limits);
+  auto removed = container_path(what, name, limits).and_then([&](const std::string& path) {
+    return command(what, remove(path + query_of({{"v", "1"}, {"force", force ? "1" : "0"}})), limits);
+  });
   if (!removed && removed.error().kind == ErrorKind::NotFound) return {};
   return removed;
 }
 
 Result<ContainerInfo> DockerEngine::inspect_container(const std::string& name, const Limits& limits) {
   const auto what = "inspect container " + name;
-  if (auto ok = named(what, name); !ok) return tl::unexpected(ok.error());
-  const auto answer = query(what, get(container_path(name) + "/json"), limits);
+  const auto path = container_path(what, name, limits);
+  if (!path) return tl::unexpected(path.error());
+  const auto answer = query(what, get(*path + "/json"), limits);
   if (!answer) return tl::unexpected(answer.error());
   return guarded(what, [&]() -> Result<ContainerInfo> { return container_info(*answer); });
 }
@@ -290,25 +312,25 @@ Result<std::vector<ContainerSummary>> DockerEngine::list_containers(const Labels
 Result<void> DockerEngine::set_restart_policy(const std::string& name, const std::string& policy, int maximum,
                                               const Limits& limits) {
   const auto what = "set restart policy of container " + name;
-  if (auto ok = named(what, name); !ok) return ok;
-  return command(
-      what,
-      post(container_path(name) + "/update", {{"RestartPolicy", {{"Name", policy}, {"MaximumRetryCount", maximum}}}}),
-      limits);
+  const auto path = container_path(what, name, limits);
+  if (!path) return tl::unexpected(path.error());
+  return command(what, post(*path + "/update", {{"RestartPolicy", {{"Name", policy}, {"MaximumRetryCount", maximum}}}}),
+                 limits);
 }
 
 Result<void> DockerEngine::unpause_container(const std::string& name, const Limits& limits) {
   const auto what = "unpause container " + name;
-  if (auto ok = named(what, name); !ok) return ok;
-  return command(what, post(container_path(name) + "/unpause"), limits);
+  const auto path = container_path(what, name, limits);
+  if (!path) return tl::unexpected(path.error());
+  return command(what, post(*path + "/unpause"), limits);
 }
 
 Result<int> DockerEngine::wait_container(const std::string& name, const Limits& limits) {
   const auto what = "wait for container " + name;
-  if (auto ok = named(what, name); !ok) return tl::unexpected(ok.error());
   const auto deadline = deadline_in(limits.idle);
-  auto reply =
-      call(On::OwnConnection, post(container_path(name) + "/wait" + query_of({{"condition", "not-running"}})), limits);
+  const auto path = container_path(what, name, limits);
+  if (!path) return tl::unexpected(path.error());
+  auto reply = call(On::OwnConnection, post(*path + "/wait" + query_of({{"condition", "not-running"}})), limits);
   if (!reply) return within(what, reply.error());
   const auto body = reply->rest(kLongestError, with_idle(limits, left_until(deadline)));
   if (!body) return within(what, body.error());
@@ -361,8 +383,9 @@ Result<void> DockerEngine::follow_logs(const std::string& name, const LogOptions
 
 Result<bool> DockerEngine::has_terminal(const std::string& name, const Limits& limits) {
   const auto what = "logs of container " + name;
-  if (auto ok = named(what, name); !ok) return tl::unexpected(ok.error());
-  const auto inspected = query(what, get(container_path(name) + "/json"), limits);
+  const auto path = container_path(what, name, limits);
+  if (!path) return tl::unexpected(path.error());
+  const auto inspected = query(what, get(*path + "/json"), limits);
   if (!inspected) return tl::unexpected(inspected.error());
   return guarded(what, [&]() -> Result<bool> { return inspected->at("Config").value("Tty", false); });
 }
@@ -370,7 +393,9 @@ Result<bool> DockerEngine::has_terminal(const std::string& name, const Limits& l
 Result<void> DockerEngine::read_logs(const std::string& name, const Parameters& parameters, const Limits& limits,
                                      LogAssembler& log) {
   const auto what = "logs of container " + name;
-  auto reply = call(On::OwnConnection, get(container_path(name) + "/logs" + query_of(parameters)), limits);
+  const auto path = container_path(what, name, limits);
+  if (!path) return tl::unexpected(path.error());
+  auto reply = call(On::OwnConnection, get(*path + "/logs" + query_of(parameters)), limits);
   if (!reply) return within(what, reply.error());
   for (;;) {
     const auto piece = reply->next_piece(limits);
@@ -389,7 +414,8 @@ Result<void> DockerEngine::read_logs(const std::string& name, const Parameters& 
 Result<ExecResult> DockerEngine::exec(const std::string& name, const ExecSpec& spec, const Limits& limits) {
   const auto what = fmt::format("exec {} in container {}",
                                 spec.command.empty() ? std::string("nothing") : spec.command.front(), name);
-  if (auto ok = named(what, name); !ok) return tl::unexpected(ok.error());
+  const auto path = container_path(what, name, limits);
+  if (!path) return tl::unexpected(path.error());
   if (spec.command.empty()) return fail(ErrorKind::Invalid, "{}: the command is empty", what);
   json body{{"AttachStdin", !spec.input.empty()},
             {"AttachStdout", true},
@@ -398,7 +424,7 @@ Result<ExecResult> DockerEngine::exec(const std::string& name, const ExecSpec& s
             {"Cmd", spec.command}};
   if (!spec.user.empty()) body["User"] = spec.user;
   if (!spec.environment.empty()) body["Env"] = spec.environment;
-  const auto created = query(what, post(container_path(name) + "/exec", body), limits);
+  const auto created = query(what, post(*path + "/exec", body), limits);
   if (!created) return tl::unexpected(created.error());
   return guarded(what, [&]() -> Result<ExecResult> {
     auto result = run_exec(created->at("Id").get<std::string>(), spec, limits);
@@ -455,12 +481,13 @@ Result<int> DockerEngine::exec_exit_code(const std::string& id, SteadyClock::tim
 Result<void> DockerEngine::upload(const std::string& name, const std::string& directory,
                                   std::span<const ArchiveFile> files, const Limits& limits) {
   const auto what = fmt::format("upload to {} in container {}", directory, name);
-  if (auto ok = named(what, name); !ok) return ok;
+  const auto path = container_path(what, name, limits);
+  if (!path) return tl::unexpected(path.error());
   auto tar = make_tar(files);
   if (!tar) return within(what, tar.error());
   return command(what,
                  {"PUT",
-                  container_path(name) + "/archive" + query_of({{"path", directory}}),
+                  *path + "/archive" + query_of({{"path", directory}}),
                   {{"Content-Type", "application/x-tar"}},
                   std::move(*tar),
                   {}},
@@ -470,8 +497,9 @@ Result<void> DockerEngine::upload(const std::string& name, const std::string& di
 Result<std::vector<ArchiveFile>> DockerEngine::download(const std::string& name, const std::string& path,
                                                         std::size_t at_most, const Limits& limits) {
   const auto what = fmt::format("download {} from container {}", path, name);
-  if (auto ok = named(what, name); !ok) return tl::unexpected(ok.error());
-  auto reply = call(On::OwnConnection, get(container_path(name) + "/archive" + query_of({{"path", path}})), limits);
+  const auto container = container_path(what, name, limits);
+  if (!container) return tl::unexpected(container.error());
+  auto reply = call(On::OwnConnection, get(*container + "/archive" + query_of({{"path", path}})), limits);
   if (!reply) return within(what, reply.error());
   auto files = read_tar([&] { return reply->next_piece(limits); }, at_most);
   if (!files) return within(what, files.error());
@@ -495,7 +523,10 @@ Result<void> DockerEngine::pull_image(const std::string& reference,
   const auto image = image_reference(reference);
   auto request = post("/images/create" + query_of({{"fromImage", image.name}, {"tag", image.tag}}));
   if (credentials) request.headers.emplace_back("X-Registry-Auth", registry_auth(*credentials));
-  return follow_progress(what, std::move(request), limits);
+  auto pulled = follow_progress(what, std::move(request), limits);
+  // The engine answers 500 where it could not reach the registry.
+  if (!pulled && pulled.error().kind == ErrorKind::Internal) pulled.error().kind = ErrorKind::Unavailable;
+  return pulled;
 }
 
 Result<void> DockerEngine::load_image(const ByteSource& archive, const Limits& limits) {

@@ -69,6 +69,9 @@ class DockerEngine final : public Engine {
   Result<bool> remaps_users(const Limits& limits);
   void forget();
 
+  /// The path of the container that has exactly this name or full id. Errors: as the calls that need it; NotFound.
+  Result<std::string> container_path(const std::string& what, const std::string& name, const Limits& limits);
+
   /// One call: `target` without the version. An answer of 400 and more becomes its Error.
   enum class On { Pool, OwnConnection };
   Result<HttpReply> call(On on, HttpRequest request, const Limits& limits);

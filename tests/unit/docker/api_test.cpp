@@ -39,6 +39,8 @@ TEST(Api, MapsStatusAndTextToKinds) {
   EXPECT_EQ(kind(400, "invalid"), ErrorKind::Invalid);
   EXPECT_EQ(kind(403, "no"), ErrorKind::Forbidden);
   EXPECT_EQ(kind(503, "starting"), ErrorKind::Unavailable);
+  EXPECT_EQ(kind(500, "OCI runtime create failed: exec: \"x\": not in $PATH"), ErrorKind::Internal)
+      << "the engine was reached";
   EXPECT_EQ(kind(500, "write /x: no space left on device"), ErrorKind::NoSpace);
   EXPECT_EQ(
       kind(500,
@@ -125,6 +127,7 @@ TEST(Api, FindsTheErrorInAProgressStream) {
   EXPECT_TRUE(check_progress("not JSON"));
   EXPECT_EQ(message_of(check_progress(R"({"errorDetail":{"message":"layer broken"},"error":"layer broken"})")),
             "layer broken");
+  EXPECT_EQ(kind_of(check_progress(R"({"error":"layer broken"})")), ErrorKind::Unavailable);
   EXPECT_EQ(kind_of(check_progress(R"({"error":"write: no space left on device"})")), ErrorKind::NoSpace);
   EXPECT_EQ(kind_of(check_progress(R"({"error":"manifest unknown"})")), ErrorKind::NotFound);
   EXPECT_EQ(kind_of(check_progress(R"({"error":"unauthorized: authentication required"})")), ErrorKind::Forbidden);

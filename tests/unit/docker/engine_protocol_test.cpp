@@ -68,6 +68,40 @@ TEST(EngineProtocol, SendsCredentialsInTheirHeaderAndFindsTheErrorInTheStream) {
   EXPECT_THAT(fake.request(1), HasSubstr("X-Registry-Auth: eyJwYXNz"));
 }
 
+TEST(EngineProtocol, ARegistryOutOfReachIsWorthAnotherTry) {
+  Fake fake({ping("1.41"), {answer(500, R"({"message":"Get https://reg:5000/v2/: dial tcp: no route to host"})")}});
+  EXPECT_EQ(kind_of(fake.engine->pull_image("reg:5000/a", {}, {})), ErrorKind::Unavailable);
+}
+
+// "db" is a name, and the beginning of an id: no other container may stand in for one that is not there.
+TEST(EngineProtocol, ANameOfHexDigitsIsNeverTakenForTheBeginningOfAnId) {
+  const std::string id = "db" + std::string(62, '0');
+  const Recording other{answer(200, R"({"Id":")" + id + R"(","Name":"/web"})")};
+  const Recording same{answer(200, R"({"Id":")" + id + R"(","Name":"/db"})")};
+  const Recording several{answer(400, R"({"message":"Multiple IDs found with provided prefix: db"})")};
+  for (const Recording& found : {other, several}) {
+    const auto fake = [&] { return Fake({ping("1.41"), found}); };
+    EXPECT_EQ(kind_of(fake().engine->start_container("db", {})), ErrorKind::NotFound);
+    EXPECT_EQ(kind_of(fake().engine->stop_container("db", std::chrono::seconds(1), {})), ErrorKind::NotFound);
+    EXPECT_EQ(kind_of(fake().engine->kill_container("db", "KILL", {})), ErrorKind::NotFound);
+    EXPECT_EQ(kind_of(fake().engine->set_restart_policy("db", "no", 0, {})), ErrorKind::NotFound);
+    EXPECT_EQ(kind_of(fake().engine->exec("db", {{"true"}}, {})), ErrorKind::NotFound);
+    EXPECT_EQ(kind_of(fake().engine->upload("db", "/", {}, {})), ErrorKind::NotFound);
+    EXPECT_EQ(kind_of(fake().engine->download("db", "/x", 1, {})), ErrorKind::NotFound);
+    EXPECT_EQ(kind_of(fake().engine->logs("db", {}, {})), ErrorKind::NotFound);
+    EXPECT_EQ(message_of(fake().engine->inspect_container("db", {})), "inspect container db: no such container");
+    Fake removing = fake();
+    EXPECT_TRUE(removing.engine->remove_container("db", true, {})) << "it is gone already";
+    EXPECT_EQ(removing.transport->seen->written.size(), 2u) << "nothing was removed";
+  }
+  Fake fake({ping("1.41"), same, {answer(204, "")}, {answer(204, "")}});
+  EXPECT_TRUE(fake.engine->start_container("db", {}));
+  EXPECT_THAT(fake.request(2), StartsWith("POST /v1.41/containers/" + id + "/start "));
+  EXPECT_TRUE(fake.engine->start_container(id, {}));
+  EXPECT_THAT(fake.request(3), StartsWith("POST /v1.41/containers/" + id + "/start "))
+      << "a whole id is looked up by none";
+}
+
 TEST(EngineProtocol, AnswersThatAreNoJsonOrOfAnotherShapeAreErrorsNotCrashes) {
   for (const std::string body :
        {"", "not json", "[1,2", "null", "\"text\"", "{\"Volumes\":5}", "[[]]", "{\"StatusCode\":\"x\"}"}) {
@@ -89,9 +123,9 @@ TEST(EngineProtocol, AnExecCutInsideAFrameIsNoResult) {
              {answer(201, "{\"Id\":\"e\"}")},
              {std::string("HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n\x01\0\0\0\0\0\0\x05hel",
                           76)}});
-  const auto result = fake.engine->exec("c", {{"cat"}}, {});
+  const auto result = fake.engine->exec("web", {{"cat"}}, {});
   EXPECT_EQ(kind_of(result), ErrorKind::Unavailable);
-  EXPECT_THAT(message_of(result), HasSubstr("exec cat in container c: "));
+  EXPECT_THAT(message_of(result), HasSubstr("exec cat in container web: "));
 }
 
 TEST(EngineProtocol, OnlyUnixIsReachedWithoutATransportFactory) {
