@@ -150,6 +150,12 @@ Result<FileSync::SourcedObjects> FileSync::sourced_objects() {
 
 void FileSync::refuse_duplicates(std::vector<Source>& sources, const SourcedObjects& sourced) const {
   std::map<ObjectKey, std::string> holder;
+  std::set<std::string> broken;
+  for (const Source& source : sources)
+    if (!source.problems.empty()) broken.insert(source.path);
+  // A broken file does not say what it wants to define: it keeps what it held.
+  for (const auto& [key, one] : sourced)
+    if (!one.missing && broken.contains(one.file)) holder[key] = one.file;
   const auto for_each = [&](auto&& visit) {
     for (Source& source : sources)
       if (source.problems.empty())
@@ -165,10 +171,13 @@ void FileSync::refuse_duplicates(std::vector<Source>& sources, const SourcedObje
     if (!source.problems.empty()) continue;
     for (const crds::Manifest& manifest : source.manifest.objects) {
       const ObjectKey key = key_of(manifest);
-      if (const std::string& other = holder.at(key); other != source.path)
-        source.problems.push_back(
-            fmt::format("{}:{}: {} is in {} already, which holds it: remove it from one of the two", source.path,
-                        manifest.line, to_string(key), other));
+      const std::string& other = holder.at(key);
+      if (other == source.path) continue;
+      const std::string why =
+          broken.contains(other)
+              ? fmt::format("came from {}, which is broken and keeps it: mend that file first", other)
+              : fmt::format("is in {} already, which holds it: remove it from one of the two", other);
+      source.problems.push_back(fmt::format("{}:{}: {} {}", source.path, manifest.line, to_string(key), why));
     }
   }
 }

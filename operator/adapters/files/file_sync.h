@@ -14,25 +14,19 @@
 #include "operator/adapters/files/manifest_tree.h"
 #include "operator/base/clock.h"
 #include "operator/ports/resource_client.h"
+#include "operator/ports/source_marks.h"
 
 namespace roadstead::files {
 
 inline constexpr std::string_view kFieldManager = "roadstead-files";
-/// Label of every object that came from a file.
-inline constexpr std::string_view kSourceLabel = "roadstead.dev/source";
-inline constexpr std::string_view kSourceLabelValue = "files";
-/// Annotations: the file, relative to the directory; the hash of the document as it was applied; and since when there
-/// is no such document any more.
-inline constexpr std::string_view kSourceFile = "roadstead.dev/source-file";
-inline constexpr std::string_view kSourceHash = "roadstead.dev/source-hash";
-inline constexpr std::string_view kSourceMissing = "roadstead.dev/source-missing";
 
 /// Brings the API to what a directory of manifests says; passive, one pass at a time.
 /// - A document is applied when it is new or changed; what people change by hand in the object stays until then.
 /// - A file with anything wrong is not applied in parts: what came from it before stays as it is. What is wrong is told
 ///   (log, Warning event at the objects that came from it and at the file's name, metric) when it is new.
 /// - Nothing is deleted: an object whose document is gone gets an annotation and an event.
-/// - Of two files with the same object, the one it came from holds it; else the first by name. The other is refused.
+/// - Of two files with the same object, the one it came from holds it, also while that one is broken; else the first by
+///   name. The other is refused.
 class FileSync {
  public:
   /// References must outlive this.

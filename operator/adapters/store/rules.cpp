@@ -8,6 +8,7 @@
 #include "crds/schema/metadata.h"
 #include "operator/base/hash.h"
 #include "operator/base/rfc3339.h"
+#include "operator/ports/source_marks.h"
 
 namespace roadstead::store {
 namespace {
@@ -73,6 +74,21 @@ void take_metadata(json& into, const json& from, const Fields& fields) {
     else
       into[std::string(field)] = *found;
   }
+}
+
+/// Who applies by hand what came from a file says nothing of the file: without its marks it would be applied from there
+/// again, over what was just said.
+void keep_source_marks(json& metadata, const json& live) {
+  const auto keep = [&](const char* field, std::string_view name) {
+    const auto found = live.find(field);
+    const std::string key(name);
+    if (found != live.end() && found->contains(key) && !metadata[field].contains(key))
+      metadata[field][key] = found->at(key);
+  };
+  if (!live.contains("labels") || !live.at("labels").contains(std::string(kSourceLabel))) return;
+  keep("labels", kSourceLabel);
+  keep("annotations", kSourceFile);
+  keep("annotations", kSourceHash);
 }
 
 bool differs_outside_metadata_and_status(const json& a, const json& b) {
@@ -262,6 +278,7 @@ Result<Decision> Rules::apply(const json& incoming, const json* live, bool dry_r
   json candidate = incoming;
   candidate["metadata"] = metadata_of(*live);
   take_metadata(candidate["metadata"], metadata_of(incoming), std::array<std::string_view, 2>{"labels", "annotations"});
+  keep_source_marks(candidate["metadata"], metadata_of(*live));
   candidate.erase("status");
   if (live->contains("status")) candidate["status"] = live->at("status");
   return replaced(std::move(candidate), *live, dry_run);

@@ -84,6 +84,32 @@ TEST_F(FileSyncTest, WhatPeopleChangeByHandStaysUntilTheDocumentChanges) {
   EXPECT_EQ(get("uat").at("spec").at("protected"), true) << "a comment is no change";
 }
 
+// As `roadstead apply` does it: the manifest applied by hand says nothing of the file.
+TEST_F(FileSyncTest, WhatPeopleApplyByHandStaysUntilTheDocumentChanges) {
+  write("hosts.yaml", host("uat"));
+  pass();
+  const json by_hand{{"apiVersion", "roadstead.dev/v1alpha1"},
+                     {"kind", "Host"},
+                     {"metadata", {{"name", "uat"}, {"annotations", {{"why", "under repair"}}}}},
+                     {"spec", {{"engine", {{"endpoint", "unix:///var/run/docker.sock"}}}, {"protected", true}}}};
+  const auto applied = store->apply(by_hand, {});
+  ASSERT_TRUE(applied) << applied.error().message;
+  EXPECT_EQ(applied->object.at("metadata").at("labels").at("roadstead.dev/source"), "files");
+  const std::string before = version();
+  restart();
+  pass();
+  EXPECT_EQ(version(), before);
+  EXPECT_EQ(get("uat").at("spec").at("protected"), true);
+  EXPECT_EQ(get("uat").at("metadata").at("annotations").at("why"), "under repair");
+  EXPECT_EQ(store->apply(by_hand, {})->what, Applied::Unchanged);
+  write("hosts.yaml", "");
+  pass();
+  ASSERT_NE(annotation("uat", "source-missing"), "");
+  write("hosts.yaml", host("uat") + "  data: {address: uat.example.org}\n");
+  pass();
+  EXPECT_EQ(get("uat").at("spec").at("protected"), false);
+}
+
 TEST_F(FileSyncTest, WhatIsDeletedByHandComesBackFromItsFile) {
   write("hosts.yaml", host("uat"));
   pass();
@@ -199,6 +225,23 @@ TEST_F(FileSyncTest, OfTwoFilesWithTheSameObjectTheOneItCameFromHoldsIt) {
   remove("b.yaml");
   pass();
   EXPECT_EQ(get("uat").at("spec").at("protected"), true);
+  EXPECT_EQ(broken(), 0);
+}
+
+TEST_F(FileSyncTest, ABrokenFileKeepsWhatItHolds) {
+  write("b.yaml", host("uat"));
+  pass();
+  write("b.yaml", host("uat") + "  protectd: true\n");
+  write("a.yaml", host("uat", true));
+  pass();
+  EXPECT_EQ(get("uat").at("spec").at("protected"), false);
+  EXPECT_EQ(annotation("uat", "source-file"), "b.yaml");
+  EXPECT_EQ(broken(), 2);
+  EXPECT_THAT(events("ManifestBroken"), Contains("a.yaml: a.yaml:1: Host uat came from b.yaml, which is broken and "
+                                                 "keeps it: mend that file first"));
+  write("b.yaml", host("annex2"));
+  pass();
+  EXPECT_EQ(get("uat").at("spec").at("protected"), true) << "the mended file has given it up";
   EXPECT_EQ(broken(), 0);
 }
 
