@@ -53,6 +53,7 @@ void fields(Io& io, BackupPolicyStatus& value) {
   io.optional("counts", value.counts);
   io.optional("missedRuns", value.missed_runs);
   io.optional("lastMissedTime", value.last_missed_time);
+  io.optional("missNoticedTime", value.miss_noticed_time);
 }
 
 template <>

@@ -71,8 +71,9 @@ struct BackupPolicyStatus {
   std::optional<LastBackup> last_backup;  ///< The newest that succeeded.
   std::vector<std::string> active;        ///< Names of Backups that have not ended.
   std::optional<BackupCounts> counts;
-  std::int64_t missed_runs = 0;  ///< Scheduled times that passed without a run, since the object was made.
-  std::optional<Time> last_missed_time;
+  std::int64_t missed_runs = 0;           ///< Scheduled times that passed without a run, since the object was made.
+  std::optional<Time> last_missed_time;   ///< The newest of them.
+  std::optional<Time> miss_noticed_time;  ///< When that was told: later by as long as nobody was there to tell it.
 };
 
 struct BackupPolicy {

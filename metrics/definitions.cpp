@@ -22,11 +22,11 @@ constexpr auto kAll =
          metric::kBaseBackups, metric::kWalSinceBaseBackup, metric::kWalLag, metric::kWalMaxLag, metric::kArchiveSize,
          metric::kSlotState, metric::kBarmanCheck, metric::kBarmanLastMinute, metric::kPolicyLastSuccess,
          metric::kPolicyAge, metric::kPolicyLastFailure, metric::kPolicyNextRun, metric::kPolicyInterval,
-         metric::kPolicySuspended, metric::kPolicyMissedRuns, metric::kBackupsFinished, metric::kRestoreFailed,
-         metric::kRestoreFinished, metric::kRestoreDuration, metric::kBytesMoved, metric::kQueueDepth,
-         metric::kQueueAdds, metric::kQueueDuration, metric::kQueueWorkDuration, metric::kQueueRetries,
-         metric::kQueueUnfinishedWork, metric::kQueueLongestRunning, metric::kReconcileTotal, metric::kReconcileErrors,
-         metric::kReconcileTime, metric::kActiveWorkers, metric::kMaxConcurrentReconciles);
+         metric::kPolicySuspended, metric::kPolicyLastMissed, metric::kPolicyMissedRuns, metric::kBackupsFinished,
+         metric::kRestoreFailed, metric::kRestoreFinished, metric::kRestoreDuration, metric::kBytesMoved,
+         metric::kQueueDepth, metric::kQueueAdds, metric::kQueueDuration, metric::kQueueWorkDuration,
+         metric::kQueueRetries, metric::kQueueUnfinishedWork, metric::kQueueLongestRunning, metric::kReconcileTotal,
+         metric::kReconcileErrors, metric::kReconcileTime, metric::kActiveWorkers, metric::kMaxConcurrentReconciles);
 
 }  // namespace
 

@@ -139,6 +139,9 @@ inline constexpr GaugeDefinition kPolicyInterval{
     {"roadstead_policy_interval_seconds", "seconds", "Time between two scheduled runs.", detail::kPolicy}};
 inline constexpr GaugeDefinition kPolicySuspended{
     {"roadstead_policy_suspended", "", "1 if the policy is suspended, else 0.", detail::kPolicy}};
+inline constexpr GaugeDefinition kPolicyLastMissed{
+    {"roadstead_policy_last_missed_timestamp_seconds", "seconds",
+     "When it was last noticed that a scheduled run was missed, Unix time; 0: never.", detail::kPolicy}};
 inline constexpr CounterDefinition kPolicyMissedRuns{
     {"roadstead_policy_missed_runs_total", "",
      "Scheduled runs that were given up: the deadline passed, or a run was still going.", detail::kPolicy}};

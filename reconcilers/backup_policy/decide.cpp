@@ -80,7 +80,8 @@ crds::Backup run_for(const crds::BackupPolicy& policy, Time scheduled) {
   return backup;
 }
 
-/// The moment after which scheduled times count.
+/// The moment after which scheduled times count. What lies before the next run that the last look told of was judged
+/// then; that alone keeps the past of a schedule that was changed, or held back, from coming up at the look after.
 Time begin_of(const crds::BackupPolicy& policy, const crds::BackupPolicyStatus& status, Time now) {
   const bool seen_before = policy.status.observed_generation != 0;
   const bool changed = seen_before && policy.status.observed_generation != policy.metadata.generation;
@@ -89,13 +90,18 @@ Time begin_of(const crds::BackupPolicy& policy, const crds::BackupPolicyStatus& 
     return policy.status.next_run_time && *policy.status.next_run_time <= now ? *policy.status.next_run_time - Millis{1}
                                                                               : now;
   auto begin = later(status.last_schedule_time, status.last_missed_time);
+  if (policy.status.next_run_time)
+    begin = later(begin, std::min(*policy.status.next_run_time, now + Millis{1}) - Millis{1});
   if (!begin) begin = policy.metadata.creation_timestamp;
   return begin.value_or(now);
 }
 
 class Planner {
  public:
-  Planner(const crds::BackupPolicy& policy, Time now) : policy_(policy), now_(now) { plan_.status = policy.status; }
+  Planner(const crds::BackupPolicy& policy, const Result<void>& source, Time now)
+      : policy_(policy), source_(source), now_(now) {
+    plan_.status = policy.status;
+  }
 
   Plan plan(const std::vector<crds::Backup>& backups, const Result<ReadSchedule>& schedule) {
     crds::BackupPolicyStatus& status = plan_.status;
@@ -108,6 +114,7 @@ class Planner {
       set("Ready", Truth::False, "Suspended", "spec.suspend holds new runs back");
     } else {
       run_schedule(*schedule);
+      judge_source();
     }
     judge_age();
     status.observed_generation = policy_.metadata.generation;
@@ -119,7 +126,13 @@ class Planner {
     crds::BackupPolicyStatus& status = plan_.status;
     const Time begin = begin_of(policy_, status, now_);
     const Due due = due_between(schedule, begin, now_);
-    if (due.count > 1) miss(due.count - 1, due.second_newest, "the operator was not there in time");
+    const bool one_goes_on =
+        policy_.spec.concurrency_policy == crds::ConcurrencyPolicy::Forbid && !status.active.empty();
+    if (due.count > 1)
+      miss(due.count - 1, due.second_newest,
+           one_goes_on ? fmt::format("the run before it was still going (Backup {}, spec.concurrencyPolicy Forbid)",
+                                     status.active.front())
+                       : "the operator was not there in time");
     if (due.count > 0) run_or_give_up(due.newest);
     const auto next = schedule.cron.next_after(now_, *schedule.zone);
     // A run that waits stays the next one, so that its lateness can be seen.
@@ -166,12 +179,23 @@ class Planner {
     missed_now_ = true;
     status.missed_runs += count;
     status.last_missed_time = later(status.last_missed_time, newest);
+    status.miss_noticed_time = now_;
     const std::string message =
         count == 1 ? fmt::format("The run of {} was missed: {}", format_rfc3339(newest), why)
                    : fmt::format("{} runs were missed, the newest of {}: {}", count, format_rfc3339(newest), why);
     set("Late", Truth::True, "RunMissed",
         message + fmt::format("; make one by hand: apply a Backup with spec.policyRef.name {}", policy_.metadata.name));
     plan_.events.push_back({true, "RunMissed", message});
+  }
+
+  /// Runs are made all the same: they wait for the server, and none is missed.
+  void judge_source() {
+    if (source_) return;
+    const bool missing = source_.error().kind == ErrorKind::NotFound;
+    set("Ready", Truth::False, missing ? "ReferenceNotFound" : std::string(to_string(source_.error().kind)),
+        source_.error().message);
+    constexpr Millis kSoon = std::chrono::seconds(15);
+    plan_.look_again = earlier(plan_.look_again, now_ + kSoon);
   }
 
   void judge_age() {
@@ -204,6 +228,7 @@ class Planner {
   }
 
   const crds::BackupPolicy& policy_;
+  const Result<void>& source_;
   const Time now_;
   Plan plan_;
   bool waits_ = false;
@@ -221,8 +246,8 @@ Result<ReadSchedule> read_schedule(const crds::Schedule& schedule) {
 }
 
 Plan plan_for(const crds::BackupPolicy& policy, const std::vector<crds::Backup>& backups,
-              const Result<ReadSchedule>& schedule, Time now) {
-  return Planner(policy, now).plan(backups, schedule);
+              const Result<ReadSchedule>& schedule, const Result<void>& source, Time now) {
+  return Planner(policy, source, now).plan(backups, schedule);
 }
 
 std::optional<Millis> interval_at(const ReadSchedule& schedule, Time now) {

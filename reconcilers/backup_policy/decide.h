@@ -29,13 +29,14 @@ struct Plan {
   std::optional<Time> look_again;  ///< When time alone changes something.
 };
 
-/// What to do now. `backups`: those of the policy's namespace that carry its label. Pure: no clock, no I/O.
+/// What to do now. `backups`: those of the policy's namespace that carry its label; `source`: what it backs up is
+/// there, or why not. Pure: no clock, no I/O.
 ///
 /// Of all scheduled times that passed since the last run only the newest is caught up, and only within
 /// spec.startingDeadlineSeconds; the others count as missed. With concurrencyPolicy Forbid it waits for the run that
 /// goes on, until the next scheduled time takes its place. A changed spec begins at the moment it is seen.
 Plan plan_for(const crds::BackupPolicy& policy, const std::vector<crds::Backup>& backups,
-              const Result<ReadSchedule>& schedule, Time now);
+              const Result<ReadSchedule>& schedule, const Result<void>& source, Time now);
 
 /// Time between the next run and the one after; nothing where there are no two.
 std::optional<Millis> interval_at(const ReadSchedule& schedule, Time now);

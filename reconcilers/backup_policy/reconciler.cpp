@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "crds/barman_server.h"
 #include "reconcilers/backup_policy/decide.h"
 #include "reconcilers/support/typed_client.h"
 
@@ -27,7 +28,7 @@ class BackupPolicyReconciler final : public Reconciler {
     if (!backups) return tl::unexpected(backups.error());
     const auto schedule = backup_policy::read_schedule(policy->spec.schedule);
     const Time now = context_.clock.now();
-    Plan plan = backup_policy::plan_for(*policy, *backups, schedule, now);
+    Plan plan = backup_policy::plan_for(*policy, *backups, schedule, find_source(*policy), now);
     // The object first: its name is its scheduled time, so that a status lost in between repeats nothing.
     if (plan.create)
       if (auto made = make_run(*policy, *plan.create); !made) return tl::unexpected(made.error());
@@ -41,6 +42,19 @@ class BackupPolicyReconciler final : public Reconciler {
   }
 
  private:
+  Result<void> find_source(const crds::BackupPolicy& policy) {
+    if (!policy.spec.source.barman) return {};
+    const std::string& name = policy.spec.source.barman->server_ref.name;
+    auto server = get<crds::BarmanServer>(context_.api, policy.metadata.ns, name);
+    if (server) return {};
+    if (server.error().kind != ErrorKind::NotFound) return tl::unexpected(server.error());
+    return fail(
+        ErrorKind::NotFound,
+        "spec.source.barman.serverRef: there is no BarmanServer {} in namespace {}, so the runs wait; apply it, "
+        "or correct the name (see: roadstead get barmanservers -n {})",
+        name, policy.metadata.ns, policy.metadata.ns);
+  }
+
   Result<void> make_run(const crds::BackupPolicy& policy, const crds::Backup& backup) {
     auto created = context_.api.create(crds::to_json(backup), {});
     // Made by an operator that ended before it could write the status.
@@ -59,6 +73,7 @@ class BackupPolicyReconciler final : public Reconciler {
     time(metric::kPolicyLastSuccess, status.last_success_time);
     time(metric::kPolicyLastFailure, status.last_failure_time);
     time(metric::kPolicyNextRun, status.next_run_time);
+    time(metric::kPolicyLastMissed, status.miss_noticed_time);
     const auto interval = schedule ? backup_policy::interval_at(*schedule, now) : std::nullopt;
     context_.metrics.gauge(metric::kPolicyInterval, labels)
         .set(interval ? static_cast<double>(interval->count()) / 1000.0 : 0.0);

@@ -22,7 +22,7 @@ crds::BackupPolicy policy(const char* cron, const char* zone = "UTC", const char
 }
 
 Plan plan(const crds::BackupPolicy& one, Time now, const std::vector<crds::Backup>& backups = {}) {
-  return plan_for(one, backups, read_schedule(one.spec.schedule), now);
+  return plan_for(one, backups, read_schedule(one.spec.schedule), {}, now);
 }
 
 crds::Backup run(const std::string& name, const char* condition, Time ended) {
@@ -66,6 +66,7 @@ TEST(BackupPolicy, ThatWasAwayCatchesUpOneRunAndCountsTheOthers) {
   EXPECT_EQ(late.create->metadata.name, "montagu-base-20261122t0300z");
   EXPECT_EQ(late.status.missed_runs, 38);
   EXPECT_EQ(late.status.last_missed_time, at("2026-11-22T02:00:00Z"));
+  EXPECT_EQ(late.status.miss_noticed_time, at("2026-11-22T03:30:00Z"));
   EXPECT_TRUE(is_late(late.status));
   ASSERT_EQ(late.events.size(), 2u);
   EXPECT_EQ(late.events[0].reason, "RunMissed");
@@ -110,6 +111,9 @@ TEST(BackupPolicy, ThatForbidsTwoAtOnceWaitsForTheOneThatRuns) {
   const Plan replaced = plan(one, at("2026-11-20T14:00:10Z"), running);
   EXPECT_FALSE(replaced.create);
   EXPECT_EQ(replaced.status.missed_runs, 1) << "the run of 13:00 gives its place to the one of 14:00";
+  const std::string& why = crds::find_condition(replaced.status.conditions, "Late")->message;
+  EXPECT_NE(why.find("the run before it was still going (Backup montagu-base-20261120t1200z"), std::string::npos)
+      << why;
   one.spec.concurrency_policy = crds::ConcurrencyPolicy::Allow;
   EXPECT_TRUE(plan(one, at("2026-11-20T13:00:10Z"), running).create);
 }
@@ -129,6 +133,64 @@ TEST(BackupPolicy, ThatIsSuspendedHasNoPastWhenItGoesOn) {
   EXPECT_FALSE(resumed.create);
   EXPECT_EQ(resumed.status.missed_runs, 0);
   EXPECT_EQ(resumed.status.next_run_time, at("2026-11-20T16:00:00Z"));
+}
+
+TEST(BackupPolicy, ThatGoesOnAfterItsLastRunMakesNothingUpAtTheSecondLookEither) {
+  auto one = policy("@hourly");
+  const std::vector<crds::Backup> made{run("montagu-base-20261120t1200z", "Complete", at("2026-11-20T12:10:00Z"))};
+  one.status = plan(one, at("2026-11-20T12:30:00Z"), made).status;
+  one.spec.suspend = true;
+  one.metadata.generation = 2;
+  one.status = plan(one, at("2026-11-20T12:31:00Z"), made).status;
+  one.spec.suspend = false;
+  one.metadata.generation = 3;
+  one.status = plan(one, at("2026-11-20T15:30:00Z"), made).status;
+  const Plan second = plan(one, at("2026-11-20T15:30:01Z"), made);
+  EXPECT_FALSE(second.create) << "its own status write wakes it";
+  EXPECT_EQ(second.status.missed_runs, 0);
+  EXPECT_EQ(second.status.next_run_time, at("2026-11-20T16:00:00Z"));
+  one.status = second.status;
+  const Plan due = plan(one, at("2026-11-20T16:00:00Z"), made);
+  ASSERT_TRUE(due.create);
+  EXPECT_EQ(due.create->metadata.name, "montagu-base-20261120t1600z");
+  EXPECT_EQ(due.status.missed_runs, 0);
+}
+
+TEST(BackupPolicy, WithAChangedScheduleHasNoPastAtTheSecondLookEither) {
+  auto one = policy("0 0 1 * *");
+  const std::vector<crds::Backup> made{run("montagu-base-20261101t0000z", "Complete", at("2026-11-01T00:10:00Z"))};
+  one.status = plan(one, at("2026-11-20T12:30:00Z"), made).status;
+  one.spec.schedule.cron = "0 3 * * *";
+  one.metadata.generation = 2;
+  one.status = plan(one, at("2026-11-20T12:31:00Z"), made).status;
+  const Plan second = plan(one, at("2026-11-20T12:31:01Z"), made);
+  EXPECT_FALSE(second.create);
+  EXPECT_EQ(second.status.missed_runs, 0);
+  EXPECT_EQ(second.status.next_run_time, at("2026-11-21T03:00:00Z"));
+}
+
+TEST(BackupPolicy, OfAClockThatWasSetBackMakesNoRunTwice) {
+  auto one = policy("@hourly");
+  const std::vector<crds::Backup> made{run("montagu-base-20261120t1500z", "Complete", at("2026-11-20T15:10:00Z"))};
+  one.status = plan(one, at("2026-11-20T15:30:00Z"), made).status;
+  const Plan back = plan(one, at("2026-11-20T13:30:00Z"), made);
+  EXPECT_FALSE(back.create);
+  one.status = back.status;
+  EXPECT_FALSE(plan(one, at("2026-11-20T15:00:00Z"), made).create);
+  EXPECT_TRUE(plan(one, at("2026-11-20T16:00:00Z"), made).create);
+}
+
+TEST(BackupPolicy, OfAServerThatIsNotThereIsNotReadyAndItsRunsWait) {
+  const auto one = policy("0 0 * * *");
+  const Plan lost = plan_for(one, {}, read_schedule(one.spec.schedule),
+                             fail(ErrorKind::NotFound, "there is no BarmanServer montagu"), at("2026-11-21T00:00:00Z"));
+  EXPECT_TRUE(lost.create) << "it waits for the server";
+  const auto* ready = crds::find_condition(lost.status.conditions, "Ready");
+  EXPECT_EQ(ready->status, crds::ConditionStatus::False);
+  EXPECT_EQ(ready->reason, "ReferenceNotFound");
+  EXPECT_NE(ready->message.find("montagu"), std::string::npos);
+  EXPECT_EQ(lost.look_again, at("2026-11-21T00:00:15Z"));
+  EXPECT_TRUE(crds::is_true(plan(one, at("2026-11-21T00:00:15Z")).status.conditions, "Ready"));
 }
 
 TEST(BackupPolicy, WithAChangedScheduleBeginsNowButKeepsARunThatWasDue) {
