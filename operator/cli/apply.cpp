@@ -29,16 +29,41 @@ const char* word(Applied what) {
   return "";
 }
 
-int apply_one(const Session& session, ApiClient& client, json object, const ApplyFlags& flags) {
-  const ResourceType* type = session.types().by_kind(object.value("kind", ""));
-  if (type == nullptr) return session.failed(fmt::format("kind {} is not served", object.value("kind", "")));
-  json& metadata = object["metadata"];
-  if (type->namespaced && !metadata.contains("namespace")) metadata["namespace"] = flags.ns;
-  const std::string name = display_name(*type, metadata.value("name", ""));
-  const auto applied = client.apply(object, {kFieldManager, flags.dry_run});
-  if (!applied) return session.failed(applied.error());
-  session.out() << name << " " << word(applied->what) << (flags.dry_run ? " (server dry run)" : "") << "\n";
-  return kExitOk;
+/// One object, ready to be sent.
+struct Due {
+  const ResourceType* type;
+  json object;
+  std::string name, where;
+};
+
+Result<std::vector<Due>> due_of(const Session& session, std::vector<ReadObject> objects, const ApplyFlags& flags) {
+  std::vector<Due> due;
+  for (ReadObject& one : objects) {
+    const std::string kind = one.object.value("kind", "");
+    const ResourceType* type = session.types().by_kind(kind);
+    if (type == nullptr) return fail(ErrorKind::Invalid, "{}: kind {} is not served", one.where, kind);
+    if (type->namespaced && one.metadata("namespace").empty()) one.object["metadata"]["namespace"] = flags.ns;
+    std::string name = display_name(*type, one.metadata("name"));
+    due.push_back({type, std::move(one.object), std::move(name), std::move(one.where)});
+  }
+  return due;
+}
+
+enum class Tell { All, Failures };
+
+/// Goes on after a refusal, so that all of them are told at once.
+int apply_all(const Session& session, ApiClient& client, const std::vector<Due>& due, bool dry_run, Tell tell) {
+  int code = kExitOk;
+  for (const Due& one : due) {
+    const auto applied = client.apply(one.object, {kFieldManager, dry_run});
+    if (!applied && applied.error().kind == ErrorKind::Unavailable) return session.failed(applied.error());
+    if (!applied) {
+      code = session.failed({applied.error().kind, one.where + ": " + applied.error().message});
+    } else if (tell == Tell::All) {
+      session.out() << one.name << " " << word(applied->what) << (dry_run ? " (server dry run)" : "") << "\n";
+    }
+  }
+  return code;
 }
 
 }  // namespace
@@ -46,14 +71,19 @@ int apply_one(const Session& session, ApiClient& client, json object, const Appl
 int apply(const Session& session, const ApplyFlags& flags) {
   auto read = read_all(flags.files, flags.recursive, *session.hooks().in);
   if (!read) return session.failed(read.error().message);
-  if (!read->problems.empty()) return problems(session, *read);  // a set is applied whole or not at all
+  if (!read->problems.empty()) return problems(session, *read);
   if (read->objects.empty()) return session.failed("no objects passed to apply");
+  const auto due = due_of(session, std::move(read->objects), flags);
+  if (!due) return session.failed(due.error().message);
   const auto client = session.connect();
   if (!client) return session.failed(client.error());
-  int code = kExitOk;
-  for (json& object : read->objects)
-    if (apply_one(session, **client, std::move(object), flags) != kExitOk) code = kExitError;
-  return code;
+  // A set is applied whole or not at all: what the files alone do not show is asked before anything is written.
+  if (!flags.dry_run && due->size() > 1)
+    if (const int refused = apply_all(session, **client, *due, true, Tell::Failures); refused != kExitOk) {
+      session.err() << "error: nothing was applied\n";
+      return refused;
+    }
+  return apply_all(session, **client, *due, flags.dry_run, Tell::All);
 }
 
 int validate(const Session& session, const ApplyFlags& flags) {

@@ -5,6 +5,7 @@
 #include <ostream>
 #include <tuple>
 
+#include "crds/schema/metadata.h"
 #include "operator/cli/verbs.h"
 
 namespace roadstead::cli {
@@ -167,6 +168,14 @@ LogLevel log_level(const std::string& word) {
 }
 
 int run_operator(const Session& session, Flags& flags) {
+  // It stands in names and labels of containers; as a label's value "" would match those of every installation.
+  if (!crds::is_namespace_name(flags.options.installation)) {
+    session.failed(
+        fmt::format("--installation \"{}\": write lower-case letters, digits and '-', with a letter or digit at both "
+                    "ends, at most 63",
+                    flags.options.installation));
+    return kExitUsage;
+  }
   const auto listen = address_and_port("--listen", flags.listen);
   const auto metrics = address_and_port("--metrics-listen", flags.metrics_listen);
   for (const auto* parsed : {&listen, &metrics}) {

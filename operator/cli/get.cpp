@@ -96,6 +96,17 @@ int watch_rows(const Session& session, ApiClient& client, const Target& target, 
   return kExitOk;
 }
 
+/// The table to begin with. One that is followed comes from a list, whose version is always new enough to go on from:
+/// that of a quiet object may be too old.
+Result<json> first_table(ApiClient& client, const Target& target, const GetFlags& flags) {
+  ListOptions options = options_of(target, flags);
+  if (!flags.watch || target.name.empty()) return client.table(target.type->kind, target.name, options);
+  if (const auto there = client.get({target.type->kind, options.ns, target.name}); !there)
+    return tl::unexpected(there.error());
+  options.field_selector = "metadata.name=" + target.name;
+  return client.table(target.type->kind, "", options);
+}
+
 int get_tables(const Session& session, ApiClient& client, const std::vector<Target>& targets, const GetFlags& flags) {
   const Target& first = targets.front();
   TablePrinter printer(session.out(), flags.output == "wide", flags.all_namespaces && first.type->namespaced,
@@ -103,7 +114,7 @@ int get_tables(const Session& session, ApiClient& client, const std::vector<Targ
   json last;
   bool any = false;
   for (const Target& target : targets) {
-    auto table = client.table(target.type->kind, target.name, options_of(target, flags));
+    auto table = first_table(client, target, flags);
     if (!table) return session.failed(table.error());
     any = any || !table->value("rows", json::array()).empty();
     printer.print(*table);

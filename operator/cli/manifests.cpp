@@ -63,14 +63,22 @@ Result<std::vector<std::string>> files_of(const std::string& path, bool recursiv
 Result<void> read_file(const std::string& file, const crds::Catalog& catalog, std::istream& in, ReadManifests& into) {
   const auto text = file == "-" ? Result<std::string>(read_stream(in)) : read_path(file);
   if (!text) return tl::unexpected(text.error());
-  auto judged = crds::validate_manifests(*text, file == "-" ? "standard input" : file, catalog);
+  const std::string shown = file == "-" ? "standard input" : file;
+  auto judged = crds::validate_manifests(*text, shown, catalog);
   into.files.emplace_back(file, judged.objects.size());
-  for (crds::Manifest& manifest : judged.objects) into.objects.push_back(std::move(manifest.object));
+  for (crds::Manifest& manifest : judged.objects)
+    into.objects.push_back({std::move(manifest.object), fmt::format("{}:{}", shown, manifest.line)});
   std::move(judged.problems.begin(), judged.problems.end(), std::back_inserter(into.problems));
   return {};
 }
 
 }  // namespace
+
+std::string ReadObject::metadata(const char* field) const {
+  const nlohmann::json& all = object.at("metadata");
+  const auto found = all.find(field);
+  return found != all.end() && found->is_string() ? found->get<std::string>() : std::string();
+}
 
 Result<ReadManifests> read_all(const std::vector<std::string>& paths, bool recursive, std::istream& in) {
   const auto catalog = crds::builtin_catalog();

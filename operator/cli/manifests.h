@@ -10,8 +10,16 @@
 
 namespace roadstead::cli {
 
+struct ReadObject {
+  nlohmann::json object;
+  std::string where;  ///< "site.yaml:12"
+
+  /// A text of metadata; empty where there is none, or null.
+  [[nodiscard]] std::string metadata(const char* field) const;
+};
+
 struct ReadManifests {
-  std::vector<nlohmann::json> objects;                     ///< In the order of the files and of the documents in them.
+  std::vector<ReadObject> objects;                         ///< In the order of the files and of the documents in them.
   std::vector<crds::Diagnostic> problems;                  ///< With any of them, nothing is to be applied.
   std::vector<std::pair<std::string, std::size_t>> files;  ///< Each with its number of good objects.
 };

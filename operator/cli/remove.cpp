@@ -21,12 +21,17 @@ Result<std::vector<Doomed>> from_files(const Session& session, const DeleteFlags
   if (!read) return tl::unexpected(read.error());
   if (!read->problems.empty()) return fail(ErrorKind::Invalid, "{}", to_string(read->problems.front()));
   std::vector<Doomed> doomed;
-  for (const json& object : read->objects) {
-    const ResourceType* type = session.types().by_kind(object.value("kind", ""));
-    if (type == nullptr) return fail(ErrorKind::Invalid, "kind {} is not served", object.value("kind", ""));
-    const json& metadata = object.at("metadata");
-    doomed.push_back(
-        {type, {type->kind, namespace_for(*type, metadata.value("namespace", flags.ns)), metadata.value("name", "")}});
+  for (const ReadObject& one : read->objects) {
+    const std::string kind = one.object.value("kind", "");
+    const ResourceType* type = session.types().by_kind(kind);
+    if (type == nullptr) return fail(ErrorKind::Invalid, "{}: kind {} is not served", one.where, kind);
+    const std::string name = one.metadata("name"), ns = one.metadata("namespace");
+    if (name.empty())
+      return fail(
+          ErrorKind::Invalid,
+          "{}: metadata.name: this manifest has only a generateName; name what is to be deleted: delete {} NAME",
+          one.where, type->singular);
+    doomed.push_back({type, {type->kind, namespace_for(*type, ns.empty() ? flags.ns : ns), name}});
   }
   return doomed;
 }

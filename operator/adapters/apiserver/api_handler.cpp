@@ -293,6 +293,8 @@ Response ApiHandler::apply(const Request& request, const Route& route) {
 }
 
 Response ApiHandler::remove(const Request& request, const Route& route) {
+  const auto asked = write_options(request);
+  if (!asked) return bad_request(asked.error().message);
   json options = json::object();
   if (!request.body.empty()) {
     auto body = body_of(request, false);
@@ -300,7 +302,7 @@ Response ApiHandler::remove(const Request& request, const Route& route) {
     options = std::move(*body);
   }
   const json conditions = options.value("preconditions", json::object());
-  const bool dry_run = request.parameter("dryRun") == "All" || !options.value("dryRun", json::array()).empty();
+  const bool dry_run = asked->dry_run || !options.value("dryRun", json::array()).empty();
   const auto gone = dry_run ? parts_.store.get(route.key())
                             : parts_.store.remove(
                                   route.key(), {conditions.value("uid", ""), conditions.value("resourceVersion", "")});

@@ -59,8 +59,14 @@ Result<const ResourceType*> type_of(const ResourceTypes& types, const std::strin
   return fail(ErrorKind::NotFound, "no kind \"{}\" is known", kind);
 }
 
-/// Escaped path of an item; a namespaced kind without a namespace means "default".
-std::string item_path(const ResourceType& type, const std::string& ns, const std::string& name) {
+/// Escaped path of the objects of a namespace; a namespaced kind without a namespace means "default".
+std::string collection_path(const ResourceType& type, const std::string& ns) {
+  return type.path(escaped(ns.empty() ? kDefaultNamespace : ns), "");
+}
+
+/// Escaped path of an item. Errors: Invalid (no name: that would be the path of all of them).
+Result<std::string> item_path(const ResourceType& type, const std::string& ns, const std::string& name) {
+  if (name.empty()) return fail(ErrorKind::Invalid, "a {} without a name was asked for: give metadata.name", type.kind);
   return type.path(escaped(ns.empty() ? kDefaultNamespace : ns), escaped(name));
 }
 
@@ -142,7 +148,9 @@ Result<std::unique_ptr<KubeClient>> KubeClient::make(KubeConfig config, const Re
 Result<json> KubeClient::get(const ObjectKey& key) {
   const auto type = type_of(types_, key.kind);
   if (!type) return tl::unexpected(type.error());
-  return call(*requests_, reading(item_path(**type, key.ns, key.name)));
+  const auto path = item_path(**type, key.ns, key.name);
+  if (!path) return tl::unexpected(path.error());
+  return call(*requests_, reading(*path));
 }
 
 Result<ResourceList> KubeClient::list(const std::string& kind, const ListOptions& options) {
@@ -166,10 +174,13 @@ Result<ResourceList> KubeClient::list(const std::string& kind, const ListOptions
 Result<json> KubeClient::write(const char* method, const json& object, bool status, const WriteOptions& options) {
   const auto type = type_of(types_, object.is_object() ? object.value("kind", "") : "");
   if (!type) return tl::unexpected(Error{ErrorKind::Invalid, type.error().message});
-  const bool creating = std::string_view(method) == "POST";
+  const std::string ns = metadata_text(object, "namespace");
+  const auto path = std::string_view(method) == "POST" ? Result<std::string>(collection_path(**type, ns))
+                                                       : item_path(**type, ns, metadata_text(object, "name"));
+  if (!path) return tl::unexpected(path.error());
   HttpsRequest request;
   request.method = method;
-  request.target = item_path(**type, metadata_text(object, "namespace"), creating ? "" : metadata_text(object, "name"));
+  request.target = *path;
   if (status) request.target += "/status";
   add_options(request.target, options);
   request.body = object.dump(-1, ' ', false, json::error_handler_t::replace);
@@ -191,13 +202,14 @@ Result<json> KubeClient::update_status(const json& object, const WriteOptions& o
 Result<ApplyResult> KubeClient::apply(const json& object, const WriteOptions& options) {
   const auto type = type_of(types_, object.is_object() ? object.value("kind", "") : "");
   if (!type) return tl::unexpected(Error{ErrorKind::Invalid, type.error().message});
-  const std::string path = item_path(**type, metadata_text(object, "namespace"), metadata_text(object, "name"));
+  const auto path = item_path(**type, metadata_text(object, "namespace"), metadata_text(object, "name"));
+  if (!path) return tl::unexpected(path.error());
   // The answer to an apply does not say whether anything changed: that is seen by what was there before.
-  const auto before = call(*requests_, reading(path));
+  const auto before = call(*requests_, reading(*path));
   if (!before && before.error().kind != ErrorKind::NotFound) return tl::unexpected(before.error());
   HttpsRequest request;
   request.method = "PATCH";
-  request.target = path;
+  request.target = *path;
   add_options(request.target, options);
   add_parameter(request.target, "force", "true");
   request.content_type = "application/apply-patch+yaml";
@@ -213,8 +225,10 @@ Result<ApplyResult> KubeClient::apply(const json& object, const WriteOptions& op
 Result<json> KubeClient::remove(const ObjectKey& key, const Preconditions& preconditions) {
   const auto type = type_of(types_, key.kind);
   if (!type) return tl::unexpected(type.error());
+  const auto path = item_path(**type, key.ns, key.name);
+  if (!path) return tl::unexpected(path.error());
   HttpsRequest request;
-  request.target = item_path(**type, key.ns, key.name);
+  request.target = *path;
   // What is gone at once is answered with a Status: its last state must be read before.
   auto before = call(*requests_, request);
   if (!before) return before;
@@ -261,8 +275,9 @@ Result<void> KubeClient::record(const EventRecord& event) {
 Result<json> KubeClient::table(const std::string& kind, const std::string& name, const ListOptions& options) {
   const auto type = type_of(types_, kind);
   if (!type) return tl::unexpected(type.error());
-  std::string target = name.empty() ? (*type)->path(escaped(options.ns)) : item_path(**type, options.ns, name);
+  std::string target = (*type)->path(escaped(options.ns));
   if (name.empty()) add_options(target, options);
+  if (!name.empty()) target = *item_path(**type, options.ns, name);
   return call(*requests_, reading(target, kTable));
 }
 

@@ -296,6 +296,7 @@ TEST_F(ApiServerTest, AppliesYaml) {
 // What is gone at once answers a Status, what finalizers hold answers the object; a dry run takes nothing away.
 TEST_F(ApiServerTest, Deletes) {
   ASSERT_EQ(call("POST", hosts, host("uat").dump()).code, 201);
+  EXPECT_EQ(call("DELETE", hosts + "/uat?dryRun=all").code, 400) << "no dry run that is known, and so no deletion";
   EXPECT_EQ(call("DELETE", hosts + "/uat?dryRun=All").code, 200);
   const json gone = body("DELETE", hosts + "/uat", R"({"propagationPolicy":"Background"})");
   EXPECT_EQ(gone["kind"], "Status");

@@ -169,17 +169,39 @@ TEST_F(CliTest, AppliesDry) {
   EXPECT_TRUE(stored("Host", "", "uat").is_null());
 }
 
-// What the server refuses is told with its reason, and the rest of the set goes on.
+// What only the server can refuse is told with its reason and place, and nothing of the set is written.
 TEST_F(CliTest, TellsWhatTheServerRefused) {
   const std::string backup =
       "apiVersion: roadstead.dev/v1alpha1\nkind: Backup\nmetadata: {name: first}\nspec: {policyRef: {name: a}}\n";
   ASSERT_EQ(run({"apply", "-f", "-"}, backup).code, kExitOk);
   std::string other = backup;
   other.replace(other.find("name: a}"), 8, "name: b}");
-  const Ran ran = run({"apply", "-f", "-"}, other + "---\n" + kHost);
+  const Ran ran = run({"apply", "-f", "-"}, std::string(kHost) + "---\n" + other);
   EXPECT_EQ(ran.code, kExitError);
-  EXPECT_THAT(ran.err, StartsWith("Error from server (Invalid): Backup.roadstead.dev \"first\" is invalid: spec"));
-  EXPECT_EQ(ran.out, "host.roadstead.dev/uat created\n");
+  EXPECT_THAT(ran.err, StartsWith("Error from server (Invalid): standard input:6: Backup.roadstead.dev \"first\" is "
+                                  "invalid: spec"));
+  EXPECT_THAT(ran.err, HasSubstr("\nerror: nothing was applied\n"));
+  EXPECT_EQ(ran.out, "");
+  EXPECT_TRUE(stored("Host", "", "uat").is_null());
+}
+
+// "namespace: null" is a manifest without one, and a name that the server would make up is no name to delete or apply.
+TEST_F(CliTest, TakesManifestsWithoutNamespaceOrName) {
+  const std::string nowhere =
+      "apiVersion: roadstead.dev/v1alpha1\nkind: Backup\nmetadata: {name: first, namespace: null}\n"
+      "spec: {policyRef: {name: a}}\n";
+  EXPECT_EQ(run({"apply", "-n", "other", "-f", "-"}, nowhere).out, "backup.roadstead.dev/first created\n");
+  EXPECT_FALSE(stored("Backup", "other", "first").is_null());
+  EXPECT_EQ(run({"delete", "-n", "other", "-f", "-"}, nowhere).out, "backup.roadstead.dev \"first\" deleted\n");
+  const std::string nameless =
+      "apiVersion: roadstead.dev/v1alpha1\nkind: Backup\nmetadata: {generateName: run-, name: null}\n"
+      "spec: {policyRef: {name: a}}\n";
+  const Ran ran = run({"delete", "-f", "-"}, nameless);
+  EXPECT_EQ(ran.code, kExitError);
+  EXPECT_EQ(ran.err,
+            "error: standard input:1: metadata.name: this manifest has only a generateName; name what is to be "
+            "deleted: delete backup NAME\n");
+  EXPECT_THAT(run({"apply", "-f", "-"}, nameless).err, HasSubstr("standard input:1: a Backup without a name"));
 }
 
 // ---- validate
@@ -252,6 +274,35 @@ TEST_F(CliTest, WatchesRows) {
   EXPECT_EQ(err.str(), "");
   const std::string text = shared.text();
   EXPECT_EQ(text.find("NAME"), text.rfind("NAME")) << "the header comes once";
+}
+
+// An object that was quiet for longer than the server keeps changes is followed all the same.
+TEST_F(CliTest, WatchesOneQuietObject) {
+  ASSERT_EQ(run({"apply", "-f", "-"}, kHost).code, kExitOk);
+  clock.advance(48h);
+  for (const char* name : {"a", "b"})  // what is old goes when something is written
+    ASSERT_TRUE(api.store().create({{"apiVersion", "roadstead.dev/v1alpha1"},
+                                    {"kind", "Host"},
+                                    {"metadata", {{"name", name}}},
+                                    {"spec", {{"engine", {{"endpoint", "unix:///x"}}}}}},
+                                   {}));
+  auto too_old = api.store().watch("Host", {}, stored("Host", "", "uat")["metadata"]["resourceVersion"]).value();
+  ASSERT_EQ(too_old->next(0ms, {}).error().kind, ErrorKind::Expired);
+  SharedText shared;
+  std::ostream out(&shared);
+  std::istringstream in;
+  std::ostringstream err;
+  std::jthread watching([&] { run_with({"get", "host", "uat", "-w"}, hooks(in, out, err)); });
+  ASSERT_TRUE(eventually([&] { return shared.text().find("uat") != std::string::npos; }));
+  json host = stored("Host", "", "uat");
+  host["status"]["engineVersion"] = "20.10.24";
+  ASSERT_TRUE(api.store().update_status(host, {}));
+  EXPECT_TRUE(eventually([&] { return shared.text().find("20.10.24") != std::string::npos; })) << shared.text();
+  interrupted = true;
+  watching.join();
+  EXPECT_EQ(err.str(), "");
+  EXPECT_EQ(run({"get", "host", "ghost", "-w"}).err,
+            "Error from server (NotFound): hosts.roadstead.dev \"ghost\" not found\n");
 }
 
 // ---- describe

@@ -100,11 +100,19 @@ TEST(CommandLine, StartsTheOperator) {
 // A wrong command line is 2 with one sentence and does nothing; help is 0 and goes to standard output.
 TEST(CommandLine, TellsWrongUse) {
   using Words = std::vector<const char*>;
+  static const std::string long_name(64, 'a');
+  const char* const kLong = long_name.c_str();
   const std::vector<Words> wrong{Words{},
                                  Words{"explode"},
                                  Words{"get"},
                                  Words{"get", "rr", "--nonsense"},
                                  Words{"operator", "--listen", "nowhere"},
+                                 Words{"operator", "--installation", ""},
+                                 Words{"operator", "--installation", "Two"},
+                                 Words{"operator", "--installation", "a_b"},
+                                 Words{"operator", "--installation", "a.b"},
+                                 Words{"operator", "--installation", "-a"},
+                                 Words{"operator", "--installation", kLong},
                                  Words{"wait", "rr/a"},
                                  Words{"wait", "rr/a", "--for=delete", "--timeout", "soon"}};
   for (const Words& words : wrong) {
