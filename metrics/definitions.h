@@ -82,7 +82,8 @@ inline constexpr GaugeDefinition kHostLastSeen{{"roadstead_host_last_seen_timest
                                                 "When the host's Docker Engine last answered, Unix time; 0: never.",
                                                 detail::kHost}};
 inline constexpr GaugeDefinition kHostFree{
-    {"roadstead_host_free_bytes", "bytes", "Free space where the host's Docker Engine keeps volumes.", detail::kHost}};
+    {"roadstead_host_free_bytes", "bytes",
+     "Free space where the host's Docker Engine keeps volumes; NaN: not measured yet.", detail::kHost}};
 
 // Barman servers.
 inline constexpr GaugeDefinition kBaseBackupLastSuccess{

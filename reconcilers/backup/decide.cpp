@@ -50,6 +50,7 @@ Decision wait(std::string reason, std::string message, Millis again = kPendingIn
 /// What a worker printed last, for people; barman's JSON is not for them.
 std::string last_words(const WorkerSeen& worker) {
   if (!worker.error.empty()) return worker.error;
+  if (worker.oom_killed) return "it was killed because its host or container had no memory left";
   for (auto line = worker.tail.rbegin(); line != worker.tail.rend(); ++line) {
     if (line->text.empty()) continue;
     const auto parsed =
@@ -85,14 +86,20 @@ Decision failed_attempt(const crds::Backup& backup, int attempt, std::string mes
 Decision judge_ended(const crds::Backup& backup, const Observed& seen, int attempt) {
   const crds::CatalogBackup* entry = entry_of_attempt(seen, attempt);
   const WorkerSeen& worker = seen.worker;
+  // barman's word for a signal: "failure copying files (143)", "(KeyboardInterrupt)".
+  const auto signalled = [&](const std::string& why) {
+    return worker.interrupted || worker.state == WorkerState::Absent ||
+           why.find("KeyboardInterrupt") != std::string::npos || why.find("(143)") != std::string::npos;
+  };
   if (entry != nullptr && entry->status == "FAILED") {
     const std::string why = entry->error.empty() ? last_words(worker) : entry->error;
-    // barman's word for a signal: "failure copying files (143)", "(KeyboardInterrupt)".
-    const bool signalled = worker.interrupted || worker.state == WorkerState::Absent ||
-                           why.find("KeyboardInterrupt") != std::string::npos || why.find("(143)") != std::string::npos;
-    return failed_attempt(backup, attempt, fmt::format("barman says: {}", why), !signalled);
+    return failed_attempt(backup, attempt, fmt::format("barman says: {}", why), !signalled(why));
   }
-  if (entry != nullptr)  // STARTED or EMPTY, and nobody is working on it
+  // STARTED or EMPTY, and nobody is working on it. What ended by itself would end so again and again.
+  if (entry != nullptr && worker.state == WorkerState::Exited && !signalled(last_words(worker)))
+    return failed_attempt(backup, attempt,
+                          fmt::format("base backup {} was left half made: {}", entry->id, last_words(worker)), true);
+  if (entry != nullptr)
     return failed_attempt(backup, attempt,
                           fmt::format("base backup {} was interrupted while it was being made", entry->id), false);
   if (worker.state == WorkerState::Exited && worker.interrupted)
@@ -118,7 +125,9 @@ Decision next_attempt(const crds::Backup& backup, const Observed& seen, Time now
   if (!backup.status.steps.empty()) {
     const crds::Step& last = backup.status.steps.back();
     const Millis pause = last.result == kInterruptedResult ? interruption_pause(backup.status) : kBetweenAttempts;
-    if (last.finished_at && now - *last.finished_at < pause)
+    // An end that lies further ahead than the clocks of two hosts differ: ours was set back.
+    const bool in_pause = last.finished_at && now - *last.finished_at < pause && *last.finished_at - now < pause;
+    if (in_pause)
       return wait("WaitingToTryAgain",
                   fmt::format("Attempt {} failed ({}); the next begins soon", last.attempt, last.message),
                   pause - (now - *last.finished_at));
@@ -191,6 +200,10 @@ void take_result(crds::BackupStatus& status, const Observed& seen, Time now) {
 }
 
 }  // namespace
+
+bool claims(const Observed& seen, const Decision& decision) {
+  return decision.act == Act::Start || seen.worker.state != WorkerState::Absent;
+}
 
 int counted_failures(const crds::BackupStatus& status) {
   return static_cast<int>(std::count_if(status.steps.begin(), status.steps.end(), [](const crds::Step& step) {

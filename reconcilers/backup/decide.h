@@ -62,6 +62,10 @@ crds::BackupStatus status_after(const crds::Backup& backup, const Observed& seen
 crds::Progress progress_after(const std::optional<crds::Progress>& before, const BaseBackupProgress& row, Time started,
                               Time now);
 
+/// The object must hold its worker by a finalizer from now on: one is about to be made, or was found, since the store
+/// that knew of it was lost.
+bool claims(const Observed& seen, const Decision& decision);
+
 /// How many attempts failed by themselves.
 int counted_failures(const crds::BackupStatus& status);
 

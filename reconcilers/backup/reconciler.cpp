@@ -84,7 +84,7 @@ class BackupReconciler final : public Reconciler {
           seen.not_ready = ready.error().message;
       decision = backup::decide(object, seen, context_.clock.now());
     }
-    if (decision.act == Act::Start && claim(object))
+    if (backup::claims(seen, decision) && claim(object))
       if (auto written = update(context_.api, object); !written) return tl::unexpected(written.error());
 
     const int attempt = decision.attempt > 0 ? decision.attempt : std::max(1, seen.worker.attempt);
@@ -97,7 +97,7 @@ class BackupReconciler final : public Reconciler {
     if (!had_finished && crds::is_finished(object.status)) tell_end(object);
     if (auto done = act(object, place, decision, limits); !done) return tl::unexpected(done.error());
     if (crds::is_finished(object.status)) return let_go(object, limits);
-    pace_.set(key_of(object), object.metadata.resource_version, context_.clock.now() + decision.again);
+    pace_.set(key_of(object), object.metadata.resource_version, context_.clock.now(), decision.again);
     return Action::requeue(decision.again);
   }
 

@@ -115,7 +115,7 @@ class BarmanServerReconciler final : public Reconciler {
       if (tend_catalogue(server, *access, *objects, limits)) memory.busy = true;
     if (memory.listed) make_own_backup(server, *objects, memory);
     remember(key, std::move(memory));
-    pace_.set(key, server.metadata.resource_version, context_.clock.now() + next);
+    pace_.set(key, server.metadata.resource_version, context_.clock.now(), next);
     return Action::requeue(next);
   }
 
@@ -163,7 +163,7 @@ class BarmanServerReconciler final : public Reconciler {
     if (!*seen.production) return;
     const ProductionState& production = **seen.production;
     if (production.version_number < barman_server::kOldestPostgres || production.in_recovery) return;
-    seen.receiver_kicked = now - memory.kicked_at < kKickInterval;
+    seen.receiver_kicked = !has_passed(memory.kicked_at, kKickInterval, now);
     const bool streams = production.slot && production.slot->active;
     if (streams && !memory.streamed) memory.listed_at = Time{};  // is there a gap?
     memory.streamed = streams;
@@ -174,7 +174,7 @@ class BarmanServerReconciler final : public Reconciler {
       return;
     }
     const Millis interval = memory.all_passed ? kCheckInterval : kCheckIntervalFailing;
-    if (now - memory.checked_at < interval) return;
+    if (!has_passed(memory.checked_at, interval, now)) return;
     seen.checks = barman.check();
     memory.checked_at = context_.clock.now();
     memory.all_passed = *seen.checks && std::all_of((**seen.checks).begin(), (**seen.checks).end(),
@@ -183,7 +183,8 @@ class BarmanServerReconciler final : public Reconciler {
 
   /// The receiver's own words, which barman passes on to the container's log; those of before its last start are old.
   bool wal_is_removed(const BarmanAccess& access, const Memory& memory, const Limits& limits) {
-    const Time since = std::max(memory.kicked_at, context_.clock.now() - kLogSpan);
+    const Time now = context_.clock.now();
+    const Time since = has_passed(memory.kicked_at, kLogSpan, now) ? now - kLogSpan : memory.kicked_at;
     auto lines = access.host.engine->logs(access.container, {.tail = 300, .since = since}, limits);
     return lines && barman_server::says_wal_removed(*lines);
   }
@@ -192,7 +193,7 @@ class BarmanServerReconciler final : public Reconciler {
                          Observed& seen, Barman& barman) {
     const Time now = context_.clock.now();
     const Millis interval = memory.busy ? kListIntervalBusy : kListInterval;
-    if (now - memory.listed_at < interval && !is_behind(server, objects)) return;
+    if (!has_passed(memory.listed_at, interval, now) && !is_behind(server, objects)) return;
     seen.listed = barman.list_backups();
     if (!*seen.listed) return;
     memory.listed_at = context_.clock.now();
@@ -433,7 +434,7 @@ class BarmanServerReconciler final : public Reconciler {
     auto gone = abandon ? abandon_slot(server, limits) : drop_slot(server, limits);
     if (!gone) return wait_for_slot(server, gone.error());
     if (!*gone) {
-      pace_.set(key, server.metadata.resource_version, context_.clock.now() + kAfterAct);
+      pace_.set(key, server.metadata.resource_version, context_.clock.now(), kAfterAct);
       return Action::requeue(kAfterAct);
     }
     crds::remove_finalizer(server.metadata, kBarmanServerFinalizer);
@@ -503,7 +504,7 @@ class BarmanServerReconciler final : public Reconciler {
         {"Ready", crds::ConditionStatus::False, "Deleting", message, std::nullopt, server.metadata.generation},
         context_.clock.now());
     if (auto written = update_status(context_.api, server); !written) return tl::unexpected(written.error());
-    pace_.set(key_of(server), server.metadata.resource_version, context_.clock.now() + kInterval);
+    pace_.set(key_of(server), server.metadata.resource_version, context_.clock.now(), kInterval);
     return Action::requeue(kInterval);
   }
 

@@ -1,6 +1,9 @@
 #include "reconcilers/host/decide.h"
 
 #include <algorithm>
+#include <limits>
+
+#include "reconcilers/support/pace.h"
 
 namespace roadstead::reconcilers::host {
 namespace {
@@ -73,9 +76,15 @@ crds::HostStatus status_after(const crds::Host& host, const Observed& seen, Time
   }
   if (seen.volumes) status.volumes = volumes_of(*seen.volumes);
   if (seen.unfinished) status.unfinished_restores = *seen.unfinished;
-  if (!status.last_seen || !was_reachable || now - *status.last_seen >= kLastSeenStep) status.last_seen = now;
+  if (!status.last_seen || !was_reachable || has_passed(*status.last_seen, kLastSeenStep, now)) status.last_seen = now;
   crds::refresh_summary(status);
   return status;
+}
+
+Shown shown(const crds::HostStatus& status) {
+  const auto free = status.data_root ? status.data_root->free_bytes : std::nullopt;
+  return {crds::is_true(status.conditions, "Reachable") ? 1.0 : 0.0, status.last_seen.value_or(Time{}),
+          free ? static_cast<double>(*free) : std::numeric_limits<double>::quiet_NaN()};
 }
 
 }  // namespace roadstead::reconcilers::host

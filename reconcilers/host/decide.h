@@ -35,4 +35,12 @@ void take_survey(Observed& seen, const mover::SurveyData& data);
 /// The status after this look: pure, so that a table can show every case. What was not observed this time stays.
 crds::HostStatus status_after(const crds::Host& host, const Observed& seen, Time now);
 
+/// What the metrics say of a host, from its first look on: an alert cannot see a series that is not there yet.
+struct Shown {
+  double reachable = 0;
+  Time last_seen{};       ///< As fine as kLastSeenStep; 0: never.
+  double free_bytes = 0;  ///< NaN: not measured yet. 0 would be a full disk.
+};
+Shown shown(const crds::HostStatus& status);
+
 }  // namespace roadstead::reconcilers::host

@@ -7,6 +7,7 @@
 
 #include "operator/base/hash.h"
 #include "reconcilers/host/decide.h"
+#include "reconcilers/support/pace.h"
 #include "reconcilers/support/typed_client.h"
 #include "reconcilers/support/worker.h"
 
@@ -31,7 +32,7 @@ class HostReconciler final : public Reconciler {
     const Observed seen = observe(*host, limits, measuring);
     const crds::HostStatus before = host->status;
     host->status = host::status_after(*host, seen, context_.clock.now());
-    measure(*host, seen);
+    measure(*host);
     if (auto written = update_status(context_.api, *host); !written) return tl::unexpected(written.error());
     tell_change(*host, before);
     if (measuring) return Action::requeue(kWhileMeasuring);
@@ -92,7 +93,7 @@ class HostReconciler final : public Reconciler {
   bool survey_due(const std::string& name) {
     std::lock_guard lock(mutex_);
     const auto& done = surveys_[name].done;
-    return !done || context_.clock.now() - *done >= kSurveyInterval;
+    return !done || has_passed(*done, kSurveyInterval, context_.clock.now());
   }
   /// True at the first call of a survey.
   bool begin_survey(const std::string& name) {
@@ -105,12 +106,12 @@ class HostReconciler final : public Reconciler {
     return true;
   }
 
-  void measure(const crds::Host& host, const Observed& seen) {
+  void measure(const crds::Host& host) {
     const LabelValues labels{host.metadata.name};
-    context_.metrics.gauge(metric::kHostReachable, labels).set(seen.info ? 1.0 : 0.0);
-    if (seen.info) context_.metrics.gauge(metric::kHostLastSeen, labels).set(context_.clock.now());
-    if (host.status.data_root && host.status.data_root->free_bytes)
-      context_.metrics.gauge(metric::kHostFree, labels).set(static_cast<double>(*host.status.data_root->free_bytes));
+    const host::Shown shown = host::shown(host.status);
+    context_.metrics.gauge(metric::kHostReachable, labels).set(shown.reachable);
+    context_.metrics.gauge(metric::kHostLastSeen, labels).set(shown.last_seen);
+    context_.metrics.gauge(metric::kHostFree, labels).set(shown.free_bytes);
   }
 
   void tell_change(const crds::Host& host, const crds::HostStatus& before) {

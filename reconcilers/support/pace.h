@@ -11,22 +11,24 @@
 namespace roadstead::reconcilers {
 
 /// Keeps a reconciler that writes numbers into status from being woken by its own writes: the watch echoes each, and
-/// each look brings new numbers. Only a cache; safe from several threads.
+/// each look brings new numbers. Only a cache; safe from several threads. A clock that is set back ends a pause, or an
+/// object would stand still for as long as it was set back.
 class Pace {
  public:
   /// How long to wait still, where the object is the one last written and its next look is not due; else nothing.
   std::optional<Millis> wait(const ObjectKey& key, const std::string& resource_version, Time now) {
     std::lock_guard lock(mutex_);
     const auto known = known_.find(key);
-    if (known == known_.end() || known->second.resource_version != resource_version || known->second.due <= now)
+    if (known == known_.end() || known->second.resource_version != resource_version || known->second.due <= now ||
+        now < known->second.set_at)
       return std::nullopt;
     return known->second.due - now;
   }
 
-  /// The object was written as `resource_version` and is looked at again at `due`.
-  void set(const ObjectKey& key, std::string resource_version, Time due) {
+  /// The object was written as `resource_version` and is looked at again after `pause`.
+  void set(const ObjectKey& key, std::string resource_version, Time now, Millis pause) {
     std::lock_guard lock(mutex_);
-    known_[key] = {std::move(resource_version), due};
+    known_[key] = {std::move(resource_version), now, now + pause};
   }
 
   void forget(const ObjectKey& key) {
@@ -37,10 +39,13 @@ class Pace {
  private:
   struct Known {
     std::string resource_version;
-    Time due;
+    Time set_at, due;
   };
   std::mutex mutex_;  // guards known_
   std::map<ObjectKey, Known> known_;
 };
+
+/// True if `interval` has passed since `last`, or the clock was set back to before it: then nobody knows.
+inline bool has_passed(Time last, Millis interval, Time now) { return now < last || now - last >= interval; }
 
 }  // namespace roadstead::reconcilers

@@ -172,6 +172,26 @@ INSTANTIATE_TEST_SUITE_P(
                            s.entries = {entry("STARTED")};
                          },
                          Act::FailAttempt, "Interrupted", false},
+                    Case{"the kernel took its memory", true,
+                         [](Observed& s) {
+                           s.worker = exited(137);
+                           s.worker.interrupted = false;
+                           s.worker.oom_killed = true;
+                           s.entries = {entry("STARTED")};
+                         },
+                         Act::FailAttempt, "AttemptFailed"},
+                    Case{"barman itself broke and left it half made", true,
+                         [](Observed& s) {
+                           s.worker = exited(1, R"({"_EXCEPTION": ["[Errno 28] No space left on device"]})");
+                           s.entries = {entry("STARTED")};
+                         },
+                         Act::FailAttempt, "AttemptFailed"},
+                    Case{"barman got a signal and left it half made", true,
+                         [](Observed& s) {
+                           s.worker = exited(1, R"x({"_ERROR": ["interrupted (KeyboardInterrupt)"]})x");
+                           s.entries = {entry("STARTED")};
+                         },
+                         Act::FailAttempt, "Interrupted", false},
                     Case{"killed and pruned half way", true, [](Observed& s) { s.entries = {entry("STARTED")}; },
                          Act::FailAttempt, "Interrupted", false},
                     Case{"pruned, but barman still works", true,
@@ -251,6 +271,42 @@ TEST(Backup, AdoptsAWorkerThatAnEarlierOperatorStarted) {
   EXPECT_EQ(status.steps[0].attempt, 2);
   EXPECT_EQ(status.phase, crds::BackupPhase::Running);
   EXPECT_EQ(status.progress->percent, 50);
+}
+
+TEST(Backup, ThatRunsOutOfMemoryEachTimeFailsInTheEndWithTheCause) {
+  auto backup = nightly();
+  Time now = kNoon;
+  for (int attempt = 1; attempt <= kAttempts; ++attempt, now += 1min) {
+    Observed seen = ready();
+    backup.status = status_after(backup, seen, decide(backup, seen, now), "annex2", "w", now);
+    seen.worker = exited(137);
+    seen.worker.interrupted = false;
+    seen.worker.oom_killed = true;
+    seen.entries = {entry("STARTED", attempt)};
+    backup.status = status_after(backup, seen, decide(backup, seen, now), "annex2", "w", now);
+  }
+  const auto* failed = crds::find_condition(backup.status.conditions, "Failed");
+  ASSERT_NE(failed, nullptr) << "it would be tried for ever";
+  EXPECT_NE(failed->message.find("no memory left"), std::string::npos) << failed->message;
+}
+
+TEST(Backup, HoldsAWorkerThatItFindsAsOneThatItMakes) {
+  Observed seen = ready();
+  EXPECT_TRUE(claims(seen, {.act = Act::Start}));
+  EXPECT_FALSE(claims(seen, {.act = Act::Wait}));
+  seen.worker = running();
+  EXPECT_TRUE(claims(seen, {.act = Act::Follow}));
+  seen.worker = exited(0);
+  EXPECT_TRUE(claims(seen, {.act = Act::Complete})) << "it would stay on the host for ever";
+}
+
+TEST(Backup, TriesAgainSoonWhereTheClockWasSetBack) {
+  auto backup = begun();
+  Observed seen = ready();
+  seen.worker = exited(1, kImpossible);
+  backup.status = status_after(backup, seen, decide(backup, seen, kNoon), "annex2", "w", kNoon);
+  EXPECT_EQ(decide(backup, ready(), kNoon - 10s).reason, "WaitingToTryAgain") << "two hosts' clocks differ";
+  EXPECT_EQ(static_cast<int>(decide(backup, ready(), kNoon - 5h).act), static_cast<int>(Act::Start));
 }
 
 TEST(Backup, NudgesProductionOnceItIsCopied) {

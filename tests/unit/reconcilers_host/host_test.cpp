@@ -1,5 +1,7 @@
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "operator/base/rfc3339.h"
 #include "reconcilers/host/decide.h"
 
@@ -90,6 +92,29 @@ TEST(Host, ThatIsQuietChangesItsStatusOnlyOnceAMinute) {
   EXPECT_EQ(soon.last_seen, kNoon);
   const auto later = status_after(host, answering(), kNoon + std::chrono::seconds(60));
   EXPECT_EQ(later.last_seen, kNoon + std::chrono::seconds(60));
+}
+
+TEST(Host, IsShownFromItsFirstLookOnAlsoOneThatNeverAnswered) {
+  Observed gone;
+  gone.info = fail(ErrorKind::Unavailable, "connection refused");
+  crds::Host host = uat();
+  host.status = status_after(host, gone, kNoon);
+  EXPECT_EQ(shown(host.status).reachable, 0);
+  EXPECT_EQ(shown(host.status).last_seen, Time{});
+  EXPECT_TRUE(std::isnan(shown(host.status).free_bytes)) << "not measured is not full";
+  Observed seen = answering();
+  seen.space = Space{10, 20};
+  host.status = status_after(host, seen, kNoon);
+  host.status = status_after(host, gone, kNoon + std::chrono::minutes(5));
+  EXPECT_EQ(shown(host.status).last_seen, kNoon) << "an operator that starts anew knows it from the status";
+  EXPECT_EQ(shown(host.status).free_bytes, 10);
+}
+
+TEST(Host, IsSeenAtOnceWhereTheClockWasSetBack) {
+  crds::Host host = uat();
+  host.status = status_after(host, answering(), kNoon);
+  host.status = status_after(host, answering(), kNoon - std::chrono::hours(3));
+  EXPECT_EQ(host.status.last_seen, kNoon - std::chrono::hours(3));
 }
 
 TEST(Host, ThatComesBackIsSeenAtOnce) {
