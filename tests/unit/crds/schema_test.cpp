@@ -134,6 +134,21 @@ TEST(Immutability, OfARestoreRequestLeavesConfirmAndCancel) {
       "spec.checks");
 }
 
+TEST(Immutability, OfABarmanServerKeepsItsHostAndItsSlot) {
+  const Crd& crd = *builtin().find(kApiVersion, "BarmanServer");
+  Json old = minimal("BarmanServer");
+  crd.schema.apply_defaults(old);
+  const auto changed = [&](const char* pointer, Json value) {
+    Json now = old;
+    now[Json::json_pointer(pointer)] = std::move(value);
+    const auto errors = validate_object(crd, now, &old);
+    return errors.empty() ? std::string() : errors.front().field;
+  };
+  EXPECT_EQ(changed("/spec/source/port", 5433), "");
+  EXPECT_EQ(changed("/spec/source/slotName", "other"), "spec.source.slotName") << "nobody would drop the old one";
+  EXPECT_EQ(changed("/spec/hostRef/name", "other"), "spec.hostRef");
+}
+
 TEST(Defaults, FillFromTheOutsideInAndReplaceNull) {
   const Schema schema = schema_of(
       R"({"a":{"type":"object","default":{},"properties":{"n":{"type":"integer","default":60},"k":{"type":"string","nullable":true,"default":"x"}}},
