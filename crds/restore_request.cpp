@@ -126,6 +126,7 @@ void fields(Io& io, PinnedSource& value) {
   io.optional("targetLSN", value.target_lsn);
   io.optional("beginWAL", value.begin_wal);
   io.optional("targetWAL", value.target_wal);
+  io.optional("walSegmentBytes", value.wal_segment_bytes);
   io.optional("sizeBytes", value.size_bytes);
   io.optional("dataAsOf", value.data_as_of);
   io.field("keepSet", value.keep_set);

@@ -164,9 +164,10 @@ struct PinnedSource {
   std::string backup_root_id;  ///< The backup that barman keeps for it (a full one's own id).
   TargetKind target = TargetKind::Name;
   std::string target_name;
-  std::string target_lsn;                  ///< Empty until it is known (Immediate, EndOfWal).
-  std::string begin_wal;                   ///< First segment that replay needs.
-  std::string target_wal;                  ///< Segment that holds target_lsn.
+  std::string target_lsn;  ///< Empty until it is known (Immediate, EndOfWal).
+  std::string begin_wal;   ///< First segment that replay needs.
+  std::string target_wal;  ///< Segment that holds target_lsn.
+  std::optional<std::int64_t> wal_segment_bytes;
   std::optional<std::int64_t> size_bytes;  ///< Of the base backup.
   std::optional<Time> data_as_of;
   bool keep_set = false;  ///< This installation set `barman keep`; released at the end.

@@ -19,16 +19,14 @@ const Bytes& zeros() {
 
 }  // namespace
 
-std::vector<Range> pieces_of(const std::vector<Range>& data) {
-  std::vector<Range> pieces;
-  for (const Range& range : data)
-    for (std::uint64_t at = range.offset; at < range.offset + range.length;) {
-      // Cut at multiples of the extent, so that both trees are cut alike.
-      const std::uint64_t end = std::min((at / kExtent + 1) * kExtent, range.offset + range.length);
-      pieces.push_back({at, end - at});
-      at = end;
-    }
-  return pieces;
+Range first_piece_of(const Range& range) {
+  const std::uint64_t end = std::min((range.offset / kExtent + 1) * kExtent, range.offset + range.length);
+  return {range.offset, end - range.offset};
+}
+
+std::uint64_t pieces_in(const Range& range) {
+  if (range.length == 0) return 0;
+  return (range.offset + range.length - 1) / kExtent - range.offset / kExtent + 1;
 }
 
 // ---- FileWork, PieceQueue -------------------------------------------------------------------------------------------
@@ -46,10 +44,12 @@ Outcome<const StagedFile*> FileWork::open(StagedFiles& files) {
 
 std::optional<Piece> PieceQueue::take() {
   const std::lock_guard lock(mutex_);
-  if (pieces_.empty() && !next_file()) return std::nullopt;
-  const Range range = pieces_.back();
-  pieces_.pop_back();
-  return Piece{file_, range.offset, static_cast<std::uint32_t>(range.length)};
+  if (ranges_.empty() && !next_file()) return std::nullopt;
+  Range& rest = ranges_.back();
+  const Range piece = first_piece_of(rest);
+  rest = {rest.offset + piece.length, rest.length - piece.length};
+  if (rest.length == 0) ranges_.pop_back();
+  return Piece{file_, piece.offset, static_cast<std::uint32_t>(piece.length)};
 }
 
 bool PieceQueue::next_file() {
@@ -58,10 +58,13 @@ bool PieceQueue::next_file() {
     file_.reset();
     return false;
   }
-  pieces_ = pieces_of(entries_.ranges_of(next_id_));
-  if (pieces_.empty()) pieces_.push_back({0, 0});
-  std::reverse(pieces_.begin(), pieces_.end());
-  file_ = std::make_shared<FileWork>(next_id_, pieces_.size());
+  // Not all pieces at once: the size is only what the peer says.
+  ranges_ = entries_.ranges_of(next_id_);
+  std::uint64_t pieces = 0;
+  for (const Range& range : ranges_) pieces += pieces_in(range);
+  if (ranges_.empty()) ranges_.push_back({0, 0});
+  std::reverse(ranges_.begin(), ranges_.end());
+  file_ = std::make_shared<FileWork>(next_id_, std::max<std::uint64_t>(pieces, 1));
   ++next_id_;
   return true;
 }

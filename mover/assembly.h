@@ -83,7 +83,7 @@ class PieceQueue {
   std::mutex mutex_;  // guards what follows
   std::uint32_t next_id_ = 0;
   std::shared_ptr<FileWork> file_;
-  std::vector<Range> pieces_;  ///< Of file_, backwards.
+  std::vector<Range> ranges_;  ///< Of file_, backwards; pieces are cut off the last one.
 };
 
 /// One thread's part of building a staged tree: takes pieces, asks for what is not known to be right, writes it.
@@ -124,7 +124,9 @@ class Worker {
   std::size_t pending_old_ = 0;  ///< Of them, how many keep old bytes.
 };
 
-/// All pieces of a file, as the queue hands them out.
-std::vector<Range> pieces_of(const std::vector<Range>& data);
+/// The first piece of a range: up to the next multiple of kExtent, so that both trees are cut alike.
+Range first_piece_of(const Range& range);
+/// How many pieces a range has.
+std::uint64_t pieces_in(const Range& range);
 
 }  // namespace roadstead::mover

@@ -28,6 +28,14 @@ bool are_ranges(const std::vector<Range>& ranges, std::uint64_t size) {
   return ranges.size() <= kMaxRanges;
 }
 
+/// Without its holes.
+std::uint64_t bytes_of(const Entry& entry) {
+  if (!entry.sparse) return entry.size;
+  std::uint64_t bytes = 0;
+  for (const Range& range : *entry.ranges) bytes += range.length;
+  return bytes;
+}
+
 }  // namespace
 
 Outcome<void> EntryList::add(Entry entry) {
@@ -51,6 +59,8 @@ Outcome<void> EntryList::add(Entry entry) {
       if (entry.size > kMaxSize) return refuse("has an impossible size");
       if (entry.sparse && (!entry.ranges || !are_ranges(*entry.ranges, entry.size)))
         return refuse("has impossible ranges of data");
+      if (entry.sparse && ranges_ + entry.ranges->size() > kMaxAllRanges) return refuse("is one sparse file too many");
+      if (bytes_of(entry) > kMaxSize - data_bytes_) return refuse("makes the tree larger than any disk");
       break;
     case EntryType::SymbolicLink:
       if (!is_link_target(entry.link_target)) return refuse("has an impossible link target");
@@ -65,7 +75,8 @@ Outcome<void> EntryList::add(Entry entry) {
   entries_.push_back(std::move(entry));
   if (entries_.back().type == EntryType::File) {
     ++files_;
-    data_bytes_ += data_bytes_of(size() - 1);
+    data_bytes_ += bytes_of(entries_.back());
+    if (entries_.back().sparse) ranges_ += entries_.back().ranges->size();
   }
   return {};
 }
@@ -84,13 +95,7 @@ std::vector<Range> EntryList::ranges_of(std::uint32_t id) const {
   return {{0, entry.size}};
 }
 
-std::uint64_t EntryList::data_bytes_of(std::uint32_t id) const {
-  const Entry& entry = entries_[id];
-  if (!entry.sparse) return entry.size;
-  std::uint64_t bytes = 0;
-  for (const Range& range : *entry.ranges) bytes += range.length;
-  return bytes;
-}
+std::uint64_t EntryList::data_bytes_of(std::uint32_t id) const { return bytes_of(entries_[id]); }
 
 Outcome<Children> Children::of(const EntryList& entries) {
   Children children;

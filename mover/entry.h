@@ -22,6 +22,8 @@ struct Range {
 
 /// Beyond so many ranges the rest of a file counts as one (it is then written without its holes).
 inline constexpr std::size_t kMaxRanges = 32768;
+/// And of all files together: what is announced must not cost more memory than an honest tree does.
+inline constexpr std::size_t kMaxAllRanges = std::size_t{1} << 22;
 inline constexpr std::size_t kMaxName = 255;
 inline constexpr std::size_t kMaxLinkTarget = 4095;
 inline constexpr std::uint16_t kMaxDepth = 512;
@@ -68,11 +70,14 @@ class EntryList {
 
   [[nodiscard]] std::uint64_t data_bytes() const { return data_bytes_; }
   [[nodiscard]] std::uint64_t files() const { return files_; }
+  /// How many ranges further sparse files may have.
+  [[nodiscard]] std::size_t ranges_left() const { return kMaxAllRanges - ranges_; }
 
  private:
   std::vector<Entry> entries_;
-  std::uint64_t data_bytes_ = 0;
+  std::uint64_t data_bytes_ = 0;  ///< At most 2^63 - 1.
   std::uint64_t files_ = 0;
+  std::size_t ranges_ = 0;
 };
 
 /// Every directory's children, sorted by name.

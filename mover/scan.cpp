@@ -12,7 +12,8 @@ constexpr std::int64_t kNanos = 1'000'000'000;
 constexpr std::uint32_t kTellEvery = 512;  ///< Entries.
 
 /// Where a sparse file has data. The kernel tells; a file system that cannot says "all of it".
-Outcome<std::vector<Range>> ranges_in(int fd, std::uint64_t size) {
+/// At most `most` ranges, which is not 0: beyond them the rest counts as data.
+Outcome<std::vector<Range>> ranges_in(int fd, std::uint64_t size, std::size_t most) {
   std::vector<Range> ranges;
   std::uint64_t at = 0;
   while (at < size) {
@@ -22,7 +23,7 @@ Outcome<std::vector<Range>> ranges_in(int fd, std::uint64_t size) {
     const off_t hole = ::lseek(fd, data, SEEK_HOLE);
     if (hole < 0) return failed_call(errno, "find the holes of a file");
     const auto begin = static_cast<std::uint64_t>(data);
-    const std::uint64_t end = ranges.size() + 1 == kMaxRanges ? size : std::min(static_cast<std::uint64_t>(hole), size);
+    const std::uint64_t end = ranges.size() + 1 == most ? size : std::min(static_cast<std::uint64_t>(hole), size);
     if (begin >= end) break;
     ranges.push_back({begin, end - begin});
     at = end;
@@ -101,10 +102,11 @@ class Scanner {
                   (status.st_ino * 0x9e3779b97f4a7c15U);
     const auto allocated = static_cast<std::uint64_t>(status.st_blocks) * 512;
     scan_.allocated_bytes += allocated;
-    if (allocated >= entry.size) return {};
+    const std::size_t most = std::min(kMaxRanges, scan_.entries.ranges_left());
+    if (allocated >= entry.size || most == 0) return {};
     const Fd file(::openat(at, entry.name.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
     if (!file) return failed(source_changed(fmt::format("source {}: cannot be opened any more", path)));
-    auto ranges = ranges_in(file.get(), entry.size);
+    auto ranges = ranges_in(file.get(), entry.size, most);
     if (!ranges) return failed(ranges.error());
     entry.sparse = true;
     entry.ranges = std::make_shared<const std::vector<Range>>(std::move(*ranges));

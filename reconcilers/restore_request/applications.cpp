@@ -13,6 +13,8 @@ std::optional<crds::ComposeIdentity> compose_of(const Labels& labels) {
   crds::ComposeIdentity identity{value_of(labels, "com.docker.compose.project"),
                                  value_of(labels, "com.docker.compose.service"), 1};
   if (identity.project.empty() || identity.service.empty()) return std::nullopt;
+  // `docker compose run` leaves containers with the service's own identity; they are known by their names.
+  if (value_of(labels, "com.docker.compose.oneoff") == "True") return std::nullopt;
   const std::string number = value_of(labels, "com.docker.compose.container-number");
   std::from_chars(number.data(), number.data() + number.size(), identity.number);
   return identity;
@@ -95,11 +97,14 @@ Result<std::optional<Application>> find_again(const Run& run, const HostHandle& 
                                               const crds::LedgerEntry& entry) {
   auto containers = target.engine->list_containers({}, run.limits);
   if (!containers) return tl::unexpected(containers.error());
+  std::optional<Application> found;
   for (const auto& container : *containers) {
     Application one = application_of(container, {});
-    if (is_same(entry, one)) return one;
+    if (!is_same(entry, one)) continue;
+    if (one.id == entry.id) return one;
+    if (!found) found = std::move(one);
   }
-  return std::nullopt;
+  return found;
 }
 
 }  // namespace roadstead::reconcilers::restore

@@ -66,12 +66,6 @@ Outcome judge_receiver(Run& run, Frame& frame, const mover::WorkerResult& result
                                        data->bytes_total)};
 }
 
-/// The end that knows the cause: a peer that only saw the connection break knows it not.
-const WorkerSeen& telling(const PairEnd& end) {
-  const auto only_lost = [](const WorkerSeen& seen) { return !seen.result || seen.result->reason == "ConnectionLost"; };
-  return only_lost(end.receiver) && !only_lost(end.sender) ? end.sender : end.receiver;
-}
-
 /// A lost connection that carried something is no failure of ours: the next attempt goes on behind what is verified.
 bool moved_something(const PairEnd& end) {
   const auto& result = end.receiver.result;

@@ -17,6 +17,12 @@ Outcome exchange(Run& run, Frame& frame) {
   if (!inode || *inode == 0) return Failed{"Internal", "the staged tree's inode is not known", "apply a new request"};
   // Somebody may have started something since.
   if (auto outcome = quiesce(run, frame, *target)) return *outcome;
+  nlohmann::json memory = frame.memory();
+  if (!memory.contains(kExchanging)) {
+    memory[std::string(kExchanging)] = true;
+    frame.remember(memory);
+    return Working{fmt::format("The data of volume {} is exchanged.", item.to.volume), Millis{0}, {}};
+  }
 
   MoverAnswer answer;
   const mover::Exchange job{mover_target(run.request, item.name), *inode};

@@ -186,12 +186,18 @@ void go_on(crds::RestoreRequest& request, const std::vector<const FoundMark*>& m
 
 }  // namespace
 
-Recalled recall(crds::RestoreRequest& request, const std::vector<FoundMark>& found, Time now) {
+Recalled recall(crds::RestoreRequest& request, const std::string& installation, const std::vector<FoundMark>& found,
+                Time now) {
   const std::string hash = spec_hash(request);
   std::vector<const FoundMark*> ours;
   const FoundMark* receipt = nullptr;
   bool unfinished = false;
   for (const auto& one : found) {
+    if (one.mark.installation != installation)
+      return {Recalled::What::Foreign,
+              fmt::format("beside volume {} is the mark of restore {}/{} of installation \"{}\", which uses this host "
+                          "too; give this request another name",
+                          one.mark.volume, one.mark.ns, one.mark.name, one.mark.installation)};
     if (one.mark.spec_hash != hash) {
       // The receipt of an earlier request of this name concerns nobody any more.
       if (one.mark.state == MarkState::Receipt) continue;

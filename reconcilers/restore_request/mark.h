@@ -47,7 +47,8 @@ struct Recalled {
   enum class What { Nothing, AlreadyDone, GoesOn, Foreign } what = What::Nothing;
   std::string message;  ///< Foreign: what stands in the way.
 };
-/// Rebuilds the status out of the marks. The request's status is empty before.
-Recalled recall(crds::RestoreRequest& request, const std::vector<FoundMark>& found, Time now);
+/// Rebuilds the status out of the marks of this installation. The request's status is empty before.
+Recalled recall(crds::RestoreRequest& request, const std::string& installation, const std::vector<FoundMark>& found,
+                Time now);
 
 }  // namespace roadstead::reconcilers::restore

@@ -21,6 +21,11 @@ bool is_there(const WorkerSeen& seen) {
   return seen.state == WorkerState::Running || seen.state == WorkerState::Exited;
 }
 
+/// A server that nobody called in time, or that was ended from outside, says nothing against the next attempt.
+bool may_be_renewed(const WorkerSeen& server) {
+  return server.interrupted || (server.result && (server.result->ok || server.result->reason == "ListenExpired"));
+}
+
 class Pair {
  public:
   Pair(Run& run, Frame& frame, const PairJob& job) : run_(run), frame_(frame), job_(job) {}
@@ -30,6 +35,10 @@ class Pair {
     if (auto lost = observe(ends)) return *lost;
     if (is_good(ends.receiver)) return PairEnd{std::move(ends.sender), std::move(ends.receiver)};
     if (auto adopted = adopt_or_renew(ends)) return *adopted;
+    const WorkerSeen& server = job_.source_serves ? ends.sender : ends.receiver;
+    const WorkerSeen& caller = job_.source_serves ? ends.receiver : ends.sender;
+    if (server.state == WorkerState::Exited && !is_there(caller) && !may_be_renewed(server))
+      return PairEnd{ends.sender, ends.receiver};
     if (!is_there(ends.sender) || !is_there(ends.receiver))
       if (auto problem = make(ends)) return *problem;
     if (is_good(ends.receiver)) return PairEnd{std::move(ends.sender), std::move(ends.receiver)};
@@ -85,8 +94,10 @@ class Pair {
       return renew("A mover ended before its peer was there; both are made again.");
     if (auto full = no_free_place()) return *full;
 
-    const std::string transfer = transfer_name(run_.context.installation, run_.key, frame_.ref().item,
-                                               std::string(frame_.ref().step), attempt());
+    // With the spec and the point in it: a request made anew under an old name does not use an old key again.
+    const std::string transfer =
+        transfer_name(run_.context.installation, run_.key, frame_.ref().item,
+                      fmt::format("{}-{}", frame_.ref().step, run_.worker_hash(frame_.ref().item)), attempt());
     const std::string key = transfer_key(run_.context.installation_secret, transfer);
     const auto& data = server.host->host.spec.data;
     auto ports = parse_port_range(data && data->ports ? *data->ports : "");
@@ -100,7 +111,7 @@ class Pair {
 
     auto port = published_port(*server.host->engine, server_seen.id, run_.limits);
     if (!port && port.error().kind == ErrorKind::Conflict)
-      return renew("A mover ended before its peer was there; both are made again.");
+      return Working{"A mover ended before its peer was there.", kRenewPause, {}};  // its end is looked at next
     if (!port) return error(port.error(), server);
     spec = finished(caller, calling_link(transfer, data->address, *port), key);
     if (!spec) return error(spec.error(), caller);
@@ -160,6 +171,12 @@ class Pair {
 };
 
 }  // namespace
+
+const WorkerSeen& telling(const PairEnd& end) {
+  const auto only_lost = [](const WorkerSeen& seen) { return !seen.result || seen.result->reason == "ConnectionLost"; };
+  if (end.receiver.state == WorkerState::Absent) return end.sender;
+  return only_lost(end.receiver) && !only_lost(end.sender) ? end.sender : end.receiver;
+}
 
 std::variant<PairEnd, Outcome> run_pair(Run& run, Frame& frame, const PairJob& job) {
   return Pair(run, frame, job).look();

@@ -10,6 +10,9 @@ struct PairEnd {
   WorkerSeen sender, receiver;
 };
 
+/// The end that knows the cause: a peer that only saw the connection break knows it not.
+const WorkerSeen& telling(const PairEnd& end);
+
 /// One end of it: which host, and its container and job once the link is known.
 struct PairSide {
   const HostHandle* host = nullptr;

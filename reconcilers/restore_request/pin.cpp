@@ -6,6 +6,7 @@
 
 #include "operator/base/hash.h"
 #include "reconcilers/restore_request/steps.h"
+#include "reconcilers/support/typed_client.h"
 
 namespace roadstead::reconcilers::restore {
 namespace {
@@ -30,6 +31,7 @@ crds::PinnedSource base_of(const crds::RestoreItem& item, const BackupDetails& d
   pinned.backup_id = details.backup.id;
   pinned.backup_root_id = details.backup.id;
   pinned.begin_wal = details.backup.begin_wal;
+  pinned.wal_segment_bytes = static_cast<std::int64_t>(segment_bytes_of(details.backup));
   pinned.size_bytes = details.cluster_size_bytes ? details.cluster_size_bytes : details.backup.size_bytes;
   return pinned;
 }
@@ -76,16 +78,18 @@ std::optional<Outcome> pin_to_now(Run& run, Frame& frame, Barman& barman, crds::
 std::optional<Outcome> decide(Run& run, Frame& frame, ItemSource& source, Barman& barman) {
   const crds::RestoreItem& item = frame.item();
   const HostHandle& host = source.access.host;
-  auto list = barman.list_backups();
-  if (!list) return from_error(list.error(), host, true);
+  auto listed = barman.list_backups();
+  if (!listed) return from_error(listed.error(), host, true);
   std::vector<crds::CatalogBackup> catalogue;
-  for (auto& one : *list) catalogue.push_back(std::move(one.backup));
+  for (auto& one : *listed) catalogue.push_back(std::move(one.backup));
   const auto chosen = choose_backup(item.from.barman->point, barman.server(), catalogue);
   if (!chosen.backup) return Blocked{"NoBackup", chosen.problem, kBlockedRetry};
   auto details = barman.show_backup(chosen.backup->id);
   if (!details) return from_error(details.error(), host, true);
   auto kept = barman.is_kept(details->backup.id);
   if (!kept) return from_error(kept.error(), host, true);
+  auto all = list<crds::RestoreRequest>(run.context.api);
+  if (!all) return Blocked{"ApiUnavailable", all.error().message, kHostRetry};
 
   crds::PinnedSource pinned = base_of(item, *details);
   if (item.from.barman->point.backup_id)
@@ -93,22 +97,18 @@ std::optional<Outcome> decide(Run& run, Frame& frame, ItemSource& source, Barman
   else if (auto outcome = pin_to_now(run, frame, barman, pinned))
     return *outcome;
   // Written here, done after the mark carries it: so that whoever finishes knows what to release.
-  pinned.keep_set = !*kept;
+  pinned.keep_set = !*kept || kept_by_another(run.request, *all, barman.server(), pinned.backup_root_id);
   run.request.status.pinned.push_back(std::move(pinned));
   return Working{fmt::format("Pinned to base backup {}.", details->backup.id), Millis{0}, {}};
 }
 
-/// The newest segment there is, archived or received whole.
-std::string newest_of(const WalListing& listing, const std::string& otherwise) {
-  std::string newest = otherwise;
-  for (const auto& segment : listing.segments)
-    if (segment.substr(8) > newest.substr(8)) newest = segment;
-  return newest;
+std::uint64_t segment_bytes_of(const crds::PinnedSource& pinned) {
+  return static_cast<std::uint64_t>(pinned.wal_segment_bytes.value_or(std::int64_t{kDefaultWalSegmentBytes}));
 }
 
 Outcome judge_wal(const crds::PinnedSource& pinned, const WalListing& listing, const std::string& server) {
   const std::string last = pinned.target_wal.empty() ? newest_of(listing, pinned.begin_wal) : pinned.target_wal;
-  auto gaps = find_gaps(pinned.begin_wal, last, listing);
+  auto gaps = find_gaps(pinned.begin_wal, last, listing, segment_bytes_of(pinned));
   if (!gaps)
     return Blocked{"WalGap", gaps.error().message + "; make a new base backup, then apply a new request",
                    kBlockedRetry};
@@ -140,9 +140,8 @@ Outcome pin(Run& run, Frame& frame) {
   if (pinned == nullptr) return *decide(run, frame, **source, barman);
 
   Json memory = frame.memory();
-  const std::string farthest =
-      pinned->target_wal.empty() ? pinned->begin_wal.substr(0, 8) + "FFFFFFFF00000000" : pinned->target_wal;
-  auto listing = barman.wal_segments(pinned->begin_wal, farthest);
+  const std::string farthest = pinned->target_wal.empty() ? end_of_timeline(pinned->begin_wal) : pinned->target_wal;
+  auto listing = barman.wal_segments(pinned->begin_wal, farthest, segment_bytes_of(*pinned));
   if (!listing) return from_error(listing.error(), host, true);
   const bool whole = pinned->target != crds::TargetKind::Name || listing->segments.contains(pinned->target_wal);
   if (whole) return judge_wal(*pinned, *listing, barman.server());

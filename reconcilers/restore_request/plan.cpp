@@ -21,10 +21,16 @@ struct Overloaded : Fs... {
 template <class... Fs>
 Overloaded(Fs...) -> Overloaded<Fs...>;
 
-bool all_exchanged(const crds::RestoreRequest& request) {
-  return std::ranges::all_of(request.spec.items, [&](const crds::RestoreItem& item) {
-    return succeeded(request.status, name_of({item.name, step::kExchange})) != nullptr;
-  });
+std::string_view step_part(const std::string& name) {
+  const auto slash = name.rfind('/');
+  return std::string_view(name).substr(slash == std::string::npos ? 0 : slash + 1);
+}
+
+/// An exchange whose mover was about to be made, or more. One that only waited has touched nothing.
+bool may_have_exchanged(const crds::Step& entry) {
+  if (step_part(entry.name) != step::kExchange) return false;
+  const Json memory = Json::parse(entry.result, nullptr, false);
+  return entry.state == StepState::Succeeded || (memory.is_object() && memory.contains(kExchanging));
 }
 
 std::vector<StepRef> forward_path(const crds::RestoreRequest& request) {
@@ -49,17 +55,15 @@ std::vector<StepRef> way_out(const crds::RestoreRequest& request) {
   const bool whole = all_exchanged(request);
   if (!whole)
     for (const auto& item : request.spec.items)
-      // Begun is enough: whether it happened may not be known, and "make the old one current" may be said twice.
-      if (was_begun(request.status, name_of({item.name, step::kExchange}))) path.push_back({item.name, step::kPutBack});
-  if (!request.status.ledger.empty() && !was_begun(request.status, std::string(step::kStart)))
+      // Whether it happened may not be known, and "make the old one current" may be said twice.
+      if (std::ranges::any_of(request.status.steps, [&](const crds::Step& entry) {
+            return entry.name == name_of({item.name, step::kExchange}) && may_have_exchanged(entry);
+          }))
+        path.push_back({item.name, step::kPutBack});
+  if (!request.status.ledger.empty() && succeeded(request.status, std::string(step::kStart)) == nullptr)
     path.push_back({{}, step::kRestart});
   if (!request.status.steps.empty()) path.push_back({{}, step::kReceipt});  // its workers go, at the least
   return path;
-}
-
-std::string_view step_part(const std::string& name) {
-  const auto slash = name.rfind('/');
-  return std::string_view(name).substr(slash == std::string::npos ? 0 : slash + 1);
 }
 
 Json result_json(const crds::RestoreRequestStatus& status, const std::string& name) {
@@ -134,6 +138,12 @@ std::string spec_hash(const crds::RestoreRequest& request) {
   return sha256_hex(crds::to_json(lasting).at("spec").dump()).substr(0, 16);
 }
 
+bool all_exchanged(const crds::RestoreRequest& request) {
+  return std::ranges::all_of(request.spec.items, [&](const crds::RestoreItem& item) {
+    return succeeded(request.status, name_of({item.name, step::kExchange})) != nullptr;
+  });
+}
+
 std::vector<StepRef> path_of(const crds::RestoreRequest& request) {
   return is_ending(request.status) ? way_out(request) : forward_path(request);
 }
@@ -192,8 +202,7 @@ bool touched(const crds::RestoreRequestStatus& status) {
 }
 
 bool past_cancelling(const crds::RestoreRequestStatus& status) {
-  return std::ranges::any_of(status.steps,
-                             [](const crds::Step& entry) { return step_part(entry.name) == step::kExchange; });
+  return std::ranges::any_of(status.steps, [](const crds::Step& entry) { return may_have_exchanged(entry); });
 }
 
 bool is_ending(const crds::RestoreRequestStatus& status) { return status.receipt && !status.receipt->finished_at; }
@@ -427,22 +436,41 @@ const crds::RestoreRequest* first_before(const crds::RestoreRequest& request,
     if (same_object(other, request) || crds::is_finished(other.status) || other.spec.dry_run ||
         !collide(request, other))
       continue;
-    if (touched(other.status) || (!touched(request.status) && created_before(other, request))) return &other;
+    // Of two that have begun, as after a lost store, the older one goes on: never do both wait.
+    const bool theirs = touched(other.status), mine = touched(request.status);
+    if (theirs != mine ? theirs : created_before(other, request)) return &other;
   }
   return nullptr;
 }
 
-bool needed_by_another(const crds::RestoreRequest& request, const std::vector<crds::RestoreRequest>& all,
-                       const std::string& server, const std::string& backup_root) {
+namespace {
+
+/// True if `holds` is true of a pin to this backup of another request that is not finished.
+template <class Holds>
+bool any_other_pin(const crds::RestoreRequest& request, const std::vector<crds::RestoreRequest>& all,
+                   const std::string& server, const std::string& backup_root, Holds holds) {
   return std::ranges::any_of(all, [&](const crds::RestoreRequest& other) {
     if (same_object(other, request) || crds::is_finished(other.status) || other.metadata.ns != request.metadata.ns)
       return false;
     return std::ranges::any_of(other.status.pinned, [&](const crds::PinnedSource& pinned) {
       const auto item = std::ranges::find(other.spec.items, pinned.item, &crds::RestoreItem::name);
       return item != other.spec.items.end() && item->from.barman && item->from.barman->server_ref.name == server &&
-             pinned.backup_root_id == backup_root;
+             pinned.backup_root_id == backup_root && holds(pinned);
     });
   });
+}
+
+}  // namespace
+
+bool needed_by_another(const crds::RestoreRequest& request, const std::vector<crds::RestoreRequest>& all,
+                       const std::string& server, const std::string& backup_root) {
+  return any_other_pin(request, all, server, backup_root, [](const crds::PinnedSource&) { return true; });
+}
+
+bool kept_by_another(const crds::RestoreRequest& request, const std::vector<crds::RestoreRequest>& all,
+                     const std::string& server, const std::string& backup_root) {
+  return any_other_pin(request, all, server, backup_root,
+                       [](const crds::PinnedSource& pinned) { return pinned.keep_set; });
 }
 
 ChosenBackup choose_backup(const crds::RestorePoint& point, const std::string& server,
@@ -470,6 +498,24 @@ ChosenBackup choose_backup(const crds::RestorePoint& point, const std::string& s
             fmt::format("BarmanServer {} has no good full backup yet; make one with a Backup, or wait for its policy",
                         server)};
   return {*newest, {}};
+}
+
+std::uint64_t segment_bytes_of(const crds::CatalogBackup& backup) {
+  const auto lsn = parse_lsn(backup.begin_lsn);
+  constexpr std::uint64_t kSmallest = 1 << 20, kLargest = 1 << 30;
+  for (std::uint64_t bytes = kSmallest; lsn && bytes <= kLargest; bytes *= 2)
+    if (const auto segment = parse_segment(backup.begin_wal, bytes); segment && segment->number == *lsn / bytes)
+      return bytes;
+  return kDefaultWalSegmentBytes;
+}
+
+std::string end_of_timeline(const std::string& segment) { return segment.substr(0, 8) + "FFFFFFFF00000000"; }
+
+std::string newest_of(const WalListing& listing, const std::string& otherwise) {
+  std::string newest = otherwise;
+  for (const auto& segment : listing.segments)
+    if (segment.substr(8) > newest.substr(8)) newest = segment;
+  return newest;
 }
 
 std::int64_t space_for(std::int64_t database_bytes) {

@@ -18,6 +18,7 @@
 #include "crds/restore_request.h"
 #include "operator/base/clock.h"
 #include "reconcilers/restore_request/outcome.h"
+#include "reconcilers/support/wal.h"
 
 namespace roadstead::reconcilers::restore {
 
@@ -28,6 +29,8 @@ inline constexpr std::string_view kProbe = "probe", kPin = "pin", kMark = "mark"
                                   kPutBack = "putback", kRestart = "restart";
 }  // namespace step
 
+/// In the memory of an exchange from just before its mover is made.
+inline constexpr std::string_view kExchanging = "exchanging";
 inline constexpr std::string_view kFinalizer = "roadstead.dev/restore";
 /// Failures of one step that are borne; the last of them is for good.
 inline constexpr int kFailureLimit = 3;
@@ -65,9 +68,12 @@ std::optional<std::string> result_text(const crds::RestoreRequestStatus& status,
 std::optional<std::uint64_t> result_number(const crds::RestoreRequestStatus& status, const std::string& step,
                                            const char* field);
 
+/// True once every volume holds the new data.
+bool all_exchanged(const crds::RestoreRequest& request);
+
 /// True from the first mark: from then on something of ours is on a host.
 bool touched(const crds::RestoreRequestStatus& status);
-/// True from the first exchange that was begun: then it goes forward only.
+/// True from the first exchange that may have happened: then it goes forward only.
 bool past_cancelling(const crds::RestoreRequestStatus& status);
 /// True once an end (Failed, Cancelled) is decided and the way out is being gone.
 bool is_ending(const crds::RestoreRequestStatus& status);
@@ -120,6 +126,9 @@ const crds::RestoreRequest* first_before(const crds::RestoreRequest& request,
 /// True if another request, not finished, is pinned to this backup.
 bool needed_by_another(const crds::RestoreRequest& request, const std::vector<crds::RestoreRequest>& all,
                        const std::string& server, const std::string& backup_root);
+/// True if one of those set its protection, and so would release it: who pins it now has to set it as well.
+bool kept_by_another(const crds::RestoreRequest& request, const std::vector<crds::RestoreRequest>& all,
+                     const std::string& server, const std::string& backup_root);
 
 // ---- which backup --------------------------------------------------------------------------------------------------
 
@@ -130,6 +139,14 @@ struct ChosenBackup {
 /// latest: the newest full backup that is DONE. backupID: that one, if it can be restored.
 ChosenBackup choose_backup(const crds::RestorePoint& point, const std::string& server,
                            const std::vector<crds::CatalogBackup>& catalogue);
+
+/// The size of the WAL segments that the backup was made with: the one for which its first position lies in its first
+/// segment. The default where that is not known.
+std::uint64_t segment_bytes_of(const crds::CatalogBackup& backup);
+/// A name behind every segment of the same timeline, at every segment size.
+std::string end_of_timeline(const std::string& segment);
+/// The newest complete segment there is; `otherwise` where none is newer.
+std::string newest_of(const WalListing& listing, const std::string& otherwise);
 
 /// What the staged copy of a database of this size takes: it has grown since, and two WAL segments and more come along.
 std::int64_t space_for(std::int64_t database_bytes);

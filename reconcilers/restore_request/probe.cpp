@@ -31,11 +31,11 @@ std::optional<Outcome> prove_path(Run& run, Frame& frame, const HostHandle& sour
   const PairJob job{side(source, "connect-source"), side(target, "connect-target"), serving == Serving::Source};
   const auto end = run_pair(run, frame, job);
   if (const auto* outcome = std::get_if<Outcome>(&end)) return *outcome;
-  const auto& seen = std::get<PairEnd>(end).receiver;
-  remove_pair_after_write(run, frame, job, seen.attempt);
-  const bool good = seen.result && seen.result->ok;
-  const std::string why = seen.result ? seen.result->message : last_words(seen);
-  if (!good) {
+  const auto& pair = std::get<PairEnd>(end);
+  remove_pair_after_write(run, frame, job, static_cast<int>(frame.entry().attempt));
+  if (!pair.receiver.result || !pair.receiver.result->ok) {
+    const WorkerSeen& seen = telling(pair);
+    const std::string why = seen.result ? seen.result->message : last_words(seen);
     next_attempt(frame);
     const auto& server = serving == Serving::Source ? source.host : target.host;
     const auto& caller = serving == Serving::Source ? target.host : source.host;
@@ -103,7 +103,8 @@ std::optional<Outcome> look_at_volume(Run& run, Frame& frame, const HostHandle& 
 }
 
 /// Restores of others that did not come to their end here.
-std::vector<std::string> other_marks(const Run& run, const std::string& inspect_data, const std::string& host) {
+std::vector<std::string> other_marks(const Run& run, const crds::RestoreItem& item, const std::string& inspect_data,
+                                     const std::string& host) {
   std::vector<std::string> out;
   auto data = mover::parse_inspect_data(inspect_data);
   if (!data || !data->volume) return out;
@@ -111,8 +112,9 @@ std::vector<std::string> other_marks(const Run& run, const std::string& inspect_
     if (!seen.mark) continue;
     auto mark = parse_mark(*seen.mark);
     if (!mark || mark->state == MarkState::Receipt) continue;
-    const bool own = mark->ns == run.request.metadata.ns && mark->name == run.request.metadata.name &&
-                     mark->installation == run.context.installation;
+    // One of an item that the manifest names no more is nobody's: what it stopped would stay stopped.
+    const bool own =
+        seen.request == mover_target(run.request, item.name).request && mark->installation == run.context.installation;
     if (own) continue;
     out.push_back(
         fmt::format("restore {}/{} (installation {}) was left unfinished on volume {} of {}; apply its manifest again "
@@ -134,16 +136,12 @@ std::string wal_advice(const std::string& server, const std::string& backup, con
 /// From the backup's first segment to the newest there is (latest), or to the backup's last.
 std::optional<Outcome> look_at_wal(Barman& barman, const HostHandle& source, const crds::RestorePoint& point,
                                    const crds::CatalogBackup& backup, ProbeSeen& seen) {
-  constexpr std::string_view kAfterAll = "FFFFFFFF00000000";  // a name at every segment size
-  const std::string farthest =
-      point.backup_id ? backup.end_wal : backup.begin_wal.substr(0, 8) + std::string(kAfterAll);
-  auto listing = barman.wal_segments(backup.begin_wal, farthest);
+  const std::uint64_t segment_bytes = segment_bytes_of(backup);
+  const std::string farthest = point.backup_id ? backup.end_wal : end_of_timeline(backup.begin_wal);
+  auto listing = barman.wal_segments(backup.begin_wal, farthest, segment_bytes);
   if (!listing) return from_error(listing.error(), source, true);
-  std::string last = backup.end_wal;
-  if (!point.backup_id)
-    for (const auto& segment : listing->segments)
-      if (segment.substr(8) > last.substr(8)) last = segment;
-  auto gaps = find_gaps(backup.begin_wal, last, *listing);
+  const std::string last = point.backup_id ? backup.end_wal : newest_of(*listing, backup.end_wal);
+  auto gaps = find_gaps(backup.begin_wal, last, *listing, segment_bytes);
   if (!gaps) {
     seen.wal_gaps.push_back(gaps.error().message);
     seen.wal_advice = "make a new base backup";
@@ -252,7 +250,7 @@ Outcome probe(Run& run, Frame& frame) {
   if (auto outcome = prove_path(run, frame, (*source)->access.host, *target)) return *outcome;
   std::string inspected;
   if (auto outcome = look_at_volume(run, frame, *target, seen, inspected)) return *outcome;
-  seen.other_marks = other_marks(run, inspected, target->host.metadata.name);
+  seen.other_marks = other_marks(run, item, inspected, target->host.metadata.name);
   auto applications = find_applications(run, *target);
   if (!applications) return from_error(applications.error(), *target, false);
   seen.applications = std::move(*applications);

@@ -20,12 +20,23 @@ void remember(Frame& frame, const std::string& what) {
   frame.remember(memory);
 }
 
+/// Its BarmanServer, or that one's Host, is deleted: there is no way to the backup host any more. A secret that cannot
+/// be read is something else: it comes back.
+bool is_undeclared(const Run& run, const crds::RestoreItem& item) {
+  if (!item.from.barman) return true;
+  auto server = get<crds::BarmanServer>(run.context.api, run.request.metadata.ns, item.from.barman->server_ref.name);
+  if (!server) return server.error().kind == ErrorKind::NotFound;
+  auto host = get<crds::Host>(run.context.api, {}, server->spec.host_ref.name);
+  return !host && host.error().kind == ErrorKind::NotFound;
+}
+
 /// Workers that may still write into what is thrown away next.
 std::optional<Outcome> sweep_workers(Run& run, Frame& frame, const HostHandle& target) {
   if (remembers(frame, "swept")) return std::nullopt;
   for (const auto& item : run.request.spec.items) {
+    if (is_undeclared(run, item)) continue;
     auto source = run.source_of(item);
-    if (!source) continue;  // its declaration is gone; so is the way to that host
+    if (!source) return from_lookup(source.error());
     const HostHandle& host = (*source)->access.host;
     if (auto done = remove_workers_of(*host.engine, run.context.installation, run.key, {}, run.limits); !done)
       return from_error(done.error(), host, true);
@@ -64,8 +75,9 @@ std::optional<Outcome> release_source(Run& run, Frame& frame, const crds::Restor
   const std::string done = "released/" + item.name;
   const auto* pinned = pinned_of(run.request.status, item.name);
   if (pinned == nullptr || remembers(frame, done)) return std::nullopt;
-  auto source = run.source_of(item);
-  if (source) {
+  if (!is_undeclared(run, item)) {
+    auto source = run.source_of(item);
+    if (!source) return from_lookup(source.error());
     auto all = list<crds::RestoreRequest>(run.context.api);
     if (!all) return Blocked{"ApiUnavailable", all.error().message, kHostRetry};
     Barman barman = (*source)->access.barman(run.limits);
@@ -103,9 +115,14 @@ std::optional<Outcome> write_one(Run& run, Frame& frame, const crds::RestoreItem
 
 Outcome write_receipt(Run& run, Frame& frame) {
   auto target = run.target();
-  if (!target && !touched(run.request.status)) return Done{"{}", "Nothing was touched."};
+  const bool untouched = !touched(run.request.status);
+  if (!target && untouched) return Done{"{}", "Nothing was touched."};
   if (!target) return from_lookup(target.error());
-  if (auto outcome = sweep_workers(run, frame, *target)) return *outcome;
+  if (auto outcome = sweep_workers(run, frame, *target)) {
+    // Only probes ran; the next request of this name removes what they left.
+    if (untouched && std::holds_alternative<Unreachable>(*outcome)) return Done{"{}", "Nothing was touched."};
+    return *outcome;
+  }
   const auto marked = [&](const crds::RestoreItem& item) {
     return was_begun(run.request.status, name_of({item.name, step::kMark}));
   };

@@ -117,6 +117,7 @@ class RestoreReconciler final : public Reconciler {
     const auto blocked = [&](const Outcome& outcome) -> Result<Action> {
       if (run.limits.stop.stop_requested()) return again();
       (void)take_without_entry(request, first, outcome);
+      if (cancel_wanted(request)) tell_why_it_stays(request);
       if (auto written = store(run, before, false); !written) return tl::unexpected(written.error());
       tell_change(request, before);
       const Millis wait = std::holds_alternative<Unreachable>(outcome) ? kHostRetry : kBlockedRetry;
@@ -129,7 +130,7 @@ class RestoreReconciler final : public Reconciler {
     if (!marks && marks.error().kind == ErrorKind::Invalid)
       return blocked(Blocked{"MarkUnreadable", marks.error().message, kBlockedRetry});
     if (!marks) return blocked(as_blocked(from_error(marks.error(), *target, false)));
-    const Recalled recalled = recall(request, *marks, run.now());
+    const Recalled recalled = recall(request, context_.installation, *marks, run.now());
     switch (recalled.what) {
       case Recalled::What::Nothing:
         return std::nullopt;
@@ -152,6 +153,22 @@ class RestoreReconciler final : public Reconciler {
              : "The receipt of this request is beside the volume; nothing was touched.");
     if (recalled.what == Recalled::What::AlreadyDone) return settle(request);
     return std::nullopt;
+  }
+
+  /// A lost store may have left a mark there, so a request is not let go unseen.
+  void tell_why_it_stays(RestoreRequest& request) {
+    const std::string& host = request.spec.target.host_ref.name;
+    crds::set_condition(
+        request.status.conditions,
+        {.type = "Cancellable",
+         .status = ConditionStatus::False,
+         .reason = "TargetNotSeen",
+         .message = fmt::format("It ends as soon as host {0} answers and nothing of it is found there; if the host is "
+                                "gone for good: `roadstead delete host {0}`.",
+                                host),
+         .last_transition_time = {},
+         .observed_generation = request.metadata.generation},
+        context_.clock.now());
   }
 
   static Outcome as_blocked(Outcome outcome) {

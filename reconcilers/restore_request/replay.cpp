@@ -77,7 +77,7 @@ Outcome judge_replay(const crds::PinnedSource& pinned, const std::string& data) 
                     fmt::format("replay ended at {}, before the point at {}", reached, pinned.target_lsn),
                     std::string(kNext)};
   }
-  if (pinned.target == crds::TargetKind::Immediate && text("backupStartLSN") != "0/0")
+  if (text("backupStartLSN") != "0/0")
     return Failed{"ReplayIncomplete", fmt::format("replay ended at {}, before the end of the base backup", reached),
                   std::string(kNext)};
   return Done{data, fmt::format("Replayed to {}.", reached)};

@@ -145,7 +145,9 @@ WorkerEnd run_worker(Run& run, Frame& frame, const WorkerJob& job) {
     }
   }
   if (seen->state == WorkerState::Absent || seen->state == WorkerState::Stale) {
-    if (auto full = no_free_place(run, job)) return *full;
+    // What takes a moment does not queue behind what takes hours: applications may be down meanwhile.
+    if (job.wait == Millis{0})
+      if (auto full = no_free_place(run, job)) return *full;
     auto spec = job.make(id.attempt);
     if (!spec) return from_error(spec.error(), *job.host, job.is_source);
     spec->id = id;

@@ -51,10 +51,6 @@ std::optional<Outcome> stop_what_came_between(Run& run, const HostHandle& target
   return std::nullopt;
 }
 
-bool unreachable(const Error& error) {
-  return error.kind == ErrorKind::Unavailable || error.kind == ErrorKind::Timeout || error.kind == ErrorKind::Cancelled;
-}
-
 class Starter {
  public:
   Starter(Run& run, const HostHandle& target, crds::StartMode mode) : run_(run), target_(target), mode_(mode) {}
@@ -102,8 +98,10 @@ class Starter {
     return done.has_value();
   }
   void note_error(const std::string& name, const Error& error) {
-    if (unreachable(error))
-      lost = from_error(error, target_, false);
+    Outcome outcome = from_error(error, target_, false);
+    // One container that cannot be started must not keep the others down: only an engine that is away does.
+    if (std::holds_alternative<Unreachable>(outcome) && !target_.engine->info(run_.limits))
+      lost = std::move(outcome);
     else
       problems.push_back(fmt::format("container {}: {}", name, error.message));
   }
@@ -113,6 +111,15 @@ class Starter {
   const crds::StartMode mode_;
 };
 
+/// The end's own condition says it too: whoever reads that it was cancelled must not think that all runs.
+void tell_not_started(Run& run, const std::string& host, const std::string& problems) {
+  for (auto& condition : run.request.status.conditions)
+    if (condition.type == "Complete")
+      condition.message = sentence(condition.message, fmt::format("not everything could be started again: {}; start it "
+                                                                  "on host {} by hand",
+                                                                  problems, host));
+}
+
 }  // namespace
 
 Outcome start_applications(Run& run, Frame& frame) {
@@ -121,7 +128,9 @@ Outcome start_applications(Run& run, Frame& frame) {
   const bool way_out = frame.ref().step == step::kRestart;
   if (!way_out)
     if (auto outcome = stop_what_came_between(run, *target)) return *outcome;
-  const crds::StartMode mode = way_out ? crds::StartMode::WhatRan : run.request.spec.applications.start.mode;
+  // Back to how it was; behind a start that failed for good it is the same start again.
+  const bool whole = all_exchanged(run.request);
+  const crds::StartMode mode = way_out && !whole ? crds::StartMode::WhatRan : run.request.spec.applications.start.mode;
   Starter starter(run, *target, mode);
   starter.start_ledger();
   if (mode == crds::StartMode::Listed && !starter.lost) starter.start_listed();
@@ -140,7 +149,10 @@ Outcome start_applications(Run& run, Frame& frame) {
   if (tries < kTries)
     return Working{fmt::format("Could not start everything ({} of {}): {}.", tries, kTries, text), kBetweenTries, {}};
   // The data is whole either way; what could be started runs.
-  if (way_out) return Done{"{}", "Not everything could be started again: " + text};
+  if (way_out) {
+    if (!whole) tell_not_started(run, target->host.metadata.name, text);
+    return Done{"{}", "Not everything could be started again: " + text};
+  }
   return Failed{"StartFailed", "the data is restored, but not everything could be started: " + text,
                 fmt::format("start it on host {} by hand", target->host.metadata.name)};
 }

@@ -102,13 +102,13 @@ newest_segment() {
 judge_waiting() {
   [ -f "$RS_ASKED" ] || return 0
   read -r segment answer times < "$RS_ASKED" || return 0
-  if [ "$RS_TARGET" = EndOfWal ]; then
-    # A receiver that still gets WAL would keep this going for ever: what was there at the beginning is enough.
-    if [ "$segment" \> "$newest_received" ]; then echo still; return; fi
-    [ "$answer" = complete ] || [ "$times" -lt "$still" ] || echo still
-  else
-    [ "$answer" != missing ] || [ "$times" -lt "$patience" ] || echo "lost $segment"
-  fi
+  # A receiver that still gets WAL would keep this going for ever: what was there at the beginning is enough.
+  if [ "$RS_TARGET" = EndOfWal ] && [ "$segment" \> "$newest_received" ]; then echo still; return; fi
+  case $answer in
+    # Newer ones are there, or the point is behind it: this is a hole, not the end.
+    missing) [ "$times" -lt "$patience" ] || echo "lost $segment" ;;
+    partial) [ "$RS_TARGET" != EndOfWal ] || [ "$times" -lt "$still" ] || echo still ;;
+  esac
 }
 
 child=

@@ -106,6 +106,15 @@ TEST(Entries, WithImpossibleValuesAreRefused) {
   EXPECT_TRUE(refused(directory(0, "")));  // a second root
 }
 
+TEST(Entries, ThatTogetherAreLargerThanAnyDiskAreRefused) {
+  EntryList entries = with_root();
+  constexpr auto kHalf = std::uint64_t{1} << 62;
+  ASSERT_TRUE(entries.add(file(0, "a", kHalf)));
+  ASSERT_TRUE(entries.add(file(0, "b", kHalf - 1)));
+  EXPECT_FALSE(entries.add(file(0, "c", 1)));
+  EXPECT_EQ(entries.data_bytes(), 2 * kHalf - 1);
+}
+
 TEST(Entries, TooDeepIsRefused) {
   EntryList entries = with_root();
   std::uint32_t parent = 0;
@@ -217,11 +226,42 @@ TEST(Frames, AnAnswerIsTakenFromTheFront) {
 }
 
 TEST(Pieces, AreCutAtMultiplesOfTheExtentWhateverTheRange) {
-  EXPECT_TRUE(pieces_of({}).empty());
-  EXPECT_EQ(pieces_of({{0, kExtent * 2 + 5}}),
-            (std::vector<Range>{{0, kExtent}, {kExtent, kExtent}, {2 * kExtent, 5}}));
-  EXPECT_EQ(pieces_of({{kExtent - 4, 8}, {3 * kExtent, 1}}),
-            (std::vector<Range>{{kExtent - 4, 4}, {kExtent, 4}, {3 * kExtent, 1}}));
+  EntryList entries = with_root();
+  ASSERT_TRUE(entries.add(file(0, "dense", kExtent * 2 + 5)));
+  Entry sparse = file(0, "sparse", 4 * kExtent);
+  sparse.sparse = true;
+  sparse.ranges = std::make_shared<const std::vector<Range>>(std::vector<Range>{{kExtent - 4, 8}, {3 * kExtent, 1}});
+  ASSERT_TRUE(entries.add(sparse));
+  ASSERT_TRUE(entries.add(file(0, "empty", 0)));
+  PieceQueue queue(entries);
+  std::vector<Range> dense, holes;
+  for (int i = 0; i < 3; ++i) {
+    const auto piece = queue.take();
+    ASSERT_TRUE(piece);
+    dense.push_back({piece->offset, piece->length});
+    EXPECT_EQ(piece->file->finished_one(), i == 2);
+  }
+  EXPECT_EQ(dense, (std::vector<Range>{{0, kExtent}, {kExtent, kExtent}, {2 * kExtent, 5}}));
+  for (int i = 0; i < 3; ++i) {
+    const auto piece = queue.take();
+    ASSERT_TRUE(piece);
+    holes.push_back({piece->offset, piece->length});
+    EXPECT_EQ(piece->file->finished_one(), i == 2);
+  }
+  EXPECT_EQ(holes, (std::vector<Range>{{kExtent - 4, 4}, {kExtent, 4}, {3 * kExtent, 1}}));
+  const auto empty = queue.take();
+  ASSERT_TRUE(empty);
+  EXPECT_EQ(empty->length, 0U);
+  EXPECT_TRUE(empty->file->finished_one());
+  EXPECT_FALSE(queue.take());
+}
+
+TEST(Pieces, OfAHugeFileCostNoMemoryBeforeTheyAreTaken) {
+  EntryList entries = with_root();
+  ASSERT_TRUE(entries.add(file(0, "huge", std::uint64_t{1} << 62)));
+  PieceQueue queue(entries);
+  EXPECT_EQ(queue.take()->offset, 0U);
+  EXPECT_EQ(queue.take()->offset, kExtent);
 }
 
 TEST(Filter, PatternsMatchNamesOrWholePaths) {

@@ -44,6 +44,8 @@ class FakeEngine final : public Engine {
     Container* container = find(name);
     if (!container) return gone(name);
     if (container->state == ContainerState::Running) return {};
+    if (const auto refused = world_.unstartable.find(container->spec.name); refused != world_.unstartable.end())
+      return fail(refused->second, "port 5432 is taken");
     container->state = ContainerState::Running;
     container->started_at = world_.clock.now();
     container->looks_left = 2;

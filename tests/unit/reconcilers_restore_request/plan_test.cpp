@@ -62,6 +62,7 @@ TEST(Path, OfADryRunEndsWithTheProbe) {
 struct WayOut {
   std::string until;  ///< The last step that succeeded before the end was decided.
   std::vector<std::string> path;
+  bool exchanging = false;  ///< The step after it is an exchange whose mover was about to be made.
 };
 class WayOutOf : public ::testing::TestWithParam<WayOut> {};
 
@@ -72,7 +73,12 @@ TEST_P(WayOutOf, LeavesAllOldOrAllNewAndEverythingRunning) {
     succeed(one, *ref);
     if (name_of(*ref) == GetParam().until) break;
   }
-  if (auto ref = current_step(one)) (void)begin(one.status, *ref, kNoon);
+  if (auto ref = current_step(one)) {
+    auto& entry = begin(one.status, *ref, kNoon);
+    if (GetParam().exchanging) entry.result = R"({"exchanging":true})";
+  }
+  EXPECT_EQ(past_cancelling(one.status),
+            GetParam().path.front() == "a/putback" || GetParam().until == "b/exchange" || GetParam().until == "start");
   decide_end(one.status, "Failed", "Reason", "message", 1, kNoon);
   EXPECT_EQ(names(path_of(one)), GetParam().path);
 }
@@ -80,12 +86,14 @@ TEST_P(WayOutOf, LeavesAllOldOrAllNewAndEverythingRunning) {
 INSTANTIATE_TEST_SUITE_P(
     Restore, WayOutOf,
     ::testing::Values(WayOut{"a/probe", {"receipt"}}, WayOut{"a/mark", {"receipt"}}, WayOut{"b/finish", {"receipt"}},
-                      WayOut{"stop", {"a/putback", "restart", "receipt"}},  // a's exchange may have happened
-                      WayOut{"a/exchange", {"a/putback", "b/putback", "restart", "receipt"}},
-                      WayOut{"b/exchange", {"receipt"}},  // start had begun, and failed for good
+                      WayOut{"stop", {"restart", "receipt"}},                     // a's exchange only waited
+                      WayOut{"stop", {"a/putback", "restart", "receipt"}, true},  // it may have happened
+                      WayOut{"a/exchange", {"a/putback", "restart", "receipt"}},
+                      WayOut{"a/exchange", {"a/putback", "b/putback", "restart", "receipt"}, true},
+                      WayOut{"b/exchange", {"restart", "receipt"}},  // start had begun, and failed for good
                       WayOut{"start", {"receipt"}}),
     [](const auto& param) {
-      std::string name = "After_" + param.param.until;
+      std::string name = "After_" + param.param.until + (param.param.exchanging ? "_exchanging" : "");
       for (auto& c : name)
         if (c == '/') c = '_';
       return name;
@@ -311,6 +319,46 @@ TEST(FirstBefore, TheOneThatHasBegunElseTheEarlier) {
   EXPECT_EQ(first_before(other, {second}), nullptr);
 }
 
+TEST(FirstBefore, OfTwoThatHaveBegunOneGoesOn) {
+  auto first = request(), second = request();
+  second.metadata.name = "second";
+  second.metadata.creation_timestamp = kNoon + std::chrono::seconds(1);
+  for (auto* one : {&first, &second}) (void)begin(one->status, {"db", step::kMark}, kNoon);
+  EXPECT_EQ(first_before(first, {first, second}), nullptr);
+  EXPECT_EQ(first_before(second, {first, second})->metadata.name, "uat-november");
+}
+
+TEST(Keep, IsReleasedByTheLastOfThoseThatSharedIt) {
+  auto first = request(), second = request();
+  second.metadata.name = "second";
+  crds::PinnedSource pinned;
+  pinned.item = "db";
+  pinned.backup_root_id = "20261101T000003";
+  pinned.keep_set = true;
+  first.status.pinned = {pinned};
+  const auto kept = [&](const std::string& backup) {
+    return kept_by_another(second, {first, second}, first.spec.items[0].from.barman->server_ref.name, backup);
+  };
+  EXPECT_TRUE(kept("20261101T000003")) << "who pins it now sets it too, and releases it if it ends last";
+  EXPECT_FALSE(kept("20261001T000003"));
+  first.status.pinned[0].keep_set = false;  // somebody else's protection: never released
+  EXPECT_FALSE(kept("20261101T000003"));
+}
+
+TEST(WalSegments, TellTheirSizeByTheBackupsFirstPosition) {
+  const auto size = [](const char* lsn, const char* segment) {
+    crds::CatalogBackup backup;
+    backup.begin_lsn = lsn;
+    backup.begin_wal = segment;
+    return segment_bytes_of(backup) >> 20;
+  };
+  EXPECT_EQ(size("0/28000028", "000000010000000000000028"), 16u);
+  EXPECT_EQ(size("3A/7F000110", "000000010000003A0000007F"), 16u);
+  EXPECT_EQ(size("3A/7C000110", "000000010000003A0000001F"), 64u);
+  EXPECT_EQ(size("1/00300028", "000000010000000100000003"), 1u);
+  EXPECT_EQ(size("", "000000010000000100000003"), 16u);
+}
+
 TEST(Ledger, HoldsWhatRanOnceAndInTheOrderOfStopping) {
   auto one = request();
   one.spec.applications.stop.compose_projects = {"montagu"};
@@ -409,6 +457,18 @@ struct RecallCase {
   Recalled::What what;
   std::string next;  ///< The step it goes on with.
 };
+TEST(Recall, TheMarkOfAnotherInstallationIsNotTaken) {
+  auto before = request();
+  for (const auto state : {MarkState::Preparing, MarkState::Receipt}) {
+    const FoundMark found{"db", mark_of(before, before.spec.items[0], "another", state), 0};
+    auto fresh = request();
+    const auto recalled = recall(fresh, "default", {found}, kNoon);
+    EXPECT_EQ(recalled.what, Recalled::What::Foreign);
+    EXPECT_THAT(recalled.message, ::testing::HasSubstr("installation \"another\""));
+    EXPECT_TRUE(fresh.status.steps.empty());
+  }
+}
+
 class Recall : public ::testing::TestWithParam<RecallCase> {};
 TEST_P(Recall, GoesOnWhereTheMarkSays) {
   auto before = request();
@@ -421,7 +481,7 @@ TEST_P(Recall, GoesOnWhereTheMarkSays) {
   if (GetParam().state == MarkState::Receipt) found.mark.receipt = crds::Receipt{"Succeeded", kNoon, {}};
   if (GetParam().other_spec) found.mark.spec_hash = "another";
   auto fresh = request();
-  EXPECT_EQ(recall(fresh, {found}, kNoon).what, GetParam().what);
+  EXPECT_EQ(recall(fresh, "default", {found}, kNoon).what, GetParam().what);
   if (GetParam().what == Recalled::What::AlreadyDone)
     EXPECT_TRUE(crds::is_finished(fresh.status));
   else

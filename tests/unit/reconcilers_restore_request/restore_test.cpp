@@ -340,6 +340,77 @@ TEST(Restore, ACancelAfterTheExchangeComesTooLateAndSaysSo) {
   EXPECT_EQ(world.condition("Cancellable").value("reason", ""), "TooLate");
 }
 
+/// Until everything is stopped and the exchange is next.
+bool run_until_stopped(World& world) {
+  const auto stopped = [&] {
+    for (const auto& step : world.request().value("status", Json::object()).value("steps", Json::array()))
+      if (step.at("name") == "stop" && step.at("state") == "Succeeded") return true;
+    return false;
+  };
+  world.before_call = [&](int) {
+    if (stopped()) throw Killed{};
+  };
+  for (int i = 0; i < 400 && !stopped(); ++i) try {
+      auto action = world.look();
+      world.clock.advance(action && action->requeue_after ? std::max(*action->requeue_after, Millis{1}) : Millis{1000});
+    } catch (const Killed&) {
+      world.restart();
+    }
+  world.before_call = nullptr;
+  return stopped();
+}
+
+TEST(Restore, ACancelWhileTheExchangeOnlyWaitsBringsTheApplicationBack) {
+  // Somebody's `docker run --rm` on the volume came after the stop: it must not be stopped, so the exchange waits.
+  World world;
+  world.apply(request_manifest());
+  ASSERT_TRUE(run_until_stopped(world));
+  Container guest;
+  guest.id = world.next_id();
+  guest.spec.name = "guest";
+  guest.spec.mounts = {{MountSpec::Type::Volume, "montagu_db_volume", "/pgdata", false}};
+  guest.state = ContainerState::Running;
+  guest.auto_remove = true;
+  world.hosts.at("uat").containers[guest.id] = guest;
+  for (int i = 0; i < 5; ++i) {
+    auto action = world.look();
+    ASSERT_TRUE(action && action->requeue_after);
+    world.clock.advance(*action->requeue_after);
+  }
+  EXPECT_EQ(world.condition("Blocked").value("reason", ""), "AutoRemove") << told(world);
+  world.patch_spec("uat-november", "cancel", true);
+  ASSERT_TRUE(world.run()) << told(world);
+  EXPECT_EQ(world.phase(), "Cancelled");
+  EXPECT_EQ(world.target_volume().data.content, "old");
+  EXPECT_TRUE(world.applications_run());
+}
+
+TEST(Restore, AContainerThatCannotBeStartedDoesNotKeepTheOthersDown) {
+  // An engine answers some refusals like a failure of its own; that it still answers shows the difference.
+  for (const auto kind : {ErrorKind::Internal, ErrorKind::Unavailable}) {
+    World world;
+    world.apply(request_manifest());
+    world.unstartable["montagu-db"] = kind;
+    ASSERT_TRUE(world.run()) << told(world);
+    EXPECT_EQ(world.condition("Failed").value("reason", ""), "StartFailed");
+    EXPECT_THAT(world.condition("Failed").value("message", ""), HasSubstr("container montagu-db: "));
+    EXPECT_EQ(world.application("montagu-web").state, ContainerState::Running);
+    EXPECT_EQ(world.application("montagu-web").restart_policy, "always");
+  }
+}
+
+TEST(Restore, WhatCouldNotBeStartedAgainOnTheWayOutIsSaidInTheEnd) {
+  World world;
+  world.apply(request_manifest());
+  ASSERT_TRUE(run_until_stopped(world));
+  world.unstartable["montagu-web"] = ErrorKind::Internal;
+  world.patch_spec("uat-november", "cancel", true);
+  ASSERT_TRUE(world.run()) << told(world);
+  EXPECT_EQ(world.phase(), "Cancelled");
+  EXPECT_EQ(world.application("montagu-db").state, ContainerState::Running);
+  EXPECT_THAT(world.condition("Failed").value("message", ""), HasSubstr("start it on host uat by hand"));
+}
+
 TEST(Restore, AWrongAnswerOfACheckIsAFailureWithTheApplicationRunning) {
   World world;
   world.check_answer = "f";

@@ -81,8 +81,9 @@ class World {
   bool production_reachable = true;
   bool in_recovery = false;
   std::string check_answer = "t";
-  std::string copy_failure;      ///< A reason that every copy fails with.
-  std::uint64_t bytes_sent = 0;  ///< By all copies together.
+  std::string copy_failure;                      ///< A reason that every copy fails with.
+  std::uint64_t bytes_sent = 0;                  ///< By all copies together.
+  std::map<std::string, ErrorKind> unstartable;  ///< Containers whose start the engine answers with this.
   int restore_points = 0;
   std::vector<std::string> violations;
   std::vector<std::string> history;  ///< "stop montagu-db", "exchange", "start montagu-db"
