@@ -9,8 +9,10 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <variant>
 
 #include "crds/cron.h"
+#include "crds/endpoint.h"
 
 namespace roadstead::crds {
 namespace {
@@ -42,31 +44,25 @@ std::optional<int> port_of(std::string_view digits) {
   return value;
 }
 
-/// The port of "user@host:22" or "user@[::1]:22"; empty where none is said.
-std::string_view port_part(std::string_view authority) {
-  const std::size_t bracket = authority.rfind(']');
-  const std::size_t colon = authority.rfind(':');
-  if (colon == authority.npos || (bracket != authority.npos && colon < bracket)) return {};
-  return authority.substr(colon + 1);
-}
-
 void check_endpoint(const FieldPath& engine_path, const Json* engine, Errors& errors) {
   const std::string* endpoint = text(child(engine, "endpoint"));
   if (endpoint == nullptr) return;
-  const FieldPath path(engine_path, "endpoint");
-  constexpr std::string_view kSsh = "ssh://";
-  if (endpoint->starts_with(kSsh)) {
-    std::string_view authority = std::string_view(*endpoint).substr(kSsh.size());
-    authority = authority.substr(0, authority.find('/'));
-    const std::string_view port = port_part(authority);
-    const bool has_colon = authority.ends_with(':');
-    if (has_colon || (!port.empty() && !port_of(port)))
-      errors.push_back(invalid_value(path, quoted_value(*endpoint), "the port is not between 1 and 65535"));
+  const auto parsed = parse_endpoint(*endpoint);
+  if (!parsed) {
+    const FieldPath path(engine_path, "endpoint");
+    errors.push_back(
+        {path.field(), "FieldValueInvalid", "Invalid value: " + parsed.error().message, path.pointer(), {}});
     return;
   }
-  for (const char* name : {"identityRef", "knownHostsRef"})
-    if (child(engine, name) != nullptr)
-      errors.push_back(forbidden(FieldPath(engine_path, name), "is only for an endpoint that begins with ssh://"));
+  const bool ssh = std::holds_alternative<SshEndpoint>(*parsed);
+  const auto check = [&](const char* name, std::string_view why) {
+    const FieldPath path(engine_path, name);
+    const bool given = child(engine, name) != nullptr;
+    if (ssh && !given) errors.push_back(required_value(path, why));
+    if (!ssh && given) errors.push_back(forbidden(path, "is only for an endpoint that begins with ssh://"));
+  };
+  check("identityRef", "an endpoint that begins with ssh:// needs the private key to log in with");
+  check("knownHostsRef", "an endpoint that begins with ssh:// needs the known_hosts lines of the host (ssh-keyscan)");
 }
 
 void check_ports(const FieldPath& data_path, const Json* data, Errors& errors) {

@@ -129,6 +129,28 @@ void check_finalizers(const Json& metadata, const FieldPath& path, Errors& error
   }
 }
 
+/// Whoever reads objects into values needs all four: one that lacks them would be unreadable to every program.
+void check_owner(const Json& owner, const FieldPath& path, Errors& errors) {
+  if (!owner.is_object()) return type_error(path, owner, "object", errors);
+  for (const char* key : {"apiVersion", "kind", "name", "uid"}) {
+    const std::size_t before = errors.size();
+    const std::string* text = string_field(owner, key, path, errors);
+    if (errors.size() == before && (text == nullptr || text->empty()))
+      errors.push_back(required_value(FieldPath(path, key)));
+  }
+  for (const char* key : {"controller", "blockOwnerDeletion"})
+    if (const auto found = owner.find(key); found != owner.end() && !found->is_null() && !found->is_boolean())
+      type_error(FieldPath(path, key), *found, "boolean", errors);
+}
+
+void check_owners(const Json& metadata, const FieldPath& path, Errors& errors) {
+  const auto found = metadata.find("ownerReferences");
+  if (found == metadata.end() || found->is_null()) return;
+  const FieldPath at(path, "ownerReferences");
+  if (!found->is_array()) return type_error(at, *found, "array", errors);
+  for (std::size_t i = 0; i < found->size(); ++i) check_owner((*found)[i], FieldPath(at, i), errors);
+}
+
 }  // namespace
 
 bool is_object_name(std::string_view text) { return text.size() <= kMaxName && matches(text, kSubdomain); }
@@ -152,6 +174,7 @@ std::vector<FieldError> validate_metadata(const Json& object, Scope scope) {
   check_labels(*found, "labels", path, errors);
   check_labels(*found, "annotations", path, errors);
   check_finalizers(*found, path, errors);
+  check_owners(*found, path, errors);
   return errors;
 }
 

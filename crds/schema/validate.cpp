@@ -28,8 +28,9 @@ std::string compact(const Json& value) {
 bool is_whole(const Json& value) {
   if (value.is_number_integer()) return true;
   if (!value.is_number_float()) return false;
+  // Beyond 2^53 a double no longer tells neighbours apart: what is written as 1e16 is no exact number.
   const double number = value.get<double>();
-  return std::isfinite(number) && number == std::floor(number);
+  return number == std::floor(number) && std::abs(number) <= 9007199254740992.0;
 }
 
 std::string_view type_name(const Json& value) {
@@ -182,8 +183,11 @@ class Validation {
     if (node.format == "int32" && (compare(value, std::numeric_limits<std::int32_t>::min()) < 0 ||
                                    compare(value, std::numeric_limits<std::int32_t>::max()) > 0))
       in_body(path, value, "must be of type int32");
-    if (node.format == "int64" && (compare(value, std::numeric_limits<std::int64_t>::min()) < 0 ||
-                                   compare(value, std::numeric_limits<std::int64_t>::max()) > 0))
+    const bool is_int64 = node.format == "int64" || node.type == NodeType::Integer;
+    constexpr auto kMostInt64 = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
+    const bool beyond = value.is_number_unsigned() && value.get<std::uint64_t>() > kMostInt64;  // wraps in compare()
+    if (is_int64 && (beyond || compare(value, std::numeric_limits<std::int64_t>::min()) < 0 ||
+                     compare(value, std::numeric_limits<std::int64_t>::max()) > 0))
       in_body(path, value, "must be of type int64");
   }
 

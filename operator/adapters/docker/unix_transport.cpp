@@ -17,7 +17,7 @@ constexpr std::chrono::milliseconds kFullBacklogPause{10};
 
 class UnixTransport final : public Transport {
  public:
-  explicit UnixTransport(const UnixEndpoint& endpoint) : path_(endpoint.path), name_("unix://" + endpoint.path) {}
+  explicit UnixTransport(const crds::UnixEndpoint& endpoint) : path_(endpoint.path), name_("unix://" + endpoint.path) {}
 
   Result<std::unique_ptr<ByteStream>> open(const Limits& limits) override {
     const auto deadline = std::chrono::steady_clock::now() + limits.connect;
@@ -52,7 +52,7 @@ class UnixTransport final : public Transport {
 
 }  // namespace
 
-std::shared_ptr<Transport> make_unix_transport(const UnixEndpoint& endpoint) {
+std::shared_ptr<Transport> make_unix_transport(const crds::UnixEndpoint& endpoint) {
   return std::make_shared<UnixTransport>(endpoint);
 }
 

@@ -12,8 +12,6 @@
 #include <cstring>
 #include <functional>
 
-#include "operator/ports/fd_stream.h"
-
 namespace roadstead::ssh {
 namespace {
 
@@ -38,7 +36,7 @@ struct Attempt {
   }
 };
 
-Result<AddressList> resolve(const SshEndpoint& endpoint, const std::string& name) {
+Result<AddressList> resolve(const crds::SshEndpoint& endpoint, const std::string& name) {
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;
   hints.ai_flags = AI_ADDRCONFIG;
@@ -49,12 +47,12 @@ Result<AddressList> resolve(const SshEndpoint& endpoint, const std::string& name
   return AddressList(found, &::freeaddrinfo);
 }
 
-Result<UniqueFd> connect_to(const addrinfo& address, const Attempt& attempt) {
+Result<UniqueFd> connect_to(const addrinfo& address, const Attempt& attempt, std::chrono::milliseconds share) {
   UniqueFd socket(::socket(address.ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!socket) return fail(ErrorKind::Unavailable, "{}: {}", attempt.settings.name, std::strerror(errno));
   int error = ::connect(socket.get(), address.ai_addr, address.ai_addrlen) == 0 ? 0 : errno;
   if (error == EINPROGRESS) {
-    if (auto ready = wait_for_fd(socket.get(), POLLOUT, attempt.left(), attempt.stop); !ready)
+    if (auto ready = wait_for_fd(socket.get(), POLLOUT, share, attempt.stop); !ready)
       return attempt.gave_up(ready.error(), "connect");
     socklen_t size = sizeof(error);
     ::getsockopt(socket.get(), SOL_SOCKET, SO_ERROR, &error, &size);
@@ -65,13 +63,19 @@ Result<UniqueFd> connect_to(const addrinfo& address, const Attempt& attempt) {
   return socket;
 }
 
+Result<UniqueFd> connect_to_any(const addrinfo* addresses, const Attempt& attempt) {
+  int remaining = 0;
+  for (const addrinfo* address = addresses; address; address = address->ai_next) ++remaining;
+  Result<UniqueFd> socket = fail(ErrorKind::Unavailable, "{}: the host's name has no address", attempt.settings.name);
+  for (const addrinfo* address = addresses; address && !socket; address = address->ai_next)
+    socket = connect_to(*address, attempt, attempt.left() / remaining--);
+  return socket;
+}
+
 Result<UniqueFd> connect_tcp(const Attempt& attempt) {
   auto addresses = resolve(attempt.settings.endpoint, attempt.settings.name);
   if (!addresses) return tl::unexpected(addresses.error());
-  Result<UniqueFd> socket = fail(ErrorKind::Unavailable, "{}: the host's name has no address", attempt.settings.name);
-  for (const addrinfo* address = addresses->get(); address && !socket; address = address->ai_next)
-    socket = connect_to(*address, attempt);
-  return socket;
+  return connect_to_any(addresses->get(), attempt);
 }
 
 /// Repeats a non-blocking call of libssh until it has an answer.
@@ -171,6 +175,11 @@ Result<KeyHandle> read_identity(const std::string& identity) {
   if (::ssh_pki_import_privkey_base64(identity.c_str(), nullptr, nullptr, nullptr, &key) != SSH_OK)
     return fail(ErrorKind::Invalid, "the identity is no private key in OpenSSH's or PEM format without a passphrase");
   return KeyHandle(key);
+}
+
+Result<UniqueFd> connect_to_first(const addrinfo* addresses, const Settings& settings,
+                                  std::chrono::milliseconds at_most, const std::stop_token& stop) {
+  return connect_to_any(addresses, {settings, at_most, SteadyClock::now() + at_most, stop});
 }
 
 Result<SessionHandle> connect(const Settings& settings, std::chrono::milliseconds at_most,

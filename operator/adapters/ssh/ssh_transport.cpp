@@ -6,8 +6,8 @@
 #include <optional>
 #include <vector>
 
+#include "crds/endpoint.h"
 #include "operator/adapters/ssh/session.h"
-#include "operator/ports/endpoint.h"
 
 namespace roadstead::ssh {
 namespace {
@@ -119,9 +119,9 @@ class SshTransport final : public Transport {
 }  // namespace
 
 Result<std::shared_ptr<Transport>> make_ssh_transport(const EngineEndpoint& endpoint) {
-  const auto parsed = parse_endpoint(endpoint.endpoint);
+  const auto parsed = crds::parse_endpoint(endpoint.endpoint);
   if (!parsed) return tl::unexpected(parsed.error());
-  const auto* ssh = std::get_if<SshEndpoint>(&*parsed);
+  const auto* ssh = std::get_if<crds::SshEndpoint>(&*parsed);
   if (!ssh) return fail(ErrorKind::Invalid, "endpoint {}: not reached by ssh", endpoint.endpoint);
   const auto name = fmt::format("ssh://{}@{}:{}", ssh->user, ssh->host, ssh->port);
   if (endpoint.identity.empty()) return fail(ErrorKind::Invalid, "{}: a private key is missing (identityRef)", name);

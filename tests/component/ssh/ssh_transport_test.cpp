@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 
@@ -9,6 +10,7 @@
 #include <fstream>
 #include <thread>
 
+#include "operator/adapters/ssh/connect.h"
 #include "operator/adapters/ssh/session.h"
 #include "tests/component/docker/engine_under_test.h"
 #include "tests/component/ssh/echo_server.h"
@@ -296,10 +298,42 @@ TEST_F(SshTransportTest, AHostThatAcceptsAndIsSilentIsUnavailableAfterTheLimitAn
   EXPECT_LT(SteadyClock::now() - begin, kAtOnce);
 }
 
+TEST(SshConnect, ASilentAddressLeavesTimeForTheNext) {
+  const auto listen_on_loopback = [](UniqueFd& listener, sockaddr_in& address, int backlog) {
+    listener = UniqueFd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof(address);
+    ASSERT_EQ(::bind(listener.get(), reinterpret_cast<sockaddr*>(&address), size), 0);
+    ASSERT_EQ(::listen(listener.get(), backlog), 0);
+    ::getsockname(listener.get(), reinterpret_cast<sockaddr*>(&address), &size);
+  };
+  UniqueFd full, open;
+  sockaddr_in silent{}, answering{};
+  listen_on_loopback(full, silent, 0);
+  listen_on_loopback(open, answering, 10);
+  // Its queue is full: whoever else calls hears nothing.
+  const UniqueFd first(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  ASSERT_EQ(::connect(first.get(), reinterpret_cast<sockaddr*>(&silent), sizeof(silent)), 0);
+
+  addrinfo second{}, list{};
+  second.ai_family = list.ai_family = AF_INET;
+  second.ai_addrlen = list.ai_addrlen = sizeof(sockaddr_in);
+  second.ai_addr = reinterpret_cast<sockaddr*>(&answering);
+  list.ai_addr = reinterpret_cast<sockaddr*>(&silent);
+  list.ai_next = &second;
+  Settings settings;
+  settings.name = "ssh://test";
+  const auto connected = connect_to_first(&list, settings, 1s, {});
+  EXPECT_TRUE(connected) << message_of(connected);
+  list.ai_next = nullptr;
+  EXPECT_EQ(message_of(connect_to_first(&list, settings, 200ms, {})), "ssh://test: connect: no answer within 200 ms");
+}
+
 TEST_F(SshTransportTest, ASessionWhoseHostFallsSilentDiesByItself) {
   const SocketServer server(socket(), SocketServer::Part::Silent);
   Settings settings;
-  settings.endpoint = SshEndpoint{"root", "127.0.0.1", world->forwarding.port(), socket()};
+  settings.endpoint = crds::SshEndpoint{"root", "127.0.0.1", world->forwarding.port(), socket()};
   settings.identity = world->forwarding.identity();
   settings.known_hosts = world->forwarding.known_hosts();
   settings.name = "ssh://test";

@@ -48,6 +48,10 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"WholeFloatIsAnInteger", R"({"keep":{"type":"integer"}})", R"({"keep":3.0})", ""},
         Case{"FractionIsNone", R"({"keep":{"type":"integer"}})", R"({"keep":3.5})",
              R"(FieldValueTypeInvalid keep: Invalid value: "number": keep in body must be of type integer: "number")"},
+        Case{"WhatADoubleCannotTellApartIsNone", R"({"keep":{"type":"integer"}})", R"({"keep":1e16})",
+             R"(FieldValueTypeInvalid keep: Invalid value: "number": keep in body must be of type integer: "number")"},
+        Case{"MoreThan64BitsIsNone", R"({"keep":{"type":"integer"}})", R"({"keep":18446744073709551615})",
+             R"(FieldValueInvalid keep: Invalid value: 18446744073709551615: keep in body must be of type int64)"},
         Case{"Null", R"({"keep":{"type":"integer"}})", R"({"keep":null})",
              R"(FieldValueTypeInvalid keep: Invalid value: "null": keep in body must be of type integer: "null")"},
         Case{"Nullable", R"({"keep":{"type":"integer","nullable":true}})", R"({"keep":null})", ""},
@@ -281,6 +285,21 @@ TEST(Metadata, FollowsTheRulesForNames) {
           .starts_with(
               "metadata.labels.a: Invalid value: \"number\": metadata.labels.a in body must be of type string"));
   EXPECT_EQ(with("/metadata/annotations", {{"example.org/x", "any text at all"}}), "");
+  const Json owner{{"apiVersion", "v1"}, {"kind", "Host"}, {"name", "uat"}, {"uid", "1"}};
+  EXPECT_EQ(with("/metadata/ownerReferences", Json::array({owner})), "");
+  for (const char* field : {"apiVersion", "kind", "name", "uid"}) {
+    const auto owned = [&](Json value) {
+      Json wrong = owner;
+      wrong[field] = std::move(value);
+      return with("/metadata/ownerReferences", Json::array({owner, wrong}));
+    };
+    const std::string at = std::string("metadata.ownerReferences[1].") + field;
+    EXPECT_EQ(owned(""), at + ": Required value");
+    EXPECT_EQ(owned(nullptr), at + ": Required value");
+    EXPECT_TRUE(owned(5).starts_with(at + ": Invalid value: \"number\""));
+  }
+  EXPECT_TRUE(with("/metadata/ownerReferences", "x").starts_with("metadata.ownerReferences: Invalid value"));
+  EXPECT_TRUE(with("/metadata/ownerReferences", {"x"}).starts_with("metadata.ownerReferences[0]: Invalid value"));
   EXPECT_EQ(with("/metadata", Json::object()), "metadata.name: Required value: name or generateName is required");
   EXPECT_EQ(with("/metadata", {{"generateName", "run-"}}), "");
   Json host = minimal("Host");
@@ -302,10 +321,23 @@ TEST(Semantics, SayWhatNoSchemaCan) {
   EXPECT_EQ(
       with("BackupPolicy", "/spec/schedule/timeZone", "Europe/Lundon"),
       R"(spec.schedule.timeZone: Invalid value: "Europe/Lundon": "Europe/Lundon" is not the name of a time zone such as Europe/London or UTC)");
-  EXPECT_EQ(with("Host", "/spec/engine/endpoint", "ssh://root@host:99999"),
-            R"(spec.engine.endpoint: Invalid value: "ssh://root@host:99999": the port is not between 1 and 65535)");
-  EXPECT_EQ(with("Host", "/spec/engine/endpoint", "ssh://root@host:2222/run/docker.sock"), "");
-  EXPECT_EQ(with("Host", "/spec/engine/endpoint", "ssh://root@[::1]"), "");
+  const auto with_ssh = [&](const char* endpoint, const char* without = "") {
+    Json engine{
+        {"endpoint", endpoint}, {"identityRef", {{"file", "/key"}}}, {"knownHostsRef", {{"file", "/known_hosts"}}}};
+    engine.erase(without);
+    return with("Host", "/spec/engine", engine);
+  };
+  EXPECT_EQ(with_ssh("ssh://root@host:99999"),
+            R"(spec.engine.endpoint: Invalid value: endpoint ssh://root@host:99999: "99999" is no port (1 to 65535))");
+  EXPECT_TRUE(with_ssh("ssh://root@-x").starts_with("spec.engine.endpoint: Invalid value: endpoint ssh://root@-x: "));
+  EXPECT_EQ(with_ssh("ssh://root@host:2222/run/docker.sock"), "");
+  EXPECT_EQ(with_ssh("ssh://root@[::1]"), "");
+  EXPECT_EQ(with_ssh("ssh://root@host", "identityRef"),
+            "spec.engine.identityRef: Required value: an endpoint that begins with ssh:// needs the private key to log "
+            "in with");
+  EXPECT_EQ(with_ssh("ssh://root@host", "knownHostsRef"),
+            "spec.engine.knownHostsRef: Required value: an endpoint that begins with ssh:// needs the known_hosts "
+            "lines of the host (ssh-keyscan)");
   EXPECT_TRUE(
       with("Host", "/spec/engine/endpoint", "tcp://host:2376").starts_with("spec.engine.endpoint: Invalid value"));
   EXPECT_TRUE(with("Host", "/spec/engine/endpoint", "ssh://root:secret@host")

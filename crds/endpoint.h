@@ -7,7 +7,7 @@
 
 #include "operator/base/result.h"
 
-namespace roadstead {
+namespace roadstead::crds {
 
 struct UnixEndpoint {
   std::string path;  ///< Absolute, short enough for a socket address.
@@ -28,4 +28,4 @@ using Endpoint = std::variant<UnixEndpoint, SshEndpoint>;
 /// Errors: Invalid, saying which part is wrong; never repeats a password that somebody put in.
 Result<Endpoint> parse_endpoint(std::string_view text);
 
-}  // namespace roadstead
+}  // namespace roadstead::crds

@@ -1,15 +1,15 @@
-#include "operator/ports/endpoint.h"
+#include "crds/endpoint.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "tests/unit/docker/fake_stream.h"
-
-namespace roadstead {
+namespace roadstead::crds {
 namespace {
 
-using test::kind_of;
-using test::message_of;
+std::optional<ErrorKind> kind_of(const Result<Endpoint>& parsed) {
+  return parsed ? std::nullopt : std::optional(parsed.error().kind);
+}
+std::string message_of(const Result<Endpoint>& parsed) { return parsed ? "no error" : parsed.error().message; }
 
 TEST(Endpoint, ReadsUnixAndSsh) {
   EXPECT_EQ(parse_endpoint("unix:///var/run/docker.sock"), Endpoint(UnixEndpoint{"/var/run/docker.sock"}));
@@ -61,4 +61,4 @@ TEST(Endpoint, NeverRepeatsAPassword) {
 }
 
 }  // namespace
-}  // namespace roadstead
+}  // namespace roadstead::crds

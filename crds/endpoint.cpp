@@ -1,4 +1,4 @@
-#include "operator/ports/endpoint.h"
+#include "crds/endpoint.h"
 
 #include <sys/un.h>
 
@@ -6,7 +6,7 @@
 #include <charconv>
 #include <optional>
 
-namespace roadstead {
+namespace roadstead::crds {
 namespace {
 
 constexpr std::string_view kForms = "unix:///path or ssh://user@host[:port][/path/to/docker.sock]";
@@ -110,4 +110,4 @@ Result<Endpoint> parse_endpoint(std::string_view text) {
   return fail(ErrorKind::Invalid, "endpoint {}: unknown scheme \"{}\", expected {}", text, scheme, kForms);
 }
 
-}  // namespace roadstead
+}  // namespace roadstead::crds
