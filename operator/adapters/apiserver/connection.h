@@ -162,6 +162,8 @@ asio::awaitable<bool> send_broken(ConnectionPtr<Stream> connection, int code, st
 /// Ends when the peer leaves: the only way to notice it while nothing is sent.
 template <class Stream>
 asio::awaitable<void> detect_leaving(ConnectionPtr<Stream> connection) {
+  // A chunk may be on its way already, and its time limit would become this read's.
+  lowest(*connection).expires_never();
   ErrorCode error;
   auto space = asio::buffer(&connection->detected, 1);
   auto token = asio::redirect_error(asio::use_awaitable, error);

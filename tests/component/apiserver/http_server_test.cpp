@@ -63,6 +63,8 @@ class Echo final : public Handler {
       response.stream = std::make_unique<Ticks>(20ms, 100, streams);
     } else if (request.path == "/flood") {
       response.stream = std::make_unique<Ticks>(0ms, 64 * 1024, streams);
+    } else if (request.path == "/quick") {
+      response.stream = std::make_unique<Ticks>(1ms, 100, streams);
     } else if (request.path == "/silent") {
       response.stream = std::make_unique<Ticks>(1h, 100, streams);
     } else if (request.path == "/slow") {
@@ -303,6 +305,23 @@ TEST_F(HttpServerTest, CutsOffAWatcherThatDoesNotRead) {
   EXPECT_TRUE(eventually([&] { return echo->streams == 1; }, 5s)) << "the stuck watcher holds its thread";
   good.read("\r\n\r\n");
   EXPECT_NE(good.read("x\n", 2s).find("xxx"), std::string::npos) << "the other watcher suffers";
+}
+
+// The limit for writing a line is none for the watcher's silence: whoever only reads is never cut off.
+TEST_F(HttpServerTest, KeepsAWatcherThatReads) {
+  ServerLimits limits;
+  limits.write_timeout = 300ms;
+  start(limits);
+  std::list<RawConnection> watchers;
+  for (int i = 0; i < 20; ++i) {
+    watchers.emplace_back(server->port());
+    watchers.back().send("GET /quick HTTP/1.1\r\nHost: h\r\n\r\n");
+  }
+  ASSERT_TRUE(eventually([&] { return echo->streams == 20; }));
+  const auto end = Steady::now() + 3 * limits.write_timeout;
+  while (Steady::now() < end)
+    for (RawConnection& watcher : watchers) watcher.read("x\n");
+  EXPECT_EQ(echo->streams, 20);
 }
 
 // More watches than the limit: 429 for the next, and the others go on.
