@@ -101,10 +101,11 @@ inline constexpr GaugeDefinition kBaseBackups{
     {"roadstead_base_backups", "", "Good base backups in barman's catalogue.", detail::kServer}};
 inline constexpr GaugeDefinition kWalSinceBaseBackup{
     {"roadstead_wal_since_base_backup_bytes", "bytes",
-     "WAL archived since the newest base backup: what a restore of now would have to replay.", detail::kServer}};
-inline constexpr GaugeDefinition kWalLag{{"roadstead_wal_lag_bytes", "bytes",
-                                          "WAL that the database has written and barman has not received.",
-                                          detail::kServer}};
+     "WAL archived since the newest base backup: what a restore of now would have to replay; NaN: not known.",
+     detail::kServer}};
+inline constexpr GaugeDefinition kWalLag{
+    {"roadstead_wal_lag_bytes", "bytes",
+     "WAL that the database has written and barman has not received; NaN: not known.", detail::kServer}};
 inline constexpr GaugeDefinition kWalMaxLag{
     {"roadstead_wal_max_lag_bytes", "bytes",
      "The lag from which WAL streaming counts as late (spec.objectives.maxWalLagBytes).", detail::kServer}};

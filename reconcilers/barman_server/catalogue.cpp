@@ -5,6 +5,7 @@
 
 #include "reconcilers/support/backup_names.h"
 #include "reconcilers/support/barman.h"
+#include "reconcilers/support/pace.h"
 
 namespace roadstead::reconcilers::barman_server {
 namespace {
@@ -78,6 +79,44 @@ bool is_recorded(const std::vector<crds::Backup>& objects, const BarmanBackupNam
   });
 }
 
+/// Empty: none is wanted.
+std::string own_backup_name(const crds::BarmanServer& server, const std::vector<crds::CatalogBackup>& catalogue,
+                            const std::string& interruption) {
+  if (!server.spec.initial_backup) return {};
+  const bool none = std::none_of(catalogue.begin(), catalogue.end(), [](const auto& entry) {
+    return is_good(entry) || entry.status == "WAITING_FOR_WALS";
+  });
+  if (none) return server.metadata.name + "-initial";
+  return interruption.empty() ? std::string() : server.metadata.name + "-after-gap-" + lower(interruption);
+}
+
+struct OwnAttempts {
+  struct Failed {
+    std::string name;
+    Time ended{};
+    Millis pause{};
+  };
+  bool under_way = false;        ///< One is there that has not failed.
+  std::optional<Failed> failed;  ///< The newest.
+  std::string next;              ///< The first name that is free.
+};
+
+/// What makes a base backup fail three times within minutes seldom goes by itself: an hour, two, …, at most a day.
+OwnAttempts own_attempts(std::string name, const std::vector<crds::Backup>& objects) {
+  constexpr int kLongestPause = 24;
+  OwnAttempts attempts{false, std::nullopt, name};
+  for (int number = 1;; attempts.next = fmt::format("{}-{}", name, ++number)) {
+    const crds::Backup* object = object_named(objects, attempts.next);
+    if (object == nullptr) return attempts;
+    if (!crds::is_true(object->status.conditions, "Failed")) {
+      attempts.under_way = true;
+      return attempts;
+    }
+    attempts.failed = {attempts.next, object->status.finished_at.value_or(Time{}),
+                       std::chrono::hours(std::min(number, kLongestPause))};
+  }
+}
+
 }  // namespace
 
 ObjectChanges object_changes(const crds::BarmanServer& server, const std::vector<crds::CatalogBackup>& catalogue,
@@ -120,24 +159,38 @@ Leftovers leftovers(const crds::BarmanServer& server, const std::vector<crds::Ca
   return found;
 }
 
+bool is_busy(const std::vector<crds::CatalogBackup>& catalogue, const std::vector<std::string>& foreign_failures) {
+  return std::any_of(catalogue.begin(), catalogue.end(), [&](const auto& entry) {
+    const bool unfinished = entry.status != "DONE" && entry.status != "FAILED";
+    return unfinished &&
+           std::find(foreign_failures.begin(), foreign_failures.end(), entry.id) == foreign_failures.end();
+  });
+}
+
 std::optional<crds::Backup> own_backup(const crds::BarmanServer& server,
                                        const std::vector<crds::CatalogBackup>& catalogue,
-                                       const std::vector<crds::Backup>& objects, const std::string& gap_end) {
-  if (!server.spec.initial_backup) return std::nullopt;
-  const bool none = std::none_of(catalogue.begin(), catalogue.end(), [](const auto& entry) {
-    return is_good(entry) || entry.status == "WAITING_FOR_WALS";
-  });
-  std::string name;
-  if (none)
-    name = server.metadata.name + "-initial";
-  else if (!gap_end.empty())
-    name = server.metadata.name + "-after-gap-" + lower(gap_end);
-  if (name.empty() || object_named(objects, name) != nullptr) return std::nullopt;
+                                       const std::vector<crds::Backup>& objects, const std::string& interruption,
+                                       Time now) {
+  std::string name = own_backup_name(server, catalogue, interruption);
+  if (name.empty()) return std::nullopt;
+  const OwnAttempts attempts = own_attempts(std::move(name), objects);
+  if (attempts.under_way) return std::nullopt;
+  if (attempts.failed && !has_passed(attempts.failed->ended, attempts.failed->pause, now)) return std::nullopt;
   crds::Backup object;
   object.metadata.ns = server.metadata.ns;
-  object.metadata.name = std::move(name);
+  object.metadata.name = attempts.next;
   object.spec.source = crds::BackupSource{crds::BarmanBackupSource{{server.metadata.name}}};
   return object;
+}
+
+std::optional<OwnFailure> own_failure(const crds::BarmanServer& server,
+                                      const std::vector<crds::CatalogBackup>& catalogue,
+                                      const std::vector<crds::Backup>& objects, const std::string& interruption) {
+  std::string name = own_backup_name(server, catalogue, interruption);
+  if (name.empty()) return std::nullopt;
+  const OwnAttempts attempts = own_attempts(std::move(name), objects);
+  if (attempts.under_way || !attempts.failed) return std::nullopt;
+  return OwnFailure{attempts.failed->name, attempts.failed->ended + attempts.failed->pause};
 }
 
 }  // namespace roadstead::reconcilers::barman_server

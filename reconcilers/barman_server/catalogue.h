@@ -5,6 +5,7 @@
 
 #include "crds/backup.h"
 #include "crds/barman_server.h"
+#include "reconcilers/barman_server/decide.h"
 
 namespace roadstead::reconcilers::barman_server {
 
@@ -30,10 +31,20 @@ struct Leftovers {
 Leftovers leftovers(const crds::BarmanServer& server, const std::vector<crds::CatalogBackup>& catalogue,
                     const std::vector<crds::Backup>& objects, bool backup_lock_held);
 
-/// The one base backup that the operator makes by itself: the first, or the one that closes a gap in the WAL.
-/// Nothing where it is not wanted, or its object is there already.
+/// True if a base backup is in the making, or waits for WAL: not those of others that are stuck, who may stay so.
+bool is_busy(const std::vector<crds::CatalogBackup>& catalogue, const std::vector<std::string>& foreign_failures);
+
+/// The one base backup that the operator makes by itself: the first, or the one that closes a gap in the WAL
+/// (`interruption`: what tells this gap from another; empty: there is none). Nothing where it is not wanted, or its
+/// object is there already. One that failed is followed by another (<name>-2, …), each after a longer pause.
 std::optional<crds::Backup> own_backup(const crds::BarmanServer& server,
                                        const std::vector<crds::CatalogBackup>& catalogue,
-                                       const std::vector<crds::Backup>& objects, const std::string& gap_end);
+                                       const std::vector<crds::Backup>& objects, const std::string& interruption,
+                                       Time now);
+
+/// The newest of those that failed, as long as none is under way.
+std::optional<OwnFailure> own_failure(const crds::BarmanServer& server,
+                                      const std::vector<crds::CatalogBackup>& catalogue,
+                                      const std::vector<crds::Backup>& objects, const std::string& interruption);
 
 }  // namespace roadstead::reconcilers::barman_server

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <limits>
 
 #include "operator/base/quantity.h"
 #include "operator/base/rfc3339.h"
@@ -20,15 +21,34 @@ bool failed(const std::vector<crds::BarmanCheck>& checks, std::string_view name)
 }
 
 bool is_other_cluster(const BarmanServer& server, const ProductionState& production) {
-  return !server.status.system_id.empty() && !production.system_id.empty() &&
+  // Without a backup there is nothing that the other cluster's could be mixed up with.
+  return !server.status.backups.empty() && !server.status.system_id.empty() && !production.system_id.empty() &&
          server.status.system_id != production.system_id;
 }
 
-bool is_orphaned(const BarmanServer& server, const Observed& seen, Time now) {
-  if (!seen.checks || !*seen.checks || !failed(**seen.checks, "receive_wal_running")) return false;
+/// Since when barman has no receiver of its own while the slot is in use.
+std::optional<Time> without_receiver_since(const BarmanServer& server, const Observed& seen) {
+  const bool looked = seen.checks && *seen.checks;
+  if (!failed(looked ? **seen.checks : server.status.checks, "receive_wal_running")) return std::nullopt;
   const auto* since = crds::find_condition(server.status.conditions, condition_type("receive_wal_running"));
-  return since != nullptr && since->status == Truth::False && since->last_transition_time &&
-         now - *since->last_transition_time >= kOrphanPatience;
+  return since != nullptr && since->status == Truth::False ? since->last_transition_time : std::nullopt;
+}
+
+/// A container that began after the trouble did took every receiver of ours with it: whoever holds the slot is not
+/// ours.
+bool was_restarted_since(const Observed& seen, Time since) {
+  return seen.container.started_at && *seen.container.started_at > since;
+}
+
+bool is_orphaned(const BarmanServer& server, const Observed& seen, Time now) {
+  if (!seen.checks || !*seen.checks) return false;
+  const auto since = without_receiver_since(server, seen);
+  return since && now - *since >= kOrphanPatience && !was_restarted_since(seen, *since);
+}
+
+bool is_used_by_another(const BarmanServer& server, const Observed& seen, Time now) {
+  const auto since = without_receiver_since(server, seen);
+  return since && was_restarted_since(seen, *since) && now - *seen.container.started_at >= kOrphanPatience;
 }
 
 /// Collects conditions of one look, all of the same generation.
@@ -166,7 +186,7 @@ bool judge_production(Conditions& conditions, const BarmanServer& server, const 
   return true;
 }
 
-void judge_streaming(Conditions& conditions, const BarmanServer& server, const Observed& seen) {
+void judge_streaming(Conditions& conditions, const BarmanServer& server, const Observed& seen, Time now) {
   const ProductionState& production = **seen.production;
   const std::string& slot = server.spec.source.slot_name;
   if (!production.slot) {
@@ -185,6 +205,12 @@ void judge_streaming(Conditions& conditions, const BarmanServer& server, const O
                    fmt::format("Slot {} keeps WAL from {} on", slot,
                                production.slot->restart_lsn.empty() ? "now" : production.slot->restart_lsn));
   }
+  if (production.slot && production.slot->active && is_used_by_another(server, seen, now))
+    return conditions.set(
+        "Streaming", Truth::False, "SlotInUse",
+        fmt::format("Slot {} of {} is in use by a client that is not this barman, which waits for it; on production "
+                    "run: SELECT pid, client_addr, application_name FROM pg_stat_replication; and end that client",
+                    slot, production_name(server)));
   if (production.slot && production.slot->active)
     return conditions.set("Streaming", Truth::True, "Streaming", fmt::format("WAL is received through slot {}", slot));
   if (seen.streaming && !*seen.streaming)
@@ -194,16 +220,22 @@ void judge_streaming(Conditions& conditions, const BarmanServer& server, const O
         "Streaming", Truth::False, "WalRemoved",
         fmt::format("{} no longer has the WAL that barman needs next; the receiver is being set behind the gap",
                     production_name(server)));
+  const std::string cause = seen.act_error ? " (" + seen.act_error->message + ")" : std::string();
+  if (seen.volume_full || (seen.act_error && seen.act_error->kind == ErrorKind::NoSpace))
+    return conditions.set("Streaming", Truth::False, "NoSpace",
+                          fmt::format("Nobody receives WAL through slot {}: the volume {} on host {} is full{}; make "
+                                      "room there, see: docker system df -v",
+                                      slot, server.spec.volumes.data, server.spec.host_ref.name, cause));
   conditions.set("Streaming", Truth::False, "ReceiverNotRunning",
-                 fmt::format("Nobody receives WAL through slot {}; barman starts its receiver within a minute, see: "
+                 fmt::format("Nobody receives WAL through slot {}{}; barman starts its receiver within a minute, see: "
                              "docker logs --tail 50 {}",
-                             slot, seen.container_name));
+                             slot, cause, seen.container_name));
 }
 
 /// Numbers of one look at production.
 void take_numbers(BarmanServerStatus& status, const ProductionState& production, Time now) {
   status.postgres_version = production.version;
-  if (status.system_id.empty()) status.system_id = production.system_id;
+  if (status.system_id.empty() || status.backups.empty()) status.system_id = production.system_id;
   status.database_size_bytes = production.database_bytes;
   status.current_lsn = format_lsn(production.current_lsn);
   status.slot = production.slot;
@@ -294,9 +326,11 @@ void judge_minute(Conditions& conditions, const Observed& seen, Time now) {
             format_rfc3339(*last), seen.container_name));
   const bool bad = seen.last_cron && seen.last_cron->exit_code.value_or(0) != 0;
   if (bad)
-    return conditions.set("CronLate", Truth::False, "MinuteFailed",
-                          fmt::format("barman's minute ended with exit code {}; see: docker logs --tail 50 {}",
-                                      *seen.last_cron->exit_code, seen.container_name));
+    return conditions.set(
+        "CronLate", Truth::True, "MinuteFailed",
+        fmt::format("barman's minute ended with exit code {}, so WAL may not be archived and retention "
+                    "not run; see: docker logs --tail 50 {}",
+                    *seen.last_cron->exit_code, seen.container_name));
   conditions.set("CronLate", Truth::False, "OnTime", "barman's minute runs on time");
 }
 
@@ -328,18 +362,33 @@ void take_replay_distance(BarmanServerStatus& status) {
     status.wal_since_base_backup_bytes = static_cast<std::int64_t>(*current - *begin);
 }
 
-void judge_gap(Conditions& conditions, const BarmanServer& server, const ArchiveSeen& archive,
-               BarmanServerStatus& status) {
+/// About a Backup of our own that failed: where the cause is, and how it goes on.
+std::string try_again(const BarmanServer& server, const OwnFailure& failure) {
+  return fmt::format(
+      "Backup {0} failed, see: roadstead describe backup {0} -n {1}; the next is made at {2}, or at once after: "
+      "roadstead delete backup {0} -n {1}",
+      failure.name, server.metadata.ns, format_rfc3339(failure.again));
+}
+
+void judge_gap(Conditions& conditions, const BarmanServer& server, const Observed& seen, BarmanServerStatus& status) {
+  const ArchiveSeen& archive = *seen.archive;
   status.first_recoverability_point.reset();
   for (const auto& backup : status.backups)
     if (backup.id == archive.first_restorable) status.first_recoverability_point = backup.end_time;
-  if (archive.gaps_since_newest.empty())
+  if (archive.gaps_since_newest.empty() && !archive.broken)
     return conditions.set("WalGap", Truth::False, "Contiguous", "The archive has all WAL since the newest base backup");
   const std::string next =
-      server.spec.initial_backup
+      server.spec.initial_backup && seen.own_failure
+          ? "a new base backup closes it, but " + try_again(server, *seen.own_failure)
+      : server.spec.initial_backup
           ? "a new base backup is being made, which closes it"
           : fmt::format("make a base backup, which closes it: apply a Backup with spec.source.barman.serverRef.name {}",
                         server.metadata.name);
+  if (archive.broken)
+    return conditions.set("WalGap", Truth::True,
+                          archive.broken->kind == ErrorKind::NotFound ? "HistoryMissing" : "TimelineLeft",
+                          fmt::format("No way leads from the newest base backup to the WAL of now: {}; {}",
+                                      archive.broken->message, next));
   conditions.set(
       "WalGap", Truth::True, "WalMissing",
       fmt::format("The archive lacks WAL {}: nothing after it can be restored from the base backups there are; {}",
@@ -349,16 +398,23 @@ void judge_gap(Conditions& conditions, const BarmanServer& server, const Archive
 void judge_backups(Conditions& conditions, const BarmanServer& server, const Observed& seen,
                    const BarmanServerStatus& status, Time now) {
   const auto* newest = newest_good(status.backups);
-  if (!seen.foreign_failures.empty())
-    return conditions.set("BackupsHealthy", Truth::False, "FailedBackups",
-                          fmt::format("Base backup {} failed and was not made by this installation; look at it, then "
-                                      "run: docker exec -u 999:999 {} barman delete {} {}",
-                                      seen.foreign_failures.front(), seen.container_name, server.metadata.name,
-                                      seen.foreign_failures.front()));
+  if (!seen.foreign_failures.empty()) {
+    const std::string& id = seen.foreign_failures.front();
+    const bool unfinished = std::any_of(status.backups.begin(), status.backups.end(), [&](const auto& backup) {
+      return backup.id == id && backup.status != "FAILED";
+    });
+    return conditions.set(
+        "BackupsHealthy", Truth::False, unfinished ? "Unfinished" : "FailedBackups",
+        fmt::format("Base backup {} {} and was not made by this installation; look at it, then "
+                    "run: docker exec -u 999:999 {} barman delete {} {}",
+                    id, unfinished ? "was left half made" : "failed", seen.container_name, server.metadata.name, id));
+  }
   if (newest == nullptr)
     return conditions.set(
         "BackupsHealthy", Truth::False, "NoBaseBackup",
-        server.spec.initial_backup
+        server.spec.initial_backup && seen.own_failure
+            ? "There is no base backup yet: " + try_again(server, *seen.own_failure)
+        : server.spec.initial_backup
             ? fmt::format("There is no base backup yet; Backup {0}-initial makes the first one as soon as WAL streams, "
                           "see: roadstead describe backup {0}-initial -n {1}",
                           server.metadata.name, server.metadata.ns)
@@ -380,6 +436,27 @@ void judge_backups(Conditions& conditions, const BarmanServer& server, const Obs
                                       good, wanted));
   conditions.set("BackupsHealthy", Truth::True, "Healthy",
                  fmt::format("{} good base backups, the newest is {}", good, newest->id));
+}
+
+/// True if the receiver's last try ended with such a line.
+template <class Match>
+bool last_try_says(const std::vector<LogLine>& log, const Match& match) {
+  bool found = false;
+  for (const LogLine& line : log) {
+    const auto says = [&](std::string_view words) { return line.text.find(words) != std::string::npos; };
+    if (says("pg_receivewal") && says("starting log streaming")) found = false;
+    if (match(says)) found = true;
+  }
+  return found;
+}
+
+/// What is missing on the way from a base backup to `end`. A timeline that was left while it was made does not lead on
+/// from it either: before its own last segment it is no database.
+Result<std::vector<WalGap>> way_from(const crds::CatalogBackup& backup, const std::string& end,
+                                     const WalListing& present, std::uint64_t segment_bytes) {
+  if (!backup.end_wal.empty())
+    if (auto from_its_end = find_gaps(backup.end_wal, end, present, segment_bytes); !from_its_end) return from_its_end;
+  return find_gaps(backup.begin_wal, end, present, segment_bytes);
 }
 
 /// Ready is the first trouble there is, in the order in which one would look for it.
@@ -431,6 +508,11 @@ std::string_view to_string(Act act) {
       return "ArchiveFirst";
   }
   return "None";
+}
+
+bool is_settled(Act act, const Observed& seen) {
+  return act == Act::None && seen.production && *seen.production && (**seen.production).slot &&
+         (**seen.production).slot->active;
 }
 
 Act decide(const BarmanServer& server, const Observed& seen, Time now) {
@@ -498,13 +580,13 @@ BarmanServerStatus status_after(const BarmanServer& server, const Observed& seen
   }
   judge_minute(conditions, seen, now);
   if (seen.listed && *seen.listed) take_catalogue(status, seen);
-  if (seen.archive) judge_gap(conditions, server, *seen.archive, status);
+  if (seen.archive) judge_gap(conditions, server, seen, status);
   if (!judge_production(conditions, server, seen)) {
     if (seen.production)
       conditions.all_unknown(kBehindProduction, "PostgresqlUnavailable", "Not known while production does not answer");
   } else {
     take_numbers(status, **seen.production, now);
-    judge_streaming(conditions, server, seen);
+    judge_streaming(conditions, server, seen, now);
     if (seen.checks) judge_checks(conditions, server, seen, status);
     if (!status.checks.empty()) judge_archiving(conditions, server, status);
   }
@@ -516,13 +598,21 @@ BarmanServerStatus status_after(const BarmanServer& server, const Observed& seen
 }
 
 bool says_wal_removed(const std::vector<LogLine>& log) {
-  bool removed = false;
-  for (const LogLine& line : log) {
-    const auto says = [&](std::string_view words) { return line.text.find(words) != std::string::npos; };
-    if (says("pg_receivewal") && says("starting log streaming")) removed = false;
-    if (says("requested WAL segment") && says("has already been removed")) removed = true;
-  }
-  return removed;
+  return last_try_says(log, [](const auto& says) {
+    // The last two: production was itself restored to an earlier point, so its WAL is no longer the one received.
+    return (says("requested WAL segment") && says("has already been removed")) ||
+           (says("requested starting point") && says("is not in this server's history")) ||
+           (says("requested starting point") && says("is ahead of the WAL flush position"));
+  });
+}
+
+bool says_volume_full(const std::vector<LogLine>& log) {
+  return last_try_says(log, [](const auto& says) { return says("pg_receivewal") && says("No space left on device"); });
+}
+
+std::string interruption(const ArchiveSeen& archive) {
+  if (archive.broken) return fmt::format("timeline-{}", archive.timeline);
+  return archive.gaps_since_newest.empty() ? std::string() : archive.gaps_since_newest.front().last;
 }
 
 ArchiveSeen archive_seen(const std::vector<crds::CatalogBackup>& good, WalListing present,
@@ -533,14 +623,22 @@ ArchiveSeen archive_seen(const std::vector<crds::CatalogBackup>& good, WalListin
   std::optional<WalSegment> newest;
   for (const std::string& name : present.segments)
     if (const auto segment = parse_segment(name, segment_bytes))
-      if (!newest || segment->number > newest->number ||
-          (segment->number == newest->number && segment->timeline > newest->timeline))
-        newest = segment;
+      if (!newest || *segment > *newest) newest = segment;
   if (!newest) return seen;
+  // A timeline that goes on from a point before every base backup has its first segments outside of what was listed.
+  const auto fork = newest_fork(present, segment_bytes);
+  if (fork && fork->timeline > newest->timeline && !good.empty())
+    if (const auto way = way_from(good.front(), segment_name(*fork, segment_bytes), present, segment_bytes); !way) {
+      seen.broken = way.error();
+      seen.timeline = fork->timeline;
+      return seen;
+    }
+  seen.timeline = newest->timeline;
   const std::string end = segment_name(*newest, segment_bytes);
   bool is_newest = true;
   for (const crds::CatalogBackup& backup : good) {
-    const auto gaps = find_gaps(backup.begin_wal, end, present, segment_bytes);
+    const auto gaps = way_from(backup, end, present, segment_bytes);
+    if (!gaps && is_newest) seen.broken = gaps.error();
     if (!gaps) break;  // a timeline that cannot be followed: nothing older is claimed
     if (is_newest) seen.gaps_since_newest = *gaps;
     is_newest = false;
@@ -581,6 +679,31 @@ std::vector<std::string> unknown_details(const std::vector<crds::CatalogBackup>&
     if (!complete) ids.push_back(one.backup.id);
   }
   return ids;
+}
+
+std::vector<std::string> checks_gone(const std::vector<crds::BarmanCheck>& before,
+                                     const std::vector<crds::BarmanCheck>& now) {
+  std::vector<std::string> gone;
+  for (const crds::BarmanCheck& check : before)
+    if (std::none_of(now.begin(), now.end(), [&](const auto& one) { return one.name == check.name; }))
+      gone.push_back(check.name);
+  return gone;
+}
+
+double shown(std::optional<std::int64_t> number) {
+  return number ? static_cast<double>(*number) : std::numeric_limits<double>::quiet_NaN();
+}
+
+std::string slot_not_dropped(const BarmanServer& server, const std::string& container, const Error& error,
+                             bool may_stream, std::string_view annotation) {
+  const std::string sql = fmt::format("SELECT pg_drop_replication_slot('{}')", server.spec.source.slot_name);
+  const std::string let_go = fmt::format("apply BarmanServer {} once more with the annotation `{}: \"true\"`",
+                                         server.metadata.name, annotation);
+  if (may_stream)
+    return fmt::format("{}; by hand, in this order: on host {} run `docker rm -f {}`, on production run `{}`, then {}.",
+                       error.message, server.spec.host_ref.name, container, sql, let_go);
+  return fmt::format("{}; on production run: `{}`; or, if production never comes back, {}.", error.message, sql,
+                     let_go);
 }
 
 std::string_view slot_state(const BarmanServerStatus& status) {

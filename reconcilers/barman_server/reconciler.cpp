@@ -44,7 +44,7 @@ struct Memory {
   bool busy = false;               ///< A base backup was unfinished when the catalogue was last read.
   std::optional<Error> act_error;  ///< Why the last act failed.
   std::string barman_version;
-  std::string gap_end;  ///< Last missing segment since the newest base backup; empty: none.
+  std::string interruption;  ///< Of the WAL since the newest base backup, by its name; empty: none.
 };
 
 using Standing = barman_server::ContainerState;
@@ -106,7 +106,8 @@ class BarmanServerReconciler final : public Reconciler {
     server.status = barman_server::status_after(server, seen, context_.clock.now());
     if (auto written = update_status(context_.api, server); !written) return tl::unexpected(written.error());
     tell_changes(server, before);
-    measure(server);
+    measure(server, before);
+    if (barman_server::is_settled(act, seen)) memory.act_error.reset();
 
     // What is about to come back is looked at more often.
     Millis next = seen.host_error || !memory.streamed ? kRetry : kInterval;
@@ -169,7 +170,9 @@ class BarmanServerReconciler final : public Reconciler {
     memory.streamed = streams;
     if (!streams) {
       seen.streaming = barman.test_streaming();
-      seen.wal_removed = wal_is_removed(access, memory, limits);
+      const auto log = receiver_log(access, memory, limits);
+      seen.wal_removed = barman_server::says_wal_removed(log);
+      seen.volume_full = barman_server::says_volume_full(log);
       memory.checked_at = Time{};  // as soon as it streams again
       return;
     }
@@ -182,11 +185,11 @@ class BarmanServerReconciler final : public Reconciler {
   }
 
   /// The receiver's own words, which barman passes on to the container's log; those of before its last start are old.
-  bool wal_is_removed(const BarmanAccess& access, const Memory& memory, const Limits& limits) {
+  std::vector<LogLine> receiver_log(const BarmanAccess& access, const Memory& memory, const Limits& limits) {
     const Time now = context_.clock.now();
     const Time since = has_passed(memory.kicked_at, kLogSpan, now) ? now - kLogSpan : memory.kicked_at;
     auto lines = access.host.engine->logs(access.container, {.tail = 300, .since = since}, limits);
-    return lines && barman_server::says_wal_removed(*lines);
+    return lines ? std::move(*lines) : std::vector<LogLine>();
   }
 
   void observe_catalogue(const crds::BarmanServer& server, const std::vector<crds::Backup>& objects, Memory& memory,
@@ -198,15 +201,32 @@ class BarmanServerReconciler final : public Reconciler {
     if (!*seen.listed) return;
     memory.listed_at = context_.clock.now();
     memory.listed = true;
+    const bool lock_held = !others_are_stuck(server, objects, seen, barman);
     const auto& listed = **seen.listed;
-    memory.busy = std::any_of(listed.begin(), listed.end(), [](const ListedBackup& one) {
-      return one.backup.status != "DONE" && one.backup.status != "FAILED";
-    });
     for (const std::string& id : barman_server::unknown_details(server.status.backups, listed))
       if (auto details = barman.show_backup(id)) seen.details.push_back(std::move(*details));
     const auto merged = barman_server::merge_catalogue(server.status.backups, listed, seen.details);
-    seen.foreign_failures = barman_server::leftovers(server, merged, objects, true).foreign;
+    seen.foreign_failures = barman_server::leftovers(server, merged, objects, lock_held).foreign;
+    memory.busy = barman_server::is_busy(merged, seen.foreign_failures);
     observe_archive(merged, memory, seen, barman);
+    seen.own_failure = barman_server::own_failure(server, merged, objects, memory.interruption);
+  }
+
+  /// True if base backups of others are unfinished and nobody works on them. The list is read once more after the lock
+  /// was found free: what is unfinished in both was not about to be finished.
+  bool others_are_stuck(const crds::BarmanServer& server, const std::vector<crds::Backup>& objects, Observed& seen,
+                        Barman& barman) {
+    const auto foreign = [&](bool lock_held) {
+      const auto merged = barman_server::merge_catalogue(server.status.backups, **seen.listed, {});
+      return barman_server::leftovers(server, merged, objects, lock_held).foreign.size();
+    };
+    if (foreign(false) == foreign(true)) return false;
+    const auto held = barman.backup_lock_held();
+    if (!held || *held) return false;
+    auto again = barman.list_backups();
+    if (!again) return false;
+    seen.listed = std::move(again);
+    return true;
   }
 
   /// A Backup has ended that the status does not show yet.
@@ -226,7 +246,7 @@ class BarmanServerReconciler final : public Reconciler {
     std::vector<crds::CatalogBackup> good;
     std::copy_if(catalogue.begin(), catalogue.end(), std::back_inserter(good),
                  [](const auto& backup) { return backup.status == "DONE" && !backup.begin_wal.empty(); });
-    memory.gap_end.clear();
+    memory.interruption.clear();
     if (good.empty()) return;
     const std::uint64_t segment_bytes =
         seen.production && *seen.production ? (**seen.production).segment_bytes : kDefaultWalSegmentBytes;
@@ -235,7 +255,7 @@ class BarmanServerReconciler final : public Reconciler {
     auto present = barman.wal_segments(good.back().begin_wal, far_end, segment_bytes);
     if (!present) return;
     seen.archive = barman_server::archive_seen(good, *present, segment_bytes);
-    if (!seen.archive->gaps_since_newest.empty()) memory.gap_end = seen.archive->gaps_since_newest.front().last;
+    memory.interruption = barman_server::interruption(*seen.archive);
   }
 
   // ---- acting -----------------------------------------------------------------------------------------------------
@@ -369,7 +389,8 @@ class BarmanServerReconciler final : public Reconciler {
     if (!crds::is_true(server.status.conditions, "Streaming") ||
         !crds::is_true(server.status.conditions, "WalArchiving"))
       return;
-    const auto own = barman_server::own_backup(server, server.status.backups, objects, memory.gap_end);
+    const auto own =
+        barman_server::own_backup(server, server.status.backups, objects, memory.interruption, context_.clock.now());
     if (!own) return;
     if (auto created = context_.api.create(crds::to_json(*own), {}); created)
       tell(context_.api, server, false, "BackupRequested", fmt::format("Made Backup {}", own->metadata.name));
@@ -431,8 +452,9 @@ class BarmanServerReconciler final : public Reconciler {
     if (!crds::has_finalizer(server.metadata, kBarmanServerFinalizer)) return forget(key);
     const auto annotation = server.metadata.annotations.find(std::string(kAbandonSlotAnnotation));
     const bool abandon = annotation != server.metadata.annotations.end() && annotation->second == "true";
-    auto gone = abandon ? abandon_slot(server, limits) : drop_slot(server, limits);
-    if (!gone) return wait_for_slot(server, gone.error());
+    bool may_stream = true;
+    auto gone = abandon ? abandon_slot(server, limits) : drop_slot(server, may_stream, limits);
+    if (!gone) return wait_for_slot(server, gone.error(), may_stream);
     if (!*gone) {
       pace_.set(key, server.metadata.resource_version, context_.clock.now(), kAfterAct);
       return Action::requeue(kAfterAct);
@@ -454,8 +476,9 @@ class BarmanServerReconciler final : public Reconciler {
     return true;
   }
 
-  /// True once the slot is gone and the containers are removed; false while the worker still runs.
-  Result<bool> drop_slot(const crds::BarmanServer& server, const Limits& limits) {
+  /// True once the slot is gone and the containers are removed; false while the worker still runs. `may_stream` becomes
+  /// false once the standing container is stopped.
+  Result<bool> drop_slot(const crds::BarmanServer& server, bool& may_stream, const Limits& limits) {
     auto access = barman_access(context_, server);
     if (!access) return tl::unexpected(access.error());
     Engine& engine = *access->host.engine;
@@ -463,6 +486,7 @@ class BarmanServerReconciler final : public Reconciler {
     if (auto stopped = engine.stop_container(access->container, kStopGrace, patient(limits));
         !stopped && stopped.error().kind != ErrorKind::NotFound)
       return tl::unexpected(stopped.error());
+    may_stream = false;
     WorkerSpec spec;
     spec.id = {.installation = context_.installation,
                .owner = key_of(server),
@@ -490,11 +514,9 @@ class BarmanServerReconciler final : public Reconciler {
     return true;
   }
 
-  Result<Action> wait_for_slot(crds::BarmanServer& server, const Error& error) {
-    const std::string message = fmt::format(
-        "{}; on production run: `SELECT pg_drop_replication_slot('{}')`; or, if production never comes back, apply "
-        "BarmanServer {} once more with the annotation `{}: \"true\"`.",
-        error.message, server.spec.source.slot_name, server.metadata.name, kAbandonSlotAnnotation);
+  Result<Action> wait_for_slot(crds::BarmanServer& server, const Error& error, bool may_stream) {
+    const std::string message = barman_server::slot_not_dropped(
+        server, standing_container_name(context_.installation, server), error, may_stream, kAbandonSlotAnnotation);
     crds::set_condition(server.status.conditions,
                         {"SlotDropped", crds::ConditionStatus::False, "SlotNotDropped", message, std::nullopt,
                          server.metadata.generation},
@@ -532,7 +554,7 @@ class BarmanServerReconciler final : public Reconciler {
     }
   }
 
-  void measure(const crds::BarmanServer& server) {
+  void measure(const crds::BarmanServer& server, const crds::BarmanServerStatus& before) {
     const crds::BarmanServerStatus& status = server.status;
     const LabelValues labels{server.metadata.ns, server.metadata.name};
     const auto number = [&](const GaugeDefinition& definition, std::optional<std::int64_t> value) {
@@ -548,12 +570,15 @@ class BarmanServerReconciler final : public Reconciler {
     number(metric::kWalMaxLag, objectives.max_wal_lag_bytes);
     number(metric::kBaseBackups, std::count_if(status.backups.begin(), status.backups.end(),
                                                [](const auto& backup) { return backup.status == "DONE"; }));
-    number(metric::kWalSinceBaseBackup, status.wal_since_base_backup_bytes);
-    number(metric::kWalLag, status.wal_lag_bytes);
+    context_.metrics.gauge(metric::kWalSinceBaseBackup, labels)
+        .set(barman_server::shown(status.wal_since_base_backup_bytes));
+    context_.metrics.gauge(metric::kWalLag, labels).set(barman_server::shown(status.wal_lag_bytes));
     number(metric::kArchiveSize, status.archive_bytes);
     const std::string_view state = barman_server::slot_state(status);
     for (const std::string_view one : {"active", "inactive", "missing", "lost", "unknown"})
       context_.metrics.gauge(metric::kSlotState, {labels[0], labels[1], std::string(one)}).set(one == state ? 1 : 0);
+    for (const std::string& check : barman_server::checks_gone(before.checks, status.checks))
+      context_.metrics.remove_series({{"namespace", labels[0]}, {"server", labels[1]}, {"check", check}});
     for (const crds::BarmanCheck& check : status.checks)
       context_.metrics.gauge(metric::kBarmanCheck, {labels[0], labels[1], check.name}).set(check.passed ? 1 : 0);
   }

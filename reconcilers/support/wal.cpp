@@ -1,5 +1,6 @@
 #include "reconcilers/support/wal.h"
 
+#include <algorithm>
 #include <charconv>
 #include <sstream>
 
@@ -81,8 +82,6 @@ Result<std::vector<WalGap>> find_gaps(std::string_view begin_segment, std::strin
   const auto begin = parse_segment(begin_segment, segment_bytes), end = parse_segment(end_segment, segment_bytes);
   if (!begin || !end)
     return fail(ErrorKind::Invalid, "\"{}\" is no name of a WAL segment", !begin ? begin_segment : end_segment);
-  if (end->number < begin->number)
-    return fail(ErrorKind::Invalid, "WAL segment {} lies before {}", end_segment, begin_segment);
   std::vector<TimelineEnd> ends;
   if (begin->timeline != end->timeline) {
     const auto history = present.histories.find(end->timeline);
@@ -92,7 +91,16 @@ Result<std::vector<WalGap>> find_gaps(std::string_view begin_segment, std::strin
     auto parsed = parse_history(history->second, segment_bytes);
     if (!parsed) return tl::unexpected(parsed.error());
     ends = std::move(*parsed);
+    const bool leads_on = std::any_of(ends.begin(), ends.end(), [&](const TimelineEnd& left) {
+      return left.timeline == begin->timeline && left.segment >= begin->number;
+    });
+    if (!leads_on)
+      return fail(ErrorKind::Invalid,
+                  "timeline {} goes on from a point before WAL segment {}, so nothing leads from there to {}",
+                  end->timeline, begin_segment, end_segment);
   }
+  if (end->number < begin->number)
+    return fail(ErrorKind::Invalid, "WAL segment {} lies before {}", end_segment, begin_segment);
   std::vector<WalGap> gaps;
   std::optional<WalSegment> previous;  // the last missing one
   for (std::uint64_t number = begin->number; number <= end->number; ++number) {
@@ -106,6 +114,14 @@ Result<std::vector<WalGap>> find_gaps(std::string_view begin_segment, std::strin
     previous = wanted;
   }
   return gaps;
+}
+
+std::optional<WalSegment> newest_fork(const WalListing& present, std::uint64_t segment_bytes) {
+  if (present.histories.empty()) return std::nullopt;
+  const auto& [timeline, text] = *present.histories.rbegin();
+  const auto ends = parse_history(text, segment_bytes);
+  if (!ends || ends->empty()) return std::nullopt;
+  return WalSegment{timeline, ends->back().segment};
 }
 
 std::string describe(const WalGap& gap) {

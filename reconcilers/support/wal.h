@@ -53,10 +53,14 @@ struct WalGap {
 
 /// What is missing between two segments (both needed) for a replay that ends on the end's timeline. Where a timeline
 /// ends, the segment in which it was left is needed from the timeline that follows, as PostgreSQL reads it.
-/// Errors: Invalid (no segment's name, or the end lies before the begin), NotFound (a history file that is needed is
-/// not there, so the way from the one timeline to the other is not known).
+/// Errors: Invalid (no segment's name, the end lies before the begin, or the begin's timeline was left before it, so
+/// that no way leads from there to the end), NotFound (a history file that is needed is not there, so the way from the
+/// one timeline to the other is not known).
 Result<std::vector<WalGap>> find_gaps(std::string_view begin_segment, std::string_view end_segment,
                                       const WalListing& present, std::uint64_t segment_bytes = kDefaultWalSegmentBytes);
+
+/// The segment of the newest timeline that begins it, by the history files; nothing where there is none.
+std::optional<WalSegment> newest_fork(const WalListing& present, std::uint64_t segment_bytes = kDefaultWalSegmentBytes);
 
 /// "000000010000003A0000007F" or "A … B (12 segments)", for messages.
 std::string describe(const WalGap& gap);

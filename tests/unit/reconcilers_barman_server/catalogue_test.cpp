@@ -103,16 +103,55 @@ TEST(Leftovers, OfOthersAreOnlyTold) {
   EXPECT_EQ(found.foreign, (std::vector<std::string>{"2", "1"}));
 }
 
+const Time kNoon = parse_rfc3339("2026-11-22T12:00:00Z").value();
+
+TEST(Leftovers, OfOthersThatAreStuckKeepNobodyBusy) {
+  const std::vector<crds::CatalogBackup> catalogue{entry("2", "STARTED", "nightly"), entry("1", "DONE")};
+  EXPECT_TRUE(leftovers(montagu(), catalogue, {}, true).foreign.empty()) << "it may be alive";
+  const auto stuck = leftovers(montagu(), catalogue, {}, false).foreign;
+  EXPECT_EQ(stuck, std::vector<std::string>{"2"});
+  EXPECT_TRUE(is_busy(catalogue, {}));
+  EXPECT_FALSE(is_busy(catalogue, stuck)) << "it stays until somebody deletes it";
+  EXPECT_TRUE(is_busy({entry("3", "WAITING_FOR_WALS"), entry("2", "STARTED")}, stuck));
+}
+
 TEST(OwnBackup, IsTheFirstAndTheOneAfterAGap) {
-  EXPECT_EQ(own_backup(montagu(), {}, {}, "")->metadata.name, "montagu-initial");
-  EXPECT_FALSE(own_backup(montagu(), {}, {object("montagu-initial")}, "")) << "it is made once";
-  EXPECT_FALSE(own_backup(montagu(), {entry("1", "DONE")}, {}, ""));
-  EXPECT_FALSE(own_backup(montagu(), {entry("1", "WAITING_FOR_WALS")}, {}, ""));
-  EXPECT_EQ(own_backup(montagu(), {entry("1", "DONE")}, {}, "00000001000000000000000C")->metadata.name,
+  EXPECT_EQ(own_backup(montagu(), {}, {}, "", kNoon)->metadata.name, "montagu-initial");
+  EXPECT_FALSE(own_backup(montagu(), {}, {object("montagu-initial")}, "", kNoon)) << "it is made once";
+  EXPECT_FALSE(own_backup(montagu(), {entry("1", "DONE")}, {}, "", kNoon));
+  EXPECT_FALSE(own_backup(montagu(), {entry("1", "WAITING_FOR_WALS")}, {}, "", kNoon));
+  EXPECT_EQ(own_backup(montagu(), {entry("1", "DONE")}, {}, "00000001000000000000000C", kNoon)->metadata.name,
             "montagu-after-gap-00000001000000000000000c");
   auto by_hand = montagu();
   by_hand.spec.initial_backup = false;
-  EXPECT_FALSE(own_backup(by_hand, {}, {}, ""));
+  EXPECT_FALSE(own_backup(by_hand, {}, {}, "", kNoon));
+}
+
+TEST(OwnBackup, ThatFailedIsTriedAgainUnderAnotherNameAfterAnHourOrAtOnceWhenItIsDeleted) {
+  using namespace std::chrono_literals;
+  auto first = finished("montagu-initial", "", "Failed");
+  first.status.finished_at = kNoon;
+  EXPECT_FALSE(own_backup(montagu(), {}, {first}, "", kNoon + 59min));
+  const auto failure = own_failure(montagu(), {}, {first}, "");
+  ASSERT_TRUE(failure);
+  EXPECT_EQ(failure->name, "montagu-initial");
+  EXPECT_EQ(failure->again, kNoon + 1h);
+  EXPECT_EQ(own_backup(montagu(), {}, {}, "", kNoon + 1min)->metadata.name, "montagu-initial") << "it was deleted";
+
+  EXPECT_EQ(own_backup(montagu(), {}, {first}, "", kNoon + 1h)->metadata.name, "montagu-initial-2");
+  EXPECT_FALSE(own_backup(montagu(), {}, {first, object("montagu-initial-2")}, "", kNoon + 5h)) << "it is under way";
+  EXPECT_FALSE(own_failure(montagu(), {}, {first, object("montagu-initial-2")}, ""));
+  auto second = finished("montagu-initial-2", "", "Failed");
+  second.status.finished_at = kNoon + 2h;
+  EXPECT_FALSE(own_backup(montagu(), {}, {first, second}, "", kNoon + 3h)) << "each pause is longer";
+  EXPECT_EQ(own_backup(montagu(), {}, {first, second}, "", kNoon + 4h)->metadata.name, "montagu-initial-3");
+  EXPECT_EQ(own_failure(montagu(), {}, {first, second}, "")->name, "montagu-initial-2");
+  EXPECT_FALSE(own_failure(montagu(), {entry("1", "DONE")}, {first, second}, "")) << "none is wanted any more";
+
+  auto gap = finished("montagu-after-gap-timeline-2", "", "Failed");
+  gap.status.finished_at = kNoon;
+  EXPECT_EQ(own_backup(montagu(), {entry("1", "DONE")}, {gap}, "timeline-2", kNoon + 1h)->metadata.name,
+            "montagu-after-gap-timeline-2-2");
 }
 
 }  // namespace

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "operator/base/rfc3339.h"
 #include "reconcilers/barman_server/checks.h"
 
@@ -162,6 +164,7 @@ INSTANTIATE_TEST_SUITE_P(
 TEST(BarmanServer, OfAnotherClusterGetsNoSlot) {
   auto server = montagu();
   server.status.system_id = "78";
+  server.status.backups.push_back({.id = "20261122T080000", .status = "DONE"});
   Observed seen = healthy();
   production_of(seen).slot.reset();
   EXPECT_EQ(decide(server, seen, kNoon), Act::None);
@@ -178,6 +181,102 @@ TEST(BarmanServer, RestartsForAnOrphanedReceiverOnlyAfterBarmansOwnMinuteHadItsT
   server.status = status_after(server, seen, kNoon);
   EXPECT_EQ(decide(server, seen, kNoon + 30s), Act::None);
   EXPECT_EQ(decide(server, seen, kNoon + 76s), Act::RestartContainer);
+}
+
+TEST(BarmanServer, OfAnotherClusterWithAnEmptyCatalogueIsOfThatOneFromNowOn) {
+  auto server = montagu();
+  server.status.system_id = "78";
+  server.status.backups.push_back({.id = "20261122T080000", .status = "DONE"});
+  Observed seen = healthy();
+  seen.listed = std::vector<ListedBackup>{};
+  seen.details.clear();
+  seen.archive.reset();
+  server.status = status_after(server, seen, kNoon);  // the data volume was changed for an empty one
+  EXPECT_EQ(crds::find_condition(server.status.conditions, "Ready")->reason, "SystemIdChanged");
+  server.status = status_after(server, seen, kNoon + 15s);
+  EXPECT_TRUE(crds::is_true(server.status.conditions, "Postgresql"));
+  EXPECT_EQ(server.status.system_id, "77");
+}
+
+TEST(BarmanServer, DoesNotRestartForAClientThatIsNotItsOwn) {
+  auto server = montagu();
+  Observed seen = healthy();
+  (**seen.checks)[1].passed = false;
+  server.status = status_after(server, seen, kNoon);
+  EXPECT_EQ(decide(server, seen, kNoon + 76s), Act::RestartContainer);
+  seen.container.started_at = kNoon + 77s;
+  server.status = status_after(server, seen, kNoon + 90s);
+  EXPECT_EQ(decide(server, seen, kNoon + 90s), Act::None) << "the new one has not had its minute";
+  EXPECT_TRUE(crds::is_true(server.status.conditions, "Streaming"));
+  const Time later = kNoon + 77s + kOrphanPatience;
+  server.status = status_after(server, seen, later);
+  EXPECT_EQ(decide(server, seen, later), Act::None);
+  const auto* streaming = crds::find_condition(server.status.conditions, "Streaming");
+  EXPECT_EQ(streaming->reason, "SlotInUse");
+  EXPECT_NE(streaming->message.find("SELECT pid, client_addr, application_name FROM pg_stat_replication"),
+            std::string::npos)
+      << streaming->message;
+  EXPECT_EQ(crds::find_condition(server.status.conditions, "Ready")->reason, "SlotInUse");
+  Observed unchecked = seen;
+  unchecked.checks.reset();
+  EXPECT_FALSE(crds::is_true(status_after(server, unchecked, later + 5s).conditions, "Streaming"));
+  (**seen.checks)[1].passed = true;
+  server.status = status_after(server, seen, later + 30s);
+  server.status = status_after(server, seen, later + 45s);
+  EXPECT_TRUE(crds::is_true(server.status.conditions, "Streaming"));
+}
+
+TEST(BarmanServer, ForgetsAFailureOnceItStreamsAndNothingIsToBeDone) {
+  Observed seen = healthy();
+  EXPECT_TRUE(is_settled(Act::None, seen));
+  EXPECT_FALSE(is_settled(Act::ArchiveFirst, seen));
+  production_of(seen).slot->active = false;
+  EXPECT_FALSE(is_settled(Act::None, seen));
+  EXPECT_FALSE(is_settled(Act::None, {}));
+}
+
+TEST(BarmanServer, NamesItsOwnBackupThatFailedAndHowToTryAtOnce) {
+  Observed seen = healthy();
+  seen.archive = ArchiveSeen{{{"00000001000000000000000B", "00000001000000000000000C", 2}}, ""};
+  seen.own_failure = OwnFailure{"montagu-after-gap-00000001000000000000000c", kNoon + 1h};
+  auto status = status_after(montagu(), seen, kNoon);
+  const std::string gap = crds::find_condition(status.conditions, "WalGap")->message;
+  EXPECT_EQ(gap.find("is being made"), std::string::npos) << gap;
+  for (const char* part :
+       {"roadstead describe backup montagu-after-gap-00000001000000000000000c -n default",
+        "roadstead delete backup montagu-after-gap-00000001000000000000000c -n default", "2026-11-22T13:00:00Z"})
+    EXPECT_NE(gap.find(part), std::string::npos) << gap;
+  seen.listed = std::vector<ListedBackup>{};
+  seen.details.clear();
+  seen.archive.reset();
+  seen.own_failure->name = "montagu-initial-2";
+  status = status_after(montagu(), seen, kNoon);
+  const std::string none = crds::find_condition(status.conditions, "BackupsHealthy")->message;
+  EXPECT_NE(none.find("roadstead delete backup montagu-initial-2 -n default"), std::string::npos) << none;
+}
+
+TEST(BarmanServer, ThatCannotDropItsSlotSaysWhatToDoInWorkingOrder) {
+  const Error error{ErrorKind::Unavailable, "host annex2: connection refused"};
+  const std::string gone = slot_not_dropped(montagu(), "standing", error, true, "roadstead.dev/abandon-slot");
+  const auto remove = gone.find("on host annex2 run `docker rm -f standing`"),
+             drop = gone.find("SELECT pg_drop_replication_slot('barman')"),
+             abandon = gone.find("abandon-slot: \"true\"");
+  ASSERT_NE(abandon, std::string::npos) << gone;
+  EXPECT_LT(remove, drop) << "a slot in use cannot be dropped";
+  EXPECT_LT(drop, abandon);
+  const std::string stopped = slot_not_dropped(montagu(), "standing", error, false, "roadstead.dev/abandon-slot");
+  EXPECT_EQ(stopped.find("docker rm"), std::string::npos) << stopped;
+}
+
+TEST(Series, OfChecksThatAreNoLongerPrintedGo) {
+  EXPECT_EQ(checks_gone({{"postgresql", true, ""}, {"wal_archive", false, ""}}, {{"postgresql", true, ""}}),
+            std::vector<std::string>{"wal_archive"});
+  EXPECT_TRUE(checks_gone({}, {{"postgresql", true, ""}}).empty());
+}
+
+TEST(Series, OfANumberThatIsNotKnownDoNotSayThatAllIsWell) {
+  EXPECT_EQ(shown(7), 7.0);
+  EXPECT_TRUE(std::isnan(shown(std::nullopt)));
 }
 
 TEST(BarmanServer, ThatIsHealthySaysSoWithItsNumbers) {
@@ -308,6 +407,46 @@ INSTANTIATE_TEST_SUITE_P(
                 "BackupsHealthy", "TooOld", "older than 24h"},
         Trouble{"somebody's failed backup", [](Observed& s) { s.foreign_failures = {"20261122T090000"}; },
                 "BackupsHealthy", "FailedBackups", "barman delete montagu 20261122T090000"},
+        Trouble{"somebody's backup that is stuck",
+                [](Observed& s) {
+                  ListedBackup stuck;
+                  stuck.backup = {.id = "20261122T090000", .status = "STARTED"};
+                  (**s.listed).insert((**s.listed).begin(), stuck);
+                  s.foreign_failures = {"20261122T090000"};
+                },
+                "BackupsHealthy", "Unfinished", "barman delete montagu 20261122T090000"},
+        Trouble{"the volume is full, barman says",
+                [](Observed& s) {
+                  production_of(s).slot->active = false;
+                  s.act_error = Error{ErrorKind::NoSpace, "barman cron: No space left on device"};
+                },
+                "Streaming", "NoSpace", "the volume barman_data on host annex2"},
+        Trouble{"the volume is full, the receiver says",
+                [](Observed& s) {
+                  production_of(s).slot->active = false;
+                  s.volume_full = true;
+                },
+                "Ready", "NoSpace", "docker system df"},
+        Trouble{"the receiver cannot be started",
+                [](Observed& s) {
+                  production_of(s).slot->active = false;
+                  s.act_error = Error{ErrorKind::Unavailable, "barman cron: exit code 1"};
+                },
+                "Streaming", "ReceiverNotRunning", "barman cron: exit code 1"},
+        Trouble{"a minute that fails", [](Observed& s) { s.last_cron->exit_code = 1; }, "CronLate", "MinuteFailed",
+                "exit code 1"},
+        Trouble{"a minute that fails is not ready", [](Observed& s) { s.last_cron->exit_code = 1; }, "Ready",
+                "MinuteFailed", "docker logs --tail 50 standing"},
+        Trouble{"production was itself restored",
+                [](Observed& s) {
+                  s.archive = ArchiveSeen{{}, "", Error{ErrorKind::Invalid, "timeline 2 goes on from before it"}, 2};
+                },
+                "WalGap", "TimelineLeft", "timeline 2 goes on from before it; a new base backup is being made"},
+        Trouble{"a history file is missing",
+                [](Observed& s) {
+                  s.archive = ArchiveSeen{{}, "", Error{ErrorKind::NotFound, "00000002.history is not there"}, 2};
+                },
+                "Ready", "HistoryMissing", "00000002.history"},
         Trouble{"gap",
                 [](Observed& s) {
                   s.archive = ArchiveSeen{{{"00000001000000000000000B", "00000001000000000000000C", 2}}, ""};
@@ -364,6 +503,30 @@ TEST(Receiver, ThatBeganToStreamAgainNoLongerLacksWal) {
   EXPECT_TRUE(says_wal_removed({begins, removed, begins, removed}));
 }
 
+TEST(Receiver, OfAProductionThatWasItselfRestoredLacksWalToo) {
+  const auto line = [](const char* text) { return LogLine{kNoon, true, text}; };
+  const auto begins = line("INFO: montagu: pg_receivewal: starting log streaming at 0/F000000 (timeline 1)");
+  for (const char* refusal :
+       {"pg_receivewal: error: could not send replication command \"START_REPLICATION\": ERROR:  requested starting "
+        "point 0/F000000 on timeline 1 is not in this server's history",
+        "pg_receivewal: error: could not send replication command \"START_REPLICATION\": ERROR:  requested starting "
+        "point 0/F000000 is ahead of the WAL flush position of this server 0/A000148"}) {
+    EXPECT_TRUE(says_wal_removed({begins, line(refusal)})) << refusal;
+    EXPECT_FALSE(says_wal_removed({begins, line(refusal), begins})) << refusal;
+  }
+}
+
+TEST(Receiver, ThatCannotWriteSaysSoUntilItBeginsAnew) {
+  const auto line = [](const char* text) { return LogLine{kNoon, true, text}; };
+  const auto begins = line("INFO: montagu: pg_receivewal: starting log streaming at 0/F000000 (timeline 1)");
+  const auto full = line(
+      "ERROR: montagu: pg_receivewal: error: could not write 8192 bytes to WAL file "
+      "\"00000001000000000000000F.partial\": "
+      "No space left on device");
+  EXPECT_TRUE(says_volume_full({begins, full}));
+  EXPECT_FALSE(says_volume_full({full, begins}));
+}
+
 TEST(Checks, BecomeConditionTypes) {
   EXPECT_EQ(condition_type("receive_wal_running"), "CheckReceiveWalRunning");
   EXPECT_EQ(condition_type("pg_basebackup"), "CheckPgBasebackup");
@@ -393,6 +556,43 @@ TEST(Archive, IsRestorableFromTheOldestBackupWithAnUnbrokenWay) {
   ASSERT_EQ(seen.gaps_since_newest.size(), 1u);
   EXPECT_EQ(seen.gaps_since_newest.front().last, "000000010000000000000008");
   EXPECT_TRUE(seen.first_restorable.empty());
+}
+
+TEST(Archive, OfAProductionThatWasItselfRestoredIsNotContiguous) {
+  // Timeline 2 goes on from segment 3; the newest base backup was made on timeline 1 behind it.
+  const std::vector<crds::CatalogBackup> backups{good("b", "000000010000000000000005"),
+                                                 good("a", "000000010000000000000002")};
+  WalListing present{
+      {"000000010000000000000002", "000000010000000000000003", "000000010000000000000004", "000000010000000000000005",
+       "000000010000000000000006", "000000010000000000000007", "000000020000000000000003", "000000020000000000000004"},
+      {"000000020000000000000005"},
+      {{2, "1\t0/3000158\tx\n"}}};
+  auto seen = archive_seen(backups, present, kDefaultWalSegmentBytes);
+  ASSERT_TRUE(seen.broken) << "timeline 1 has more segments, but is not where production is";
+  EXPECT_EQ(interruption(seen), "timeline-2");
+  EXPECT_TRUE(seen.first_restorable.empty());
+
+  // Its first segments lie before the oldest base backup, so that they are not even listed.
+  seen = archive_seen({backups[0]}, {{"000000010000000000000005"}, {}, present.histories}, kDefaultWalSegmentBytes);
+  EXPECT_TRUE(seen.broken);
+  EXPECT_EQ(interruption(seen), "timeline-2");
+
+  // One that ends behind the fork is no whole base backup on timeline 2.
+  auto across = good("c", "000000010000000000000003");
+  across.end_wal = "000000010000000000000004";
+  EXPECT_TRUE(archive_seen({across}, present, kDefaultWalSegmentBytes).broken);
+
+  seen = archive_seen({good("d", "000000020000000000000004"), backups[0]}, present, kDefaultWalSegmentBytes);
+  EXPECT_FALSE(seen.broken) << "the new base backup closes it";
+  EXPECT_EQ(interruption(seen), "");
+  EXPECT_EQ(seen.first_restorable, "d");
+}
+
+TEST(Archive, WhoseHistoryHasJustArrivedBeforeItsFirstSegmentHasNoGap) {
+  const WalListing present{{"000000010000000000000002"}, {"000000010000000000000003"}, {{2, "1\t0/3000158\tx\n"}}};
+  const auto seen = archive_seen({good("a", "000000010000000000000002")}, present, kDefaultWalSegmentBytes);
+  EXPECT_FALSE(seen.broken);
+  EXPECT_TRUE(seen.gaps_since_newest.empty());
 }
 
 TEST(Archive, ShowsAGapAsSoonAsWalIsReceivedBehindIt) {

@@ -62,6 +62,31 @@ TEST(Gaps, FollowATimelineSwitchByItsHistoryFile) {
   EXPECT_EQ(gaps->front().first, "000000020000000000000003");
 }
 
+TEST(Gaps, FromATimelineThatWasLeftBeforeTheBeginHaveNoWayToTheEnd) {
+  // Production was itself restored: timeline 2 goes on from segment 3, the base backup began on timeline 1 at 5.
+  WalListing present{{"000000010000000000000005", "000000010000000000000006", "000000020000000000000003",
+                      "000000020000000000000004", "000000020000000000000005", "000000020000000000000006"},
+                     {},
+                     {{2, "1\t0/3000158\tno recovery target specified\n"}}};
+  auto gaps = find_gaps("000000010000000000000005", "000000020000000000000006", present);
+  ASSERT_FALSE(gaps) << "segment by segment nothing is missing";
+  EXPECT_NE(gaps.error().message.find("timeline 2"), std::string::npos);
+  gaps = find_gaps("000000010000000000000005", "000000020000000000000004", present);
+  ASSERT_FALSE(gaps);
+  EXPECT_NE(gaps.error().message.find("timeline 2"), std::string::npos) << "that is the cause, not the order";
+  EXPECT_TRUE(find_gaps("000000010000000000000003", "000000020000000000000006", present));
+  present.histories[3] = "2\t0/4000000\tx\n";
+  EXPECT_FALSE(find_gaps("000000010000000000000003", "000000030000000000000006", present))
+      << "timeline 1 is not among its ancestors";
+}
+
+TEST(Timelines, TheNewestBeginsWhereItsHistoryEnds) {
+  EXPECT_FALSE(newest_fork({}));
+  const auto fork = newest_fork({{}, {}, {{2, "1\t0/3000158\tx\n"}, {3, "1\t0/3000158\tx\n\n2\t0/7000000\ty\n"}}});
+  ASSERT_TRUE(fork);
+  EXPECT_EQ(segment_name(*fork), "000000030000000000000007");
+}
+
 TEST(Gaps, AcrossTimelinesWithoutTheirHistoryAreNotGuessed) {
   const auto gaps = find_gaps("000000010000000000000002", "000000020000000000000004", {});
   ASSERT_FALSE(gaps);
