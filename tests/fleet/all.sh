@@ -7,8 +7,8 @@ second_log=$(mktemp)
 trap 'rm -f "$second_log"' EXIT
 
 python3 fleet.py images || exit 1
-ROADSTEAD_PREFIX=e2f python3 -m pytest -q -m "not soak" --durations=5 test_kill.py test_failures.py > "$second_log" 2>&1 &
-python3 -m pytest -q -m "not soak" --durations=5 test_fleet.py test_spine.py test_manifests.py test_alerts.py
+ROADSTEAD_PREFIX=e2f python3 -m pytest -q -m "not soak" --durations=5 test_failures.py > "$second_log" 2>&1 &
+python3 -m pytest -q -m "not soak" --durations=5 test_fleet.py test_spine.py test_manifests.py test_alerts.py test_kill.py
 first=$?
 wait $!
 second=$?

@@ -1,5 +1,6 @@
 """Failures of the world: each becomes a condition that says what is wrong and what to do; done, everything goes on."""
 
+import datetime
 import re
 import secrets
 import time
@@ -124,6 +125,22 @@ def test_a_wrong_password_is_named_with_its_role_and_put_right_by_the_file(scene
         secret.write_text(right)
 
 
+def test_latest_without_production_is_what_was_received_and_says_up_to_when(scene):
+    """Nothing that had been received is lost, and nothing else is claimed."""
+    unplugged = time.time()
+    scene.production.unplug()
+    try:
+        scene.start_restore("without-production")
+        request = scene.finish_restore("without-production")
+    finally:
+        scene.production.plug()
+    pin = request["status"]["pinned"][0]
+    assert pin["target"] == "EndOfWal" and pin["targetLSN"], pin
+    as_of = datetime.datetime.fromisoformat(pin["dataAsOf"].replace("Z", "+00:00")).timestamp()
+    assert unplugged - 30 < as_of < unplugged + 5, "the data's time is not the time production was lost"
+    scene.assert_restored(request, acknowledged_before=unplugged - 2)
+
+
 def test_a_slot_deleted_on_production_is_told_and_made_again(scene):
     slot = drop_slot(scene)
     scene.operator.wait("barmanserver", SERVER, lambda o: troubles(o) and says(o, slot, "slot"), 60)
@@ -163,9 +180,12 @@ def test_a_gap_in_the_wal_refuses_a_restore_and_a_new_base_backup_closes_it(scen
     request = scene.operator.wait("restorerequest", "gap", lambda o: is_finished(o) or says(o, lost), 60)
     assert not is_finished(request), explain(request)
     assert (scene.inode_of_volume(), scene.application()) == before
+    server = scene.operator.wait_condition("barmanserver", SERVER, "WalGap", "True", 90)
+    assert names_cause_and_command(condition_of(server, "WalGap"), lost, "base backup")
     if not next((o for o in scene.operator.items("backups") if not is_finished(o)), None):
         scene.operator.apply(scene.backup("closes-the-gap"))  # as the message says
     request = scene.finish_restore("gap")
     assert request["status"]["pinned"][0]["backupID"] > newest
+    scene.operator.wait_condition("barmanserver", SERVER, "WalGap", "False", 90)
     scene.assert_restored(request)
     assert DATABASE and ITEM and steps_of(request)

@@ -8,7 +8,7 @@ import threading
 import pytest
 from fleet import DATABASE, wait_for
 from operator_process import condition_of, is_finished
-from scene import INITIAL, ITEM, STEPS, explain, results_of, steps_begun, steps_of
+from scene import INITIAL, ITEM, SERVER, STEPS, explain, results_of, steps_begun, steps_of
 
 WORKER = "label=dev.roadstead.role=worker"
 
@@ -53,19 +53,58 @@ def test_the_operator_killed_at_points_of_a_backup(scene):
         "accepted": lambda o: True,
         "running": lambda o: (o.get("status") or {}).get("phase") == "Running",
         "has a worker": lambda o: bool((o.get("status") or {}).get("worker")),
-        "moves bytes": lambda o: ((o.get("status") or {}).get("progress") or {}).get("bytesDone", 0) > 0,
+        **{f"{percent} %": lambda o, percent=percent: percent_of(o) >= percent for percent in (1, 15, 30, 45, 60, 75, 90)},
     }
-    with scene.slow_line_to(scene.annex, 200):
+    with scene.slow_line_to(scene.annex, 80):
         scene.operator.apply(scene.backup("killed-backup"))
         for name, reached in points.items():
             backup = scene.operator.wait("backup", "killed-backup", lambda o, at=reached: at(o) or is_finished(o), 120)
             assert not is_finished(backup), f"it ended before: {name}"
             scene.operator.restart()
-    backup = scene.operator.wait("backup", "killed-backup", is_finished, 240)
+    assert_made_once(scene, "killed-backup")
+
+
+def percent_of(backup):
+    return ((backup.get("status") or {}).get("progress") or {}).get("percent", -1)
+
+
+def assert_made_once(scene, name):
+    """It ended well, and barman's catalogue has it once: an attempt that was broken off left nothing."""
+    backup = scene.operator.wait("backup", name, is_finished, 240)
     assert condition_of(backup, "Complete")["status"] == "True", explain(backup)
-    # A kill between two calls may cost an attempt that never ran, but there is one backup.
-    ours = [name for name in scene.catalogue().values() if name.startswith("roadstead.default.killed-backup.")]
-    assert len(ours) == 1, f"it was made more than once: {ours}"
+    ours = {id_ for id_, called in scene.catalogue().items() if called.startswith(f"roadstead.default.{name}.")}
+    assert ours == {backup["status"]["barman"]["backupID"]}, f"it was made more than once: {ours}"
+
+    def no_leftover():
+        unfinished = [entry for entry in scene.barman("list-backups", SERVER)[SERVER] if entry["status"] != "DONE"]
+        return not unfinished and not scene.workers(name)
+    wait_for(f"end of what {name} left", no_leftover, 90, every=0.5)
+
+
+@pytest.mark.parametrize("what", ["worker", "store", "engine"])
+def test_a_backup_whose_worker_store_or_engine_is_lost_in_the_middle(scene, what):
+    """The catalogue says what is there; what is not is made again, and nothing else is lost."""
+    name = f"backup-without-its-{what}"
+    manifest = scene.operator.manifests / "backup.yaml"  # where a lost store finds it again
+    try:
+        with scene.slow_line_to(scene.annex, 160):
+            manifest.write_text(scene.backup(name))
+            backup = scene.operator.wait("backup", name, lambda o: percent_of(o) >= 20 or is_finished(o), 120)
+            assert not is_finished(backup)
+            if what == "worker":
+                for worker in scene.workers(name):
+                    scene.annex.docker("rm", "-f", worker.removeprefix(f"{scene.annex.name}:"))
+            elif what == "store":
+                scene.operator.kill()
+                scene.operator.lose_store()
+                scene.operator.start()
+                wait_for(f"{name} read again", lambda: scene.operator.get("backup", name), 20)
+            else:
+                scene.annex.stop_engine()
+                scene.annex.start_engine()
+        assert_made_once(scene, name)
+    finally:
+        manifest.unlink(missing_ok=True)
 
 
 class Pruner:
