@@ -24,6 +24,7 @@
 #include "operator/runtime/controller.h"
 #include "operator/runtime/manager.h"
 #include "operator/runtime/scheduler.h"
+#include "operator/schedule_round.h"
 #include "operator/watch_source.h"
 #include "reconcilers/backup/reconciler.h"
 #include "reconcilers/backup_policy/reconciler.h"
@@ -141,6 +142,10 @@ Result<void> serve(const cli::OperatorOptions& options, const std::string& versi
   Controllers controllers(context, metrics, steady);
   HostEvents host_events(api, hosts, options.installation, [&](const ObjectKey& key) { controllers.wake(key); });
   Scheduler scheduler(clock, steady, metrics);
+  scheduler.each_round([&] {
+    if (auto done = schedule_round(api, [&](const ObjectKey& key) { controllers.wake(key); }); !done)
+      log_warning("the schedules cannot be looked at", {{"error", done.error().message}});
+  });
   std::unique_ptr<files::FileApplier> files;
   if (!options.manifests_dir.empty())
     files = std::make_unique<files::FileApplier>(options.manifests_dir, api, metrics, clock);

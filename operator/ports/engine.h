@@ -167,13 +167,16 @@ struct EngineEvent {
   Time time;
 };
 
+/// Type of the first event of every stream, which is none of the engine's: from here on nothing is missed.
+inline constexpr std::string_view kStreamOpened = "stream-opened";
+
 /// Gives the next piece of a long body, an empty span at its end.
 using ByteSource = std::function<Result<std::span<const std::byte>>()>;
 
 /// One Docker Engine, API 1.41 and newer. Every call may be made from several threads at once; none outlives its
-/// limits. Names stand wherever an id may. Errors, where nothing else is said: NotFound (no such container, image,
-/// volume), Conflict (name taken, in use), Unavailable (engine not reached: nothing is known), Timeout, Cancelled,
-/// Invalid.
+/// limits. Names stand wherever a whole id may. Errors, where nothing else is said: NotFound (no such container, image,
+/// volume), Conflict (name taken, in use), Unavailable (engine not reached: nothing is known), Internal (it was reached
+/// and says that it could not do it), Timeout, Cancelled, Invalid.
 class Engine {
  public:
   virtual ~Engine() = default;
@@ -233,8 +236,8 @@ class Engine {
   /// Volumes with their sizes (`GET /system/df`); slow where volumes are large.
   virtual Result<std::vector<VolumeInfo>> disk_usage(const Limits& limits) = 0;
 
-  /// Container events with all these labels, until `event` returns false, the stream breaks (Unavailable) or stop is
-  /// asked for (Cancelled).
+  /// Container events with all these labels, the first of type kStreamOpened, until `event` returns false, the stream
+  /// breaks (Unavailable) or stop is asked for (Cancelled).
   virtual Result<void> events(const Labels& labels, const std::function<bool(const EngineEvent&)>& event,
                               const Limits& limits) = 0;
 };

@@ -603,6 +603,9 @@ Result<void> DockerEngine::events(const Labels& labels, const std::function<bool
   auto reply =
       call(On::OwnConnection, get("/events" + query_of({{"filters", label_filters(labels, "container")}})), limits);
   if (!reply) return within(what, reply.error());
+  EngineEvent opened;
+  opened.type = kStreamOpened;
+  if (!event(opened)) return {};
   const auto patient = with_idle(limits, kForEver);
   LineSplitter lines;
   const auto take = [&](std::string_view line) {

@@ -412,6 +412,10 @@ TEST_P(EngineOver, StreamsTheEventsOfOneLabel) {
         {{"watched", "yes"}},
         [&](const EngineEvent& event) {
           const std::lock_guard lock(mutex);
+          if (event.type == kStreamOpened) {
+            seen.emplace_back("opened");
+            return true;
+          }
           seen.push_back(event.action + " " + event.attributes.at("name"));
           EXPECT_GT(event.time, Time(std::chrono::sys_days(std::chrono::year{2020} / 1 / 1)));
           return true;
@@ -435,6 +439,9 @@ TEST_P(EngineOver, StreamsTheEventsOfOneLabel) {
   ASSERT_OK(engine->start_container("seen", {}));
   EXPECT_TRUE(test::eventually(20s, [&] { return count("die seen") == 1; }));
   EXPECT_EQ(count("create unseen"), 0);
+  EXPECT_EQ(count("opened"), 1);
+  const std::lock_guard lock(mutex);
+  EXPECT_EQ(seen.front(), "opened");
 }
 
 TEST_P(EngineOver, StopsEveryWaitingCallAtOnce) {

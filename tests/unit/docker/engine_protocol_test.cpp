@@ -118,6 +118,21 @@ TEST(EngineProtocol, AnswersThatAreNoJsonOrOfAnotherShapeAreErrorsNotCrashes) {
   }
 }
 
+TEST(EngineProtocol, AStreamOfEventsBeginsWithItsOpening) {
+  Fake fake({ping("1.41"),
+             {answer(200, R"({"Type":"container","Action":"die"})"
+                          "\n")}});
+  std::vector<std::string> seen;
+  const auto end = fake.engine->events({},
+                                       [&](const EngineEvent& event) {
+                                         seen.push_back(event.type + " " + event.action);
+                                         return true;
+                                       },
+                                       {});
+  EXPECT_EQ(kind_of(end), ErrorKind::Unavailable);
+  EXPECT_THAT(seen, testing::ElementsAre("stream-opened ", "container die"));
+}
+
 TEST(EngineProtocol, AnExecCutInsideAFrameIsNoResult) {
   Fake fake({ping("1.41"),
              {answer(201, "{\"Id\":\"e\"}")},
