@@ -29,7 +29,7 @@ program cmake cmake
 program ninja ninja-build
 program pkg-config pkg-config
 # libraries (docs/dependencies.md says what each is for)
-for name in libarchive-dev libboost-dev libcli11-dev libcpprest-dev libexpected-dev libfmt-dev libgmock-dev libgtest-dev \
+for name in libarchive-dev libboost-dev libcli11-dev libcpprest-dev libexpected-dev libfmt-dev \
   libhowardhinnant-date-dev libre2-dev libsqlite3-dev libssh-dev libssl-dev libyaml-cpp-dev libzstd-dev nlohmann-json3-dev \
   prometheus-cpp-dev zlib1g-dev ca-certificates tzdata; do
   package "$name"
@@ -38,6 +38,8 @@ done
 # tests, demo, benchmarks
 if [ -z "$only_build" ]; then
   program ccache ccache
+  package libgmock-dev
+  package libgtest-dev
   program curl curl
   program debootstrap debootstrap
   program docker docker.io

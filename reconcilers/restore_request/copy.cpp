@@ -27,22 +27,22 @@ mover::Source source_tree(const crds::RestoreRequestStatus& status, const std::s
   return source;
 }
 
+void mount_recover_volume(ContainerSpec& container, const ItemSource& source) {
+  container.mounts.push_back({MountSpec::Type::Volume, source.server.spec.volumes.recover, std::string(kSource), true});
+}
+
 Result<WorkerSpec> sender(Run& run, const crds::RestoreItem& item, const ItemSource& source, const mover::Link& link) {
-  auto image = run.context.images.ensure_mover(source.access.host, run.limits);
-  if (!image) return tl::unexpected(image.error());
   mover::Copy copy;
   copy.role = mover::Role::Send;
   copy.link = link;
   copy.source = source_tree(run.request.status, item.name);
-  WorkerSpec spec{{}, mover_container(*image), job_files(copy)};
-  spec.container.mounts = {{MountSpec::Type::Volume, source.server.spec.volumes.recover, std::string(kSource), true}};
+  auto spec = mover_spec(run, source.access.host, copy);
+  if (spec) mount_recover_volume(spec->container, source);
   return spec;
 }
 
 Result<WorkerSpec> receiver(Run& run, const crds::RestoreItem& item, const HostHandle& target,
                             const std::optional<mover::Link>& link) {
-  auto image = run.context.images.ensure_mover(target, run.limits);
-  if (!image) return tl::unexpected(image.error());
   auto volume = target.engine->inspect_volume(item.to.volume, run.limits);
   if (!volume) return tl::unexpected(volume.error());
   mover::Copy copy;
@@ -50,8 +50,8 @@ Result<WorkerSpec> receiver(Run& run, const crds::RestoreItem& item, const HostH
   copy.link = link;
   copy.target = mover_target(run.request, item.name);
   if (!link) copy.source = source_tree(run.request.status, item.name);
-  WorkerSpec spec{{}, mover_container(*image), job_files(copy)};
-  spec.container.mounts = {{MountSpec::Type::Bind, parent_of(volume->mountpoint), std::string(kParent), false}};
+  auto spec = mover_spec(run, target, copy);
+  if (spec) mount_parent(spec->container, parent_of(volume->mountpoint), copy);
   return spec;
 }
 
@@ -108,8 +108,7 @@ Outcome copy_here(Run& run, Frame& frame, const ItemSource& source, const HostHa
   job.make = [&](int) {
     return receiver(run, item, target, std::nullopt).map([&](WorkerSpec spec) {
       spec.container.network_mode = "none";
-      spec.container.mounts.push_back(
-          {MountSpec::Type::Volume, source.server.spec.volumes.recover, std::string(kSource), true});
+      mount_recover_volume(spec.container, source);
       return spec;
     });
   };

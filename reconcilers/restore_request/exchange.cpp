@@ -1,7 +1,6 @@
 // exchange: one step of the file system, all old or all new. "Make inode N current": saying it twice changes nothing.
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "operator/base/rfc3339.h"
 #include "reconcilers/restore_request/applications.h"
@@ -17,10 +16,8 @@ Outcome exchange(Run& run, Frame& frame) {
   if (!inode || *inode == 0) return Failed{"Internal", "the staged tree's inode is not known", "apply a new request"};
   // Somebody may have started something since.
   if (auto outcome = quiesce(run, frame, *target)) return *outcome;
-  nlohmann::json memory = frame.memory();
-  if (!memory.contains(kExchanging)) {
-    memory[std::string(kExchanging)] = true;
-    frame.remember(memory);
+  if (!frame.remembers(std::string(kExchanging))) {
+    frame.remember_done(std::string(kExchanging));
     return Working{fmt::format("The data of volume {} is exchanged.", item.to.volume), Millis{0}, {}};
   }
 

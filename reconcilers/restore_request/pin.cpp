@@ -119,13 +119,13 @@ Outcome judge_wal(const crds::PinnedSource& pinned, const WalListing& listing, c
                          : fmt::format("Pinned: base backup {}, {}.", pinned.backup_id,
                                        pinned.target_name.empty() ? "its end" : "restore point " + pinned.target_name)};
   }
-  std::string missing;
-  for (const auto& gap : *gaps) missing += (missing.empty() ? "" : ", ") + describe(gap);
+  std::vector<std::string> missing;
+  for (const auto& gap : *gaps) missing.push_back(describe(gap));
   return Blocked{
       "WalGap",
       fmt::format("WAL is missing between base backup {} and the point: {}; points before it can be restored "
                   "(`point: {{backupID: {}}}` in a new request), later ones after a new base backup of BarmanServer {}",
-                  pinned.backup_id, missing, pinned.backup_id, server),
+                  pinned.backup_id, fmt::join(missing, ", "), pinned.backup_id, server),
       kBlockedRetry};
 }
 

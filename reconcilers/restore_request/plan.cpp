@@ -534,9 +534,10 @@ bool is_confirmed(const crds::RestoreRequest& request) {
 }
 
 std::string confirmation_wanted(const crds::RestoreRequest& request) {
-  std::string volumes;
-  for (const auto& item : request.spec.items) volumes += (volumes.empty() ? "" : ", ") + item.to.volume;
-  return fmt::format("confirm: {{host: {}, volumes: [{}]}}", request.spec.target.host_ref.name, volumes);
+  std::vector<std::string> volumes;
+  for (const auto& item : request.spec.items) volumes.push_back(item.to.volume);
+  return fmt::format("confirm: {{host: {}, volumes: [{}]}}", request.spec.target.host_ref.name,
+                     fmt::join(volumes, ", "));
 }
 
 void refuse_unfit_volume(const ProbeSeen& seen, std::vector<Refusal>& refusals) {
@@ -585,9 +586,10 @@ void plan_steps(const crds::RestoreItem& item, const ProbeSeen& seen, const std:
   add(of_item(step::kReplay), source, "replay WAL up to the point, then shut down");
   add(of_item(step::kCopy), target, fmt::format("copy beside volume {} while its applications run", seen.volume));
   add(of_item(step::kFinish), target, "write the settings it recovers with");
-  std::string names;
-  for (const auto& one : stops) names += (names.empty() ? "" : ", ") + one.name;
-  add(std::string(step::kStop), target, names.empty() ? "nothing runs that has to be stopped" : "stop " + names);
+  std::vector<std::string> names;
+  for (const auto& one : stops) names.push_back(one.name);
+  add(std::string(step::kStop), target,
+      names.empty() ? "nothing runs that has to be stopped" : fmt::format("stop {}", fmt::join(names, ", ")));
   add(of_item(step::kExchange), target, fmt::format("exchange the data of volume {} in one step", seen.volume));
   add(std::string(step::kStart), target, "start what ran");
 }
@@ -603,10 +605,8 @@ Judged judge(const crds::RestoreRequest& request, const crds::RestoreItem& item,
                                                             seen.target.metadata.name, confirmation_wanted(request))});
   if (seen.backup_id.empty()) refusals.push_back({"NoBackup", seen.backup_problem});
   if (!seen.wal_gaps.empty()) {
-    std::string missing;
-    for (const auto& gap : seen.wal_gaps) missing += (missing.empty() ? "" : ", ") + gap;
     refusals.push_back({"WalGap", fmt::format("WAL is missing between base backup {} and the point: {}; {}",
-                                              seen.backup_id, missing, seen.wal_advice)});
+                                              seen.backup_id, fmt::join(seen.wal_gaps, ", "), seen.wal_advice)});
   }
   refuse_path(seen, refusals);
   refuse_unfit_volume(seen, refusals);

@@ -51,30 +51,26 @@ Result<WorkerSpec> worker_spec(Run& run, const crds::RestoreItem& item, const It
 
 /// Only now that the mark says so too: a store lost before would have left it kept for ever.
 std::optional<Outcome> protect(Run& run, Frame& frame, const ItemSource& source, const crds::PinnedSource& pinned) {
-  nlohmann::json memory = frame.memory();
-  if (!pinned.keep_set || memory.value("kept", false)) return std::nullopt;
+  if (!pinned.keep_set || frame.remembers("kept")) return std::nullopt;
   if (auto kept = source.access.barman(run.limits).keep(pinned.backup_root_id); !kept) {
     if (kept.error().kind != ErrorKind::NotFound) return from_error(kept.error(), source.access.host, true);
     return Failed{"BackupGone",
                   fmt::format("base backup {} cannot be protected: {}", pinned.backup_id, kept.error().message),
                   "apply a new request"};
   }
-  memory["kept"] = true;
-  frame.remember(memory);
+  frame.remember_done("kept");
   return std::nullopt;
 }
 
 /// What ran on the recover volume in an earlier life says nothing about it once it is prepared anew: a replay's result
 /// that is adopted then would let half a database be copied.
 std::optional<Outcome> clear_later_workers(Run& run, Frame& frame, const HostHandle& host) {
-  nlohmann::json memory = frame.memory();
-  if (memory.value("cleared", false)) return std::nullopt;
+  if (frame.remembers("cleared")) return std::nullopt;
   if (auto done =
           remove_workers_of(*host.engine, run.context.installation, run.key, std::string(step::kPrepare), run.limits);
       !done)
     return from_error(done.error(), host, true);
-  memory["cleared"] = true;
-  frame.remember(memory);
+  frame.remember_done("cleared");
   return std::nullopt;
 }
 

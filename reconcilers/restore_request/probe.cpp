@@ -12,21 +12,15 @@
 namespace roadstead::reconcilers::restore {
 namespace {
 
-using Json = nlohmann::json;
-
 constexpr Millis kOtherRetry{5'000};
 
 /// Proves the way that the bytes will go, once per request: two movers that only say hello.
 std::optional<Outcome> prove_path(Run& run, Frame& frame, const HostHandle& source, const HostHandle& target) {
   const Serving serving = serving_side(source.host, target.host);
-  if (serving == Serving::Local || serving == Serving::Nobody || frame.memory().value("connected", false))
-    return std::nullopt;
+  if (serving == Serving::Local || serving == Serving::Nobody || frame.remembers("connected")) return std::nullopt;
   const auto side = [&](const HostHandle& host, std::string step) {
-    return PairSide{&host, std::move(step), [&](const mover::Link& link) -> Result<WorkerSpec> {
-                      auto image = run.context.images.ensure_mover(host, run.limits);
-                      if (!image) return tl::unexpected(image.error());
-                      return WorkerSpec{{}, mover_container(*image), job_files(mover::Connect{link})};
-                    }};
+    return PairSide{&host, std::move(step),
+                    [&](const mover::Link& link) { return mover_spec(run, host, mover::Connect{link}); }};
   };
   const PairJob job{side(source, "connect-source"), side(target, "connect-target"), serving == Serving::Source};
   const auto end = run_pair(run, frame, job);
@@ -46,9 +40,7 @@ std::optional<Outcome> prove_path(Run& run, Frame& frame, const HostHandle& sour
                     why, server.metadata.name),
         kBlockedRetry};
   }
-  Json memory = frame.memory();
-  memory["connected"] = true;
-  frame.remember(memory);
+  frame.remember_done("connected");
   return std::nullopt;
 }
 
@@ -71,26 +63,10 @@ std::optional<Outcome> look_at_volume(Run& run, Frame& frame, const HostHandle& 
   }
   if (seen.volume_driver != "local" || seen.volume_has_options) return std::nullopt;  // refused, whatever is there
 
-  WorkerJob job;
-  job.host = &target;
-  job.step = "inspect";
-  job.wait = Millis{5'000};
-  job.make = [&](int) -> Result<WorkerSpec> {
-    auto image = run.context.images.ensure_mover(target, run.limits);
-    if (!image) return tl::unexpected(image.error());
-    WorkerSpec spec{{},
-                    mover_container(*image),
-                    job_files(mover::Inspect{.parent = std::string(kParent), .sizes = false, .source = {}})};
-    spec.container.network_mode = "none";
-    spec.container.mounts = {{MountSpec::Type::Bind, parent, std::string(kParent), true}};
-    return spec;
-  };
-  const auto end = run_worker(run, frame, job);
-  if (const auto* outcome = std::get_if<Outcome>(&end)) return *outcome;
-  const auto& worker = std::get<WorkerSeen>(end);
-  if (!worker.result || !worker.result->ok) return from_failure(run, frame, worker, job);
-  remove_after_write(run, frame, job, worker.attempt);
-  auto data = mover::parse_inspect_data(worker.result->data);
+  MoverAnswer answer;
+  const mover::Inspect job{.parent = std::string(kParent), .sizes = false, .source = {}};
+  if (auto outcome = run_mover_at(run, frame, "inspect", parent, job, answer)) return outcome;
+  auto data = mover::parse_inspect_data(answer.data);
   if (!data || !data->volume)
     return Retry{"WorkerFailed", "inspect on host " + target.host.metadata.name + " answered nothing", {}};
   seen.free_bytes = static_cast<std::int64_t>(data->volume->free_bytes);
@@ -98,7 +74,7 @@ std::optional<Outcome> look_at_volume(Run& run, Frame& frame, const HostHandle& 
     seen.data_is_mount_point = data->volume->mount_point;
     seen.data_on_parent_device = data->volume->same_device;
   }
-  marks_of = worker.result->data;
+  marks_of = std::move(answer.data);
   return std::nullopt;
 }
 

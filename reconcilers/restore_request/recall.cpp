@@ -13,16 +13,17 @@ constexpr std::size_t kMarkLimit = 1 << 20;
 Result<std::optional<std::string>> read_mark(Run& run, const HostHandle& target, const crds::RestoreItem& item,
                                              const std::string& parent) {
   Engine& engine = *target.engine;
-  auto image = run.context.images.ensure_mover(target, run.limits);
-  if (!image) return tl::unexpected(image.error());
+  const mover::Inspect job{.parent = std::string(kParent), .sizes = false, .source = std::nullopt};
+  auto made = mover_spec(run, target, job);
+  if (!made) return tl::unexpected(made.error());
   const WorkerId id = run.worker_id(item.name, "recall", 1);
   if (auto removed = remove_worker(engine, id, std::chrono::seconds(0), run.limits); !removed)
     return tl::unexpected(removed.error());
-  ContainerSpec spec = mover_container(*image);
+  ContainerSpec& spec = made->container;
   spec.name = worker_name(id);
   spec.labels = worker_labels(id);
   spec.network_mode = "none";
-  spec.mounts = {{MountSpec::Type::Bind, parent, std::string(kParent), true}};
+  mount_parent(spec, parent, job);
   auto container = engine.create_container(spec, run.limits);
   if (!container) return tl::unexpected(container.error());
   const std::string path = fmt::format("{}/{}/{}/{}", kParent, mover::kOwnName,
@@ -40,12 +41,13 @@ Result<std::optional<std::string>> read_mark(Run& run, const HostHandle& target,
 Result<std::uint64_t> data_inode(Run& run, const HostHandle& target, const crds::RestoreItem& item,
                                  const std::string& parent) {
   Engine& engine = *target.engine;
-  auto image = run.context.images.ensure_mover(target, run.limits);
-  if (!image) return tl::unexpected(image.error());
-  WorkerSpec spec{run.worker_id(item.name, "recall-inspect", 1), mover_container(*image),
-                  job_files(mover::Inspect{.parent = std::string(kParent), .sizes = false, .source = std::nullopt})};
+  const mover::Inspect job{.parent = std::string(kParent), .sizes = false, .source = std::nullopt};
+  auto made = mover_spec(run, target, job);
+  if (!made) return tl::unexpected(made.error());
+  WorkerSpec& spec = *made;
+  spec.id = run.worker_id(item.name, "recall-inspect", 1);
   spec.container.network_mode = "none";
-  spec.container.mounts = {{MountSpec::Type::Bind, parent, std::string(kParent), true}};
+  mount_parent(spec.container, parent, job);
   // An answer from before a restart may be an old one.
   if (auto removed = remove_worker(engine, spec.id, std::chrono::seconds(0), run.limits); !removed)
     return tl::unexpected(removed.error());

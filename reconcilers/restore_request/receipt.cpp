@@ -11,15 +11,6 @@
 namespace roadstead::reconcilers::restore {
 namespace {
 
-using Json = nlohmann::json;
-
-bool remembers(Frame& frame, const std::string& what) { return frame.memory().value(what, false); }
-void remember(Frame& frame, const std::string& what) {
-  Json memory = frame.memory();
-  memory[what] = true;
-  frame.remember(memory);
-}
-
 /// Its BarmanServer, or that one's Host, is deleted: there is no way to the backup host any more. A secret that cannot
 /// be read is something else: it comes back.
 bool is_undeclared(const Run& run, const crds::RestoreItem& item) {
@@ -32,7 +23,7 @@ bool is_undeclared(const Run& run, const crds::RestoreItem& item) {
 
 /// Workers that may still write into what is thrown away next.
 std::optional<Outcome> sweep_workers(Run& run, Frame& frame, const HostHandle& target) {
-  if (remembers(frame, "swept")) return std::nullopt;
+  if (frame.remembers("swept")) return std::nullopt;
   for (const auto& item : run.request.spec.items) {
     if (is_undeclared(run, item)) continue;
     auto source = run.source_of(item);
@@ -43,18 +34,18 @@ std::optional<Outcome> sweep_workers(Run& run, Frame& frame, const HostHandle& t
   }
   if (auto done = remove_workers_of(*target.engine, run.context.installation, run.key, {}, run.limits); !done)
     return from_error(done.error(), target, false);
-  remember(frame, "swept");
+  frame.remember_done("swept");
   return std::nullopt;
 }
 
 std::optional<Outcome> discard_tree(Run& run, Frame& frame, const crds::RestoreItem& item) {
   const std::string done = "discarded/" + item.name;
-  if (remembers(frame, done)) return std::nullopt;
+  if (frame.remembers(done)) return std::nullopt;
   MoverAnswer answer;
   // Whichever it is: what is current is not inside the request's directory.
   const mover::Discard job{mover_target(run.request, item.name), 0};
   if (auto outcome = run_mover(run, frame, "discard-" + item.name, item.to.volume, job, answer)) return outcome;
-  remember(frame, done);
+  frame.remember_done(done);
   return Working{"Threw away what is not needed any more.", Millis{0}, {}};
 }
 
@@ -74,7 +65,7 @@ void forget_recover_mark(const Run& run, const ItemSource& source) {
 std::optional<Outcome> release_source(Run& run, Frame& frame, const crds::RestoreItem& item) {
   const std::string done = "released/" + item.name;
   const auto* pinned = pinned_of(run.request.status, item.name);
-  if (pinned == nullptr || remembers(frame, done)) return std::nullopt;
+  if (pinned == nullptr || frame.remembers(done)) return std::nullopt;
   if (!is_undeclared(run, item)) {
     auto source = run.source_of(item);
     if (!source) return from_lookup(source.error());
@@ -88,13 +79,13 @@ std::optional<Outcome> release_source(Run& run, Frame& frame, const crds::Restor
     }
     forget_recover_mark(run, **source);
   }
-  remember(frame, done);
+  frame.remember_done(done);
   return std::nullopt;
 }
 
 std::optional<Outcome> write_one(Run& run, Frame& frame, const crds::RestoreItem& item) {
   const std::string done = "receipt/" + item.name;
-  if (remembers(frame, done)) return std::nullopt;
+  if (frame.remembers(done)) return std::nullopt;
   Mark mark = mark_of(run.request, item, run.context.installation, MarkState::Receipt);
   const bool ending = is_ending(run.request.status);
   mark.receipt = crds::Receipt{ending ? run.request.status.receipt->result : "Succeeded", run.now(), std::nullopt};
@@ -105,7 +96,7 @@ std::optional<Outcome> write_one(Run& run, Frame& frame, const crds::RestoreItem
   MoverAnswer answer;
   const mover::Mark job{mover_target(run.request, item.name), to_json(mark)};
   if (auto outcome = run_mover(run, frame, "receipt-" + item.name, item.to.volume, job, answer)) return outcome;
-  remember(frame, done);
+  frame.remember_done(done);
   for (auto& summary : run.request.status.marks)
     if (summary.item == item.name) summary.phase = "Receipt";
   return Working{"Wrote the receipt.", Millis{0}, {}};

@@ -97,6 +97,12 @@ Json Frame::memory() {
 
 void Frame::remember(const Json& memory) { entry().result = memory.empty() ? std::string() : memory.dump(); }
 
+void Frame::remember_done(const std::string& what) {
+  Json known = memory();
+  known[what] = true;
+  remember(known);
+}
+
 Outcome from_error(const Error& error, const HostHandle& host, bool is_source) {
   const std::string& name = host.host.metadata.name;
   if (means_unreachable(error.kind) || error.kind == ErrorKind::Cancelled)
@@ -206,8 +212,23 @@ void remove_after_write(Run& run, const Frame& frame, const WorkerJob& job, int 
       });
 }
 
-std::optional<Outcome> run_mover(Run& run, Frame& frame, const std::string& step, const std::string& volume,
-                                 const mover::Job& job, MoverAnswer& answer) {
+Result<WorkerSpec> mover_spec(Run& run, const HostHandle& host, const mover::Job& job) {
+  return run.context.images.ensure_mover(host, run.limits).map([&](const std::string& image) {
+    return WorkerSpec{{}, mover_container(image), job_files(job)};
+  });
+}
+
+void mount_parent(ContainerSpec& container, const std::string& parent, const mover::Job& job) {
+  container.mounts.push_back(
+      {MountSpec::Type::Bind, parent, std::string(kParent), std::holds_alternative<mover::Inspect>(job)});
+}
+
+namespace {
+
+/// `parent` is only asked where the worker has to be made.
+std::optional<Outcome> run_mover_in(Run& run, Frame& frame, const std::string& step,
+                                    const std::function<Result<std::string>(const HostHandle&)>& parent,
+                                    const mover::Job& job, MoverAnswer& answer) {
   auto target = run.target();
   if (!target) return from_lookup(target.error());
   WorkerJob worker;
@@ -215,13 +236,12 @@ std::optional<Outcome> run_mover(Run& run, Frame& frame, const std::string& step
   worker.step = step;
   worker.wait = Millis{5'000};
   worker.make = [&](int) -> Result<WorkerSpec> {
-    auto image = run.context.images.ensure_mover(*target, run.limits);
-    if (!image) return tl::unexpected(image.error());
-    auto found = target->engine->inspect_volume(volume, run.limits);
-    if (!found) return tl::unexpected(found.error());
-    WorkerSpec spec{{}, mover_container(*image), job_files(job)};
-    spec.container.network_mode = "none";
-    spec.container.mounts = {{MountSpec::Type::Bind, parent_of(found->mountpoint), std::string(kParent), false}};
+    auto path = parent(*target);
+    if (!path) return tl::unexpected(path.error());
+    auto spec = mover_spec(run, *target, job);
+    if (!spec) return spec;
+    spec->container.network_mode = "none";
+    mount_parent(spec->container, *path, job);
     return spec;
   };
   const auto end = run_worker(run, frame, worker);
@@ -231,6 +251,24 @@ std::optional<Outcome> run_mover(Run& run, Frame& frame, const std::string& step
   answer = {seen.result->data, seen.finished_at};
   remove_after_write(run, frame, worker, seen.attempt);
   return std::nullopt;
+}
+
+}  // namespace
+
+std::optional<Outcome> run_mover(Run& run, Frame& frame, const std::string& step, const std::string& volume,
+                                 const mover::Job& job, MoverAnswer& answer) {
+  const auto parent = [&](const HostHandle& target) {
+    return target.engine->inspect_volume(volume, run.limits).map([](const VolumeInfo& found) {
+      return parent_of(found.mountpoint);
+    });
+  };
+  return run_mover_in(run, frame, step, parent, job, answer);
+}
+
+std::optional<Outcome> run_mover_at(Run& run, Frame& frame, const std::string& step, const std::string& parent,
+                                    const mover::Job& job, MoverAnswer& answer) {
+  return run_mover_in(
+      run, frame, step, [&](const HostHandle&) { return Result<std::string>(parent); }, job, answer);
 }
 
 ContainerSpec mover_container(const std::string& image) {

@@ -65,6 +65,9 @@ class Frame {
   [[nodiscard]] crds::Step& entry() { return begin(run_.request.status, ref_, run_.now()); }
   [[nodiscard]] nlohmann::json memory();
   void remember(const nlohmann::json& memory);
+  /// A thing that is done once, by its name.
+  [[nodiscard]] bool remembers(const std::string& what) { return memory().value(what, false); }
+  void remember_done(const std::string& what);
 
  private:
   Run& run_;
@@ -109,6 +112,14 @@ struct MoverAnswer {
 /// A short mover on the target with the parent of a volume mounted. Nothing: it succeeded, `answer` is set.
 std::optional<Outcome> run_mover(Run& run, Frame& frame, const std::string& step, const std::string& volume,
                                  const mover::Job& job, MoverAnswer& answer);
+/// The same where the volume may not be there yet.
+std::optional<Outcome> run_mover_at(Run& run, Frame& frame, const std::string& step, const std::string& parent,
+                                    const mover::Job& job, MoverAnswer& answer);
+
+/// A mover for one job on this host; what it mounts is the caller's to add.
+Result<WorkerSpec> mover_spec(Run& run, const HostHandle& host, const mover::Job& job);
+/// Gives it the directory that holds a volume's data; an inspection may only read.
+void mount_parent(ContainerSpec& container, const std::string& parent, const mover::Job& job);
 
 /// Runs as root with what moving other people's files takes, and nothing more.
 ContainerSpec mover_container(const std::string& image);

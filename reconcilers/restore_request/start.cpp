@@ -140,8 +140,7 @@ Outcome start_applications(Run& run, Frame& frame) {
     return Done{"{}", mode == crds::StartMode::None ? "Nothing is started: spec.applications.start.mode is None."
                                                     : "What has to run was started."};
   }
-  std::string text;
-  for (const auto& problem : starter.problems) text += (text.empty() ? "" : "; ") + problem;
+  const std::string text = fmt::format("{}", fmt::join(starter.problems, "; "));
   Json memory = frame.memory();
   const int tries = memory.value("tries", 0) + 1;
   memory["tries"] = tries;
