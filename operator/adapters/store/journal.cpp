@@ -1,6 +1,9 @@
 #include "operator/adapters/store/journal.h"
 
+#include <sqlite3.h>
+
 #include <array>
+#include <charconv>
 #include <nlohmann/json.hpp>
 
 namespace roadstead::store {
@@ -40,6 +43,17 @@ tl::unexpected<Error> damaged(const std::filesystem::path& file, std::string_vie
               file.string(), why);
 }
 
+/// The check tells a page that the disk did not give among the damage: "Page 5: unable to get the page. error
+/// code=266".
+bool is_read_error(std::string_view problem) {
+  constexpr std::string_view kCode = "error code=";
+  const auto at = problem.find(kCode);
+  if (at == problem.npos) return false;
+  int code = 0;
+  std::from_chars(problem.data() + at + kCode.size(), problem.data() + problem.size(), code);
+  return (code & 0xff) == SQLITE_IOERR;
+}
+
 tl::unexpected<Error> unusable(const std::filesystem::path& file, const Error& error) {
   return error.kind == ErrorKind::Internal ? damaged(file, error.message) : within(file.string(), error);
 }
@@ -58,7 +72,11 @@ Result<Journal> Journal::open(const std::filesystem::path& file, Time now) {
     return fail(ErrorKind::Unavailable, "{}: its file system cannot keep a write-ahead log (mode {})", file.string(),
                 *mode);
   const auto check = database->text("PRAGMA quick_check(1)");
-  if (!check || *check != "ok") return damaged(file, check ? *check : check.error().message);
+  if (!check) return unusable(file, check.error());
+  if (is_read_error(*check))
+    return fail(ErrorKind::Unavailable, "{} cannot be read from its disk ({}): see the kernel's log, and start again",
+                file.string(), *check);
+  if (*check != "ok") return damaged(file, *check);
 
   Journal journal(std::move(*database));
   if (auto done = journal.migrate(now); !done) return within(file.string(), done.error());

@@ -28,13 +28,17 @@ bool eventually(const std::function<bool()>& holds, std::chrono::milliseconds mo
   return holds();
 }
 
-/// Lines until told to end: one per `pace`, each of `size` bytes.
+/// Lines until told to end: one per `pace`, each of `size` bytes; the first at once where `soon`.
 class Ticks final : public LineStream {
  public:
-  Ticks(Millis pace, std::size_t size, std::atomic<int>& alive) : pace_(pace), size_(size), alive_(alive) { ++alive_; }
+  Ticks(Millis pace, std::size_t size, std::atomic<int>& alive, bool soon = false)
+      : pace_(pace), size_(size), alive_(alive), soon_(soon) {
+    ++alive_;
+  }
   ~Ticks() override { --alive_; }
   Chunk next(Millis wait, std::stop_token stop) override {
     std::unique_lock lock(mutex_);
+    if (std::exchange(soon_, false)) return {std::string(size_ - 1, 'x') + "\n", false};
     woken_.wait_for(lock, stop, std::min(wait, pace_), [] { return false; });
     if (pace_ > wait) return {};
     return {std::string(size_ - 1, 'x') + "\n", false};
@@ -44,6 +48,7 @@ class Ticks final : public LineStream {
   const Millis pace_;
   const std::size_t size_;
   std::atomic<int>& alive_;
+  bool soon_;
   std::mutex mutex_;
   std::condition_variable_any woken_;
 };
@@ -64,7 +69,7 @@ class Echo final : public Handler {
     } else if (request.path == "/flood") {
       response.stream = std::make_unique<Ticks>(0ms, 64 * 1024, streams);
     } else if (request.path == "/quick") {
-      response.stream = std::make_unique<Ticks>(1ms, 100, streams);
+      response.stream = std::make_unique<Ticks>(1ms, 100, streams, true);
     } else if (request.path == "/silent") {
       response.stream = std::make_unique<Ticks>(1h, 100, streams);
     } else if (request.path == "/slow") {

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sqlite3.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -28,6 +29,46 @@ json host(const std::string& name) {
 }
 
 std::string version_of(const json& object) { return object.at("metadata").at("resourceVersion"); }
+
+/// While it lives, a disk on which no database can be read beyond its first page.
+class FailingDisk {
+ public:
+  FailingDisk() {
+    vfs_ = *base();
+    vfs_.zName = "failing";
+    vfs_.xOpen = &open;
+    sqlite3_vfs_register(&vfs_, 1);
+  }
+  ~FailingDisk() {
+    sqlite3_vfs_unregister(&vfs_);
+    sqlite3_vfs_register(base(), 1);
+  }
+  FailingDisk(const FailingDisk&) = delete;
+  FailingDisk& operator=(const FailingDisk&) = delete;
+
+ private:
+  static sqlite3_vfs* base() {
+    static sqlite3_vfs* const found = sqlite3_vfs_find(nullptr);
+    return found;
+  }
+  static int open(sqlite3_vfs*, const char* name, sqlite3_file* file, int flags, int* out) {
+    const int code = base()->xOpen(base(), name, file, flags, out);
+    if (code == SQLITE_OK && (flags & SQLITE_OPEN_MAIN_DB) != 0) {
+      real = file->pMethods;
+      methods = *real;
+      methods.xRead = &read;
+      file->pMethods = &methods;
+    }
+    return code;
+  }
+  static int read(sqlite3_file* file, void* into, int bytes, sqlite3_int64 offset) {
+    return offset >= 4096 ? SQLITE_IOERR_READ : real->xRead(file, into, bytes, offset);
+  }
+
+  static inline const sqlite3_io_methods* real = nullptr;
+  static inline sqlite3_io_methods methods{};
+  sqlite3_vfs vfs_;
+};
 
 class StoreTest : public testing::Test {
  protected:
@@ -267,6 +308,22 @@ TEST_F(StoreTest, ADamagedFileIsRefusedWithAWayOut) {
   EXPECT_THAT(opened.error().message, HasSubstr("move it aside"));
   std::ofstream(file(), std::ios::trunc) << "this is no database at all, but text of some length";
   EXPECT_THAT(open_store(data(), clock).error().message, HasSubstr("is damaged"));
+}
+
+TEST_F(StoreTest, ADiskThatCannotBeReadIsNotTakenForADamagedFile) {
+  open();
+  for (int i = 0; i < 200; ++i) ASSERT_TRUE(store->create(host("h" + std::to_string(i)), {}));
+  store.reset();
+  {
+    const FailingDisk disk;
+    const auto opened = open_store(data(), clock);
+    ASSERT_FALSE(opened);
+    EXPECT_EQ(opened.error().kind, ErrorKind::Unavailable);
+    EXPECT_THAT(opened.error().message, HasSubstr("cannot be read from its disk"));
+    EXPECT_THAT(opened.error().message, testing::Not(HasSubstr("damaged")));
+  }
+  open();
+  EXPECT_EQ(store->list("Host", {})->items.size(), 200u);
 }
 
 TEST_F(StoreTest, StoredFieldsThatTheSchemaNoLongerKnowsArePrunedWhenRead) {
