@@ -9,6 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "operator/base/text.h"
+
 namespace roadstead::crds {
 namespace {
 
@@ -41,13 +43,6 @@ constexpr std::array<Shortcut, 7> kShortcuts{{{"@hourly", "0 * * * *"},
                                               {"@monthly", "0 0 1 * *"},
                                               {"@yearly", "0 0 1 1 *"},
                                               {"@annually", "0 0 1 1 *"}}};
-
-std::string lower(std::string_view text) {
-  std::string out(text);
-  for (char& c : out)
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  return out;
-}
 
 std::vector<std::string_view> words_of(std::string_view text) {
   std::vector<std::string_view> out;

@@ -18,6 +18,7 @@
 #include "operator/adapters/store/crds_admission.h"
 #include "operator/adapters/store/store.h"
 #include "operator/base/log.h"
+#include "operator/base/text.h"
 #include "operator/built_in_crds.h"
 #include "operator/host_events.h"
 #include "operator/installation_secret.h"
@@ -79,12 +80,6 @@ class Controllers {
   }
 
  private:
-  static std::string lower(std::string text) {
-    for (char& c : text)
-      if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-    return text;
-  }
-
   std::vector<std::unique_ptr<Reconciler>> reconcilers_;
   std::map<std::string, std::unique_ptr<Controller>> by_kind_;  // after the reconcilers: goes first
 };

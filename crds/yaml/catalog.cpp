@@ -3,16 +3,9 @@
 #include <algorithm>
 
 #include "crds/yaml/reader.h"
+#include "operator/base/text.h"
 
 namespace roadstead::crds {
-namespace {
-
-bool equal_ignoring_case(std::string_view a, std::string_view b) {
-  return std::ranges::equal(a, b, [](unsigned char x, unsigned char y) { return std::tolower(x) == std::tolower(y); });
-}
-
-}  // namespace
-
 Result<void> Catalog::add(std::shared_ptr<const Crd> crd) {
   for (const auto& other : crds_)
     if (other->group == crd->group && (other->kind == crd->kind || other->plural == crd->plural))

@@ -1,11 +1,9 @@
 #include "operator/cli/manifests.h"
 
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
 #include <filesystem>
-#include <fstream>
-#include <sstream>
+
+#include "operator/base/file.h"
 
 namespace roadstead::cli {
 namespace {
@@ -19,17 +17,6 @@ std::string read_stream(std::istream& in) {
   in.read(text.data(), static_cast<std::streamsize>(text.size()));
   text.resize(static_cast<std::size_t>(in.gcount()));
   return text;
-}
-
-Result<std::string> read_path(const std::string& path) {
-  errno = 0;
-  std::ifstream file(path, std::ios::binary);
-  if (!file) {
-    const int code = errno;
-    const ErrorKind kind = code == EACCES ? ErrorKind::Forbidden : ErrorKind::NotFound;
-    return fail(kind, "the path \"{}\" cannot be read: {}", path, std::strerror(code));
-  }
-  return read_stream(file);
 }
 
 bool is_manifest(const fs::path& path) {
@@ -60,8 +47,9 @@ Result<std::vector<std::string>> files_of(const std::string& path, bool recursiv
   return files;
 }
 
-Result<void> read_file(const std::string& file, const crds::Catalog& catalog, std::istream& in, ReadManifests& into) {
-  const auto text = file == "-" ? Result<std::string>(read_stream(in)) : read_path(file);
+Result<void> judge_file(const std::string& file, const crds::Catalog& catalog, std::istream& in, ReadManifests& into) {
+  const auto text =
+      file == "-" ? Result<std::string>(read_stream(in)) : read_file(file, static_cast<std::size_t>(kMostBytes));
   if (!text) return tl::unexpected(text.error());
   const std::string shown = file == "-" ? "standard input" : file;
   auto judged = crds::validate_manifests(*text, shown, catalog);
@@ -88,7 +76,7 @@ Result<ReadManifests> read_all(const std::vector<std::string>& paths, bool recur
     const auto files = files_of(path, recursive);
     if (!files) return tl::unexpected(files.error());
     for (const std::string& file : *files)
-      if (auto read = read_file(file, *catalog, in, all); !read) return tl::unexpected(read.error());
+      if (auto read = judge_file(file, *catalog, in, all); !read) return tl::unexpected(read.error());
   }
   return all;
 }

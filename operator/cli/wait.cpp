@@ -6,6 +6,7 @@
 #include <ostream>
 
 #include "crds/json_path.h"
+#include "operator/base/text.h"
 #include "operator/cli/verbs.h"
 
 namespace roadstead::cli {
@@ -21,11 +22,6 @@ struct Wanted {
   bool may_be_missing = false;  ///< Else an object that is not there is an error at once.
   std::string done;             ///< "condition met"
 };
-
-bool equal_ignoring_case(const std::string& a, const std::string& b) {
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
-                    [](unsigned char x, unsigned char y) { return std::tolower(x) == std::tolower(y); });
-}
 
 bool has_condition(const json& object, const std::string& type, const std::string& value) {
   for (const json& condition : object.value(json::json_pointer("/status/conditions"), json::array()))

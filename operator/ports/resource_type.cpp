@@ -1,20 +1,14 @@
 #include "operator/ports/resource_type.h"
 
 #include <algorithm>
-#include <cctype>
 #include <nlohmann/json.hpp>
+
+#include "operator/base/text.h"
 
 namespace roadstead {
 namespace {
 
 using nlohmann::json;
-
-std::string lower(std::string_view text) {
-  std::string out(text);
-  std::transform(out.begin(), out.end(), out.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return out;
-}
 
 ResourceType core_event() { return {"", "v1", "Event", "events", "event", {"ev"}, true}; }
 

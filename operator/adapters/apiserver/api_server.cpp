@@ -9,8 +9,8 @@
 #include "operator/adapters/apiserver/api_handler.h"
 #include "operator/adapters/apiserver/http_server.h"
 #include "operator/adapters/apiserver/pki.h"
-#include "operator/adapters/apiserver/private_file.h"
 #include "operator/adapters/apiserver/tls_context.h"
+#include "operator/base/file.h"
 #include "operator/base/log.h"
 
 namespace roadstead::apiserver {

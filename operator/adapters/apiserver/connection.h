@@ -18,6 +18,7 @@
 
 #include "operator/adapters/apiserver/line_pump.h"
 #include "operator/adapters/apiserver/server_state.h"
+#include "operator/base/text.h"
 
 /// One connection as coroutines on its own strand; a template over the stream (TLS or plain). g++ 12 rules kept here:
 /// no braced list and no capturing lambda in an expression with co_await; detached coroutines take shared_ptr by value.
@@ -102,18 +103,12 @@ inline http::response<http::empty_body> stream_head_of(const Response& response,
   return message;
 }
 
-inline std::string lower_name(beast::string_view name) {
-  std::string lower(name);
-  for (char& c : lower)
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  return lower;
-}
-
 template <class Message>
 Result<void> read_head(const Message& message, Request& request) {
   request.method = std::string(message.method_string());
   for (const auto& field : message)
-    request.headers.emplace_back(lower_name(field.name_string()), std::string(field.value()));
+    request.headers.emplace_back(lower(std::string_view(field.name_string().data(), field.name_string().size())),
+                                 std::string(field.value()));
   return set_target(request, std::string_view(message.target().data(), message.target().size()));
 }
 

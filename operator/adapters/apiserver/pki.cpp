@@ -17,7 +17,8 @@
 #include <memory>
 #include <optional>
 
-#include "operator/adapters/apiserver/private_file.h"
+#include "operator/base/file.h"
+#include "operator/base/text.h"
 
 namespace roadstead::apiserver {
 namespace {
@@ -202,15 +203,6 @@ Result<Pair> ensure(const std::string& directory, const Wanted& wanted, const Pa
   if (auto stored = store(stem, *made); !stored) return tl::unexpected(stored.error());
   changed = true;
   return made;
-}
-
-std::string base64(const std::string& text) {
-  std::string out(4 * ((text.size() + 2) / 3) + 1, '\0');
-  const int length =
-      EVP_EncodeBlock(reinterpret_cast<unsigned char*>(out.data()), reinterpret_cast<const unsigned char*>(text.data()),
-                      static_cast<int>(text.size()));
-  out.resize(static_cast<std::size_t>(length));
-  return out;
 }
 
 }  // namespace

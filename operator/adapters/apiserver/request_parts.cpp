@@ -3,10 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cctype>
 #include <nlohmann/json.hpp>
 
 #include "crds/yaml/reader.h"
+#include "operator/base/text.h"
 
 namespace roadstead::apiserver {
 namespace {
@@ -14,11 +14,6 @@ namespace {
 using nlohmann::json;
 
 tl::unexpected<BadRequest> bad(std::string message) { return tl::unexpected(BadRequest{std::move(message)}); }
-
-bool equal_ignoring_case(std::string_view a, std::string_view b) {
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
-                    [](unsigned char x, unsigned char y) { return std::tolower(x) == std::tolower(y); });
-}
 
 std::string text(const json& object, const char* field) {
   const auto found = object.find(field);

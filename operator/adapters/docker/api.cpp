@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "operator/base/rfc3339.h"
+#include "operator/base/text.h"
 
 namespace roadstead::docker {
 namespace {
@@ -164,14 +165,11 @@ ErrorKind kind_by_status(int status) {
   }
 }
 
+/// The alphabet of RFC 4648 for URLs, with padding.
 std::string base64url(std::string_view data) {
-  constexpr std::string_view kDigits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-  std::string encoded;
-  for (std::size_t i = 0; i < data.size(); i += 3) {
-    const auto byte = [&](std::size_t k) { return i + k < data.size() ? static_cast<unsigned char>(data[i + k]) : 0u; };
-    const unsigned group = byte(0) << 16 | byte(1) << 8 | byte(2);
-    for (std::size_t k = 0; k < 4; ++k) encoded += i + k <= data.size() ? kDigits[group >> (18 - 6 * k) & 63] : '=';
-  }
+  std::string encoded = base64(data);
+  std::ranges::replace(encoded, '+', '-');
+  std::ranges::replace(encoded, '/', '_');
   return encoded;
 }
 

@@ -331,18 +331,6 @@ Result<HttpReply> HttpClient::send_on(std::unique_ptr<ByteStream> stream, const 
   return HttpReply(std::move(connection));
 }
 
-std::string url_encoded(std::string_view text, std::string_view also_plain) {
-  constexpr std::string_view kPlain = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
-  std::string encoded;
-  for (const char c : text) {
-    if (kPlain.find(c) != kPlain.npos || also_plain.find(c) != also_plain.npos)
-      encoded += c;
-    else
-      encoded += fmt::format("%{:02X}", static_cast<unsigned char>(c));
-  }
-  return encoded;
-}
-
 std::string query_of(const Parameters& parameters) {
   std::string query;
   for (const auto& [name, value] : parameters) {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "operator/base/result.h"
+#include "operator/base/text.h"
 #include "operator/ports/engine.h"
 #include "operator/ports/transport.h"
 
@@ -77,9 +78,6 @@ class HttpClient {
   std::shared_ptr<Pool> pool_;
   friend class HttpConnection;
 };
-
-/// Percent-encodes everything but letters, digits and "-._~" and what stands in `also_plain`.
-std::string url_encoded(std::string_view text, std::string_view also_plain = {});
 
 using Parameters = std::vector<std::pair<std::string, std::string>>;
 

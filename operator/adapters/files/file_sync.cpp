@@ -5,7 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
-#include "operator/adapters/files/read_file.h"
+#include "operator/base/file.h"
 #include "operator/base/hash.h"
 #include "operator/base/log.h"
 #include "operator/base/rfc3339.h"

@@ -10,7 +10,7 @@
 #include <mutex>
 #include <set>
 
-#include "operator/adapters/files/read_file.h"
+#include "operator/base/file.h"
 #include "operator/base/log.h"
 
 namespace roadstead::files {

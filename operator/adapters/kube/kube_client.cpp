@@ -7,6 +7,7 @@
 #include "operator/adapters/kube/kube_watch.h"
 #include "operator/adapters/kube/status_error.h"
 #include "operator/base/hash.h"
+#include "operator/base/text.h"
 
 namespace roadstead::kube {
 namespace {
@@ -17,24 +18,11 @@ constexpr const char* kJson = "application/json";
 constexpr const char* kTable = "application/json;as=Table;v=v1;g=meta.k8s.io";
 constexpr const char* kDefaultNamespace = "default";
 
-std::string escaped(std::string_view text) {
-  std::string out;
-  for (const unsigned char c : text) {
-    const bool plain = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' ||
-                       c == '.' || c == '_' || c == '~';
-    if (plain)
-      out.push_back(static_cast<char>(c));
-    else
-      out += fmt::format("%{:02X}", c);
-  }
-  return out;
-}
-
 /// Appends "?name=value" or "&name=value"; nothing for an empty value.
 void add_parameter(std::string& target, std::string_view name, std::string_view value) {
   if (value.empty()) return;
   target += target.find('?') == std::string::npos ? '?' : '&';
-  target.append(name).append("=").append(escaped(value));
+  target.append(name).append("=").append(url_encoded(value));
 }
 
 void add_options(std::string& target, const WriteOptions& options) {
@@ -61,13 +49,13 @@ Result<const ResourceType*> type_of(const ResourceTypes& types, const std::strin
 
 /// Escaped path of the objects of a namespace; a namespaced kind without a namespace means "default".
 std::string collection_path(const ResourceType& type, const std::string& ns) {
-  return type.path(escaped(ns.empty() ? kDefaultNamespace : ns), "");
+  return type.path(url_encoded(ns.empty() ? kDefaultNamespace : ns), "");
 }
 
 /// Escaped path of an item. Errors: Invalid (no name: that would be the path of all of them).
 Result<std::string> item_path(const ResourceType& type, const std::string& ns, const std::string& name) {
   if (name.empty()) return fail(ErrorKind::Invalid, "a {} without a name was asked for: give metadata.name", type.kind);
-  return type.path(escaped(ns.empty() ? kDefaultNamespace : ns), escaped(name));
+  return type.path(url_encoded(ns.empty() ? kDefaultNamespace : ns), url_encoded(name));
 }
 
 Result<json> parsed(const HttpsReply& reply, const std::string& what) {
@@ -156,7 +144,7 @@ Result<json> KubeClient::get(const ObjectKey& key) {
 Result<ResourceList> KubeClient::list(const std::string& kind, const ListOptions& options) {
   const auto type = type_of(types_, kind);
   if (!type) return tl::unexpected(type.error());
-  std::string target = (*type)->path(escaped(options.ns));
+  std::string target = (*type)->path(url_encoded(options.ns));
   add_options(target, options);
   auto body = call(*requests_, reading(target));
   if (!body) return tl::unexpected(body.error());
@@ -243,7 +231,7 @@ Result<std::unique_ptr<Watch>> KubeClient::open_watch(const std::string& kind, c
                                                       const std::string& resource_version, const char* accept) {
   const auto type = type_of(types_, kind);
   if (!type) return tl::unexpected(type.error());
-  std::string target = (*type)->path(escaped(options.ns));
+  std::string target = (*type)->path(url_encoded(options.ns));
   add_parameter(target, "watch", "true");
   add_parameter(target, "allowWatchBookmarks", "true");
   add_parameter(target, "resourceVersion", resource_version);
@@ -264,7 +252,7 @@ Result<void> KubeClient::record(const EventRecord& event) {
   const std::string ns = event.about.ns.empty() ? kDefaultNamespace : event.about.ns;
   HttpsRequest request;
   request.method = "POST";
-  request.target = (*type)->path(escaped(ns));
+  request.target = (*type)->path(url_encoded(ns));
   request.body =
       event_object(event, types_.by_kind(event.about.kind), ns).dump(-1, ' ', false, json::error_handler_t::replace);
   const auto answer = call(*requests_, request);
@@ -275,7 +263,7 @@ Result<void> KubeClient::record(const EventRecord& event) {
 Result<json> KubeClient::table(const std::string& kind, const std::string& name, const ListOptions& options) {
   const auto type = type_of(types_, kind);
   if (!type) return tl::unexpected(type.error());
-  std::string target = (*type)->path(escaped(options.ns));
+  std::string target = (*type)->path(url_encoded(options.ns));
   if (name.empty()) add_options(target, options);
   if (!name.empty()) target = *item_path(**type, options.ns, name);
   return call(*requests_, reading(target, kTable));

@@ -2,34 +2,16 @@
 
 #include <openssl/evp.h>
 
-#include <cerrno>
-#include <cstring>
 #include <filesystem>
-#include <fstream>
 #include <nlohmann/json.hpp>
-#include <sstream>
 
 #include "crds/yaml/reader.h"
+#include "operator/base/file.h"
 
 namespace roadstead::kube {
 namespace {
 
 using nlohmann::json;
-
-Result<std::string> read_file(const std::string& path) {
-  errno = 0;
-  std::ifstream file(path, std::ios::binary);
-  if (!file) {
-    const int code = errno;
-    const ErrorKind kind = code == ENOENT   ? ErrorKind::NotFound
-                           : code == EACCES ? ErrorKind::Forbidden
-                                            : ErrorKind::Internal;
-    return fail(kind, "read {}: {}", path, std::strerror(code));
-  }
-  std::ostringstream content;
-  content << file.rdbuf();
-  return content.str();
-}
 
 Result<std::string> from_base64(std::string text) {
   std::erase_if(text, [](char c) { return c == '\n' || c == '\r' || c == ' '; });

@@ -1,10 +1,16 @@
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
+#include <filesystem>
+#include <fstream>
+
+#include "operator/base/file.h"
 #include "operator/base/hash.h"
 #include "operator/base/log.h"
 #include "operator/base/names.h"
 #include "operator/base/quantity.h"
 #include "operator/base/rfc3339.h"
+#include "operator/base/text.h"
 
 namespace roadstead {
 namespace {
@@ -63,6 +69,44 @@ TEST(Quantity, ReadsLikeKubectl) {
 TEST(Log, QuotesWhatJsonCannotCarry) {
   EXPECT_EQ(json_quoted("a\"b\\\n\x01"), "\"a\\\"b\\\\\\n\\u0001\"");
   EXPECT_EQ(json_quoted("caf\xC3\xA9 \xff"), "\"caf\xC3\xA9 \xEF\xBF\xBD\"");
+}
+
+TEST(Text, IsLoweredComparedAndEncoded) {
+  EXPECT_EQ(lower("BackupPolicy-Ä"), "backuppolicy-Ä");
+  EXPECT_TRUE(equal_ignoring_case("False", "false"));
+  EXPECT_FALSE(equal_ignoring_case("falsehood", "false"));
+  EXPECT_FALSE(equal_ignoring_case("fals", "false"));
+  EXPECT_EQ(url_encoded("a b/c-._~\xff"), "a%20b%2Fc-._~%FF");
+  EXPECT_EQ(url_encoded("a/b:c", "/:"), "a/b:c");
+  EXPECT_EQ(base64(""), "");
+  EXPECT_EQ(base64("f"), "Zg==");
+  EXPECT_EQ(base64("fo"), "Zm8=");
+  EXPECT_EQ(base64("foo"), "Zm9v");
+  EXPECT_EQ(base64("\xff\xfe\xfd"), "//79");
+}
+
+TEST(Files, AreReadAndReplacedWhole) {
+  std::string directory = (std::filesystem::temp_directory_path() / "roadstead-test-XXXXXX").string();
+  ASSERT_NE(::mkdtemp(directory.data()), nullptr);
+  const std::string path = directory + "/secret";
+  EXPECT_EQ(read_file(path).error().kind, ErrorKind::NotFound);
+  std::ofstream(path + ".new") << "left by a crash";
+  ::chmod((path + ".new").c_str(), 0644);
+  ASSERT_TRUE(write_file(path, "one", 0600));
+  ASSERT_TRUE(write_file(path, "two", 0600));
+  EXPECT_EQ(read_file(path).value(), "two");
+  EXPECT_EQ(read_file(path, 3).value(), "two");
+  EXPECT_EQ(read_file(path, 2).error().message, "file " + path + ": it is larger than 2 bytes");
+  mode_t mode = 0;
+  EXPECT_EQ(read_regular_file(path, 3, &mode).value(), "two");
+  EXPECT_EQ(mode & 0777, 0600u);
+  EXPECT_FALSE(std::filesystem::exists(path + ".new"));
+  EXPECT_EQ(read_file(directory).error().kind, ErrorKind::Invalid);
+  const std::string pipe = directory + "/pipe";
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  EXPECT_EQ(read_regular_file(pipe, 3).error().kind, ErrorKind::Invalid) << "never waited for";
+  EXPECT_EQ(write_file(directory + "/no/such", "x", 0600).error().kind, ErrorKind::NotFound);
+  std::filesystem::remove_all(directory);
 }
 
 }  // namespace
