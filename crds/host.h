@@ -10,7 +10,7 @@ namespace roadstead::crds {
 struct EngineAccess {
   std::string endpoint;                      ///< unix:///path, or ssh://user@host[:port][/path/to/docker.sock]
   std::optional<SecretRef> identity_ref;     ///< ssh: the private key.
-  std::optional<SecretRef> known_hosts_ref;  ///< ssh: the known_hosts lines; without it the operator's own file.
+  std::optional<SecretRef> known_hosts_ref;  ///< ssh: the known_hosts lines that the host's key must match.
 };
 
 struct DataAccess {

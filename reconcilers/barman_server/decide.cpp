@@ -381,7 +381,8 @@ void judge_gap(Conditions& conditions, const BarmanServer& server, const Observe
       server.spec.initial_backup && seen.own_failure
           ? "a new base backup closes it, but " + try_again(server, *seen.own_failure)
       : server.spec.initial_backup
-          ? "a new base backup is being made, which closes it"
+          ? fmt::format("a new base backup is being made, which closes it; see `roadstead get backups -n {}`",
+                        server.metadata.ns)
           : fmt::format("make a base backup, which closes it: apply a Backup with spec.source.barman.serverRef.name {}",
                         server.metadata.name);
   if (archive.broken)

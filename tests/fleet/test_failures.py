@@ -143,10 +143,10 @@ def test_latest_without_production_is_what_was_received_and_says_up_to_when(scen
 
 def test_a_slot_deleted_on_production_is_told_and_made_again(scene):
     slot = drop_slot(scene)
-    scene.operator.wait("barmanserver", SERVER, lambda o: troubles(o) and says(o, slot, "slot"), 60)
-    server = scene.operator.wait("barmanserver", SERVER, lambda o: condition_of(o, "Ready").get("status") == "True" and
-                                 (o["status"].get("slot") or {}).get("active"), 150)
-    assert condition_of(server, "SlotPresent")["status"] == "True"
+    server = scene.operator.wait_condition("barmanserver", SERVER, "SlotPresent", "False", 60)
+    assert slot in condition_of(server, "SlotPresent")["message"]
+    scene.operator.wait("barmanserver", SERVER, lambda o: condition_of(o, "SlotPresent").get("status") == "True" and
+                        condition_of(o, "Ready").get("status") == "True" and (o["status"].get("slot") or {}).get("active"), 150)
     assert scene.production.psql(f"SELECT active FROM pg_replication_slots WHERE slot_name = '{slot}'") == "t"
 
 

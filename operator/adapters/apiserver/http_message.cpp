@@ -39,6 +39,14 @@ std::string_view first_of(const std::vector<std::pair<std::string, std::string>>
   return found == pairs.end() ? std::string_view{} : std::string_view(found->second);
 }
 
+/// Takes what stands before the separator, and the separator, off the front.
+std::string_view taken_until(std::string_view& rest, char separator) {
+  const auto end = std::find(rest.begin(), rest.end(), separator);
+  const std::string_view part(rest.begin(), end);
+  rest.remove_prefix(std::min(part.size() + 1, rest.size()));
+  return part;
+}
+
 }  // namespace
 
 std::string_view Request::header(std::string_view name) const { return first_of(headers, name); }
@@ -51,21 +59,15 @@ bool Request::has_parameter(std::string_view name) const {
 
 Result<void> set_target(Request& request, std::string_view target) {
   if (target.empty() || target.front() != '/') return fail(ErrorKind::Invalid, "the request's target is not a path");
-  const std::size_t question = target.find('?');
-  auto path = decoded(target.substr(0, question), false);
+  auto path = decoded(taken_until(target, '?'), false);
   if (!path) return fail(ErrorKind::Invalid, "the request's path has a broken escape");
   request.path = std::move(*path);
   request.query.clear();
-  if (question == std::string_view::npos) return {};
-  std::string_view rest = target.substr(question + 1);
-  while (!rest.empty()) {
-    const std::size_t end = std::min(rest.find('&'), rest.size());
-    const std::string_view pair = rest.substr(0, end);
-    rest.remove_prefix(std::min(end + 1, rest.size()));
-    if (pair.empty()) continue;
-    const std::size_t equals = std::min(pair.find('='), pair.size());
-    auto name = decoded(pair.substr(0, equals), true);
-    auto value = decoded(pair.substr(std::min(equals + 1, pair.size())), true);
+  while (!target.empty()) {
+    std::string_view value_part = taken_until(target, '&');
+    if (value_part.empty()) continue;
+    auto name = decoded(taken_until(value_part, '='), true);
+    auto value = decoded(value_part, true);
     if (!name || !value) return fail(ErrorKind::Invalid, "the request's query has a broken escape");
     request.query.emplace_back(std::move(*name), std::move(*value));
   }
