@@ -198,6 +198,7 @@ class Engine {
   virtual Result<std::vector<ContainerSummary>> list_containers(const Labels& labels, const Limits& limits) = 0;
   virtual Result<void> set_restart_policy(const std::string& name, const std::string& policy, int maximum,
                                           const Limits& limits) = 0;
+  virtual Result<void> pause_container(const std::string& name, const Limits& limits) = 0;
   virtual Result<void> unpause_container(const std::string& name, const Limits& limits) = 0;
   /// Waits until it has exited; returns its exit code. `limits.idle` bounds the whole wait.
   virtual Result<int> wait_container(const std::string& name, const Limits& limits) = 0;

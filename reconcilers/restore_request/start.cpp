@@ -87,10 +87,15 @@ class Starter {
     const RestartPolicy policy = parse_restart_policy(entry.restart_policy);
     if (!note(entry.name, target_.engine->set_restart_policy((*found)->id, policy.name, policy.maximum, run_.limits)))
       return;
-    if (mode_ == crds::StartMode::WhatRan &&
-        !note(entry.name, target_.engine->start_container((*found)->id, run_.limits)))
-      return;
+    if (mode_ == crds::StartMode::WhatRan && !run_again(entry, **found)) return;
     entry.started_at = run_.now();
+  }
+
+  /// Running, or paused where it was paused.
+  bool run_again(const crds::LedgerEntry& entry, const Application& application) {
+    if (application.paused && entry.was_paused) return true;
+    if (!note(entry.name, target_.engine->start_container(application.id, run_.limits))) return false;
+    return !entry.was_paused || note(entry.name, target_.engine->pause_container(application.id, run_.limits));
   }
 
   bool note(const std::string& name, const Result<void>& done) {

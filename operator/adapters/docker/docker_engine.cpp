@@ -318,6 +318,13 @@ Result<void> DockerEngine::set_restart_policy(const std::string& name, const std
                  limits);
 }
 
+Result<void> DockerEngine::pause_container(const std::string& name, const Limits& limits) {
+  const auto what = "pause container " + name;
+  const auto path = container_path(what, name, limits);
+  if (!path) return tl::unexpected(path.error());
+  return command(what, post(*path + "/pause"), limits);
+}
+
 Result<void> DockerEngine::unpause_container(const std::string& name, const Limits& limits) {
   const auto what = "unpause container " + name;
   const auto path = container_path(what, name, limits);

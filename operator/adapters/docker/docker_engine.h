@@ -27,6 +27,7 @@ class DockerEngine final : public Engine {
   Result<std::vector<ContainerSummary>> list_containers(const Labels& labels, const Limits& limits) override;
   Result<void> set_restart_policy(const std::string& name, const std::string& policy, int maximum,
                                   const Limits& limits) override;
+  Result<void> pause_container(const std::string& name, const Limits& limits) override;
   Result<void> unpause_container(const std::string& name, const Limits& limits) override;
   Result<int> wait_container(const std::string& name, const Limits& limits) override;
 

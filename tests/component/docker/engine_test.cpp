@@ -213,7 +213,7 @@ TEST_P(EngineOver, WaitsForTheExitCode) {
   EXPECT_EQ(kind_of(engine->wait_container("endless", limits)), ErrorKind::Timeout);
 }
 
-TEST_P(EngineOver, ChangesRestartPoliciesAndUnpauses) {
+TEST_P(EngineOver, ChangesRestartPoliciesAndPauses) {
   run_script("policy", "sleep 1000");
   ASSERT_OK(engine->set_restart_policy("policy", "on-failure", 3, {}));
   auto seen = engine->inspect_container("policy", {});
@@ -222,6 +222,11 @@ TEST_P(EngineOver, ChangesRestartPoliciesAndUnpauses) {
   ASSERT_OK(engine->set_restart_policy("policy", "no", 0, {}));
   EXPECT_EQ(engine->inspect_container("policy", {})->restart_policy, "no");
   EXPECT_EQ(kind_of(engine->unpause_container("policy", {})), ErrorKind::Conflict);
+  ASSERT_OK(engine->pause_container("policy", {}));
+  EXPECT_EQ(engine->inspect_container("policy", {})->state, ContainerState::Paused);
+  EXPECT_EQ(kind_of(engine->pause_container("policy", {})), ErrorKind::Conflict);
+  ASSERT_OK(engine->unpause_container("policy", {}));
+  EXPECT_EQ(engine->inspect_container("policy", {})->state, ContainerState::Running);
 }
 
 TEST_P(EngineOver, ReadsTheLogsTailAndFollowsIt) {

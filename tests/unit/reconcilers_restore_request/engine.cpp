@@ -130,7 +130,12 @@ class FakeEngine final : public Engine {
     world_.called_after();
     return {};
   }
-  Result<void> unpause_container(const std::string&, const Limits&) override { return {}; }
+  Result<void> pause_container(const std::string& name, const Limits&) override {
+    return turn(name, ContainerState::Running, ContainerState::Paused);
+  }
+  Result<void> unpause_container(const std::string& name, const Limits&) override {
+    return turn(name, ContainerState::Paused, ContainerState::Running);
+  }
 
   Result<int> wait_container(const std::string& name, const Limits&) override {
     if (auto e = enter(); !e) return tl::unexpected(e.error());
@@ -219,6 +224,15 @@ class FakeEngine final : public Engine {
   Result<void> enter() {
     if (auto done = world_.called(); !done) return done;
     if (!host_.reachable) return fail(ErrorKind::Unavailable, "connection refused");
+    return {};
+  }
+  Result<void> turn(const std::string& name, ContainerState from, ContainerState to) {
+    if (auto e = enter(); !e) return e;
+    Container* container = find(name);
+    if (!container) return gone(name);
+    if (container->state != from) return fail(ErrorKind::Conflict, "container {} is not in that state", name);
+    container->state = to;
+    world_.called_after();
     return {};
   }
   static tl::unexpected<Error> gone_error(const std::string& name) {

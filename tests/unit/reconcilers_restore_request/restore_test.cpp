@@ -399,6 +399,16 @@ TEST(Restore, AContainerThatCannotBeStartedDoesNotKeepTheOthersDown) {
   }
 }
 
+TEST(Restore, WhatWasPausedIsPausedAgain) {
+  World world;
+  world.apply(request_manifest());
+  world.application("montagu-web").state = ContainerState::Paused;
+  ASSERT_TRUE(world.run()) << told(world);
+  EXPECT_EQ(world.phase(), "Succeeded");
+  EXPECT_EQ(world.application("montagu-web").state, ContainerState::Paused);
+  EXPECT_EQ(world.application("montagu-web").restart_policy, "always");
+}
+
 TEST(Restore, WhatCouldNotBeStartedAgainOnTheWayOutIsSaidInTheEnd) {
   World world;
   world.apply(request_manifest());

@@ -1,0 +1,222 @@
+// Which backup, what the plan of an item is, what stands against it, and whom it stops.
+
+#include <algorithm>
+#include <charconv>
+
+#include "operator/base/quantity.h"
+#include "reconcilers/restore_request/plan.h"
+
+namespace roadstead::reconcilers::restore {
+
+ChosenBackup choose_backup(const crds::RestorePoint& point, const std::string& server,
+                           const std::vector<crds::CatalogBackup>& catalogue) {
+  if (point.backup_id) {
+    const auto found = std::ranges::find(catalogue, *point.backup_id, &crds::CatalogBackup::id);
+    if (found == catalogue.end())
+      return {{},
+              fmt::format("BarmanServer {} has no backup {}; choose one of status.backups (`roadstead get barmanserver "
+                          "{} -o yaml`)",
+                          server, *point.backup_id, server)};
+    if (found->status != "DONE")
+      return {
+          {},
+          fmt::format("backup {} of BarmanServer {} is {}; choose one that is DONE", found->id, server, found->status)};
+    if (found->type == "incremental")
+      return {{}, fmt::format("backup {} of BarmanServer {} is incremental; choose a full one", found->id, server)};
+    return {*found, {}};
+  }
+  const crds::CatalogBackup* newest = nullptr;
+  for (const auto& one : catalogue)
+    if (one.status == "DONE" && one.type != "incremental" && (newest == nullptr || one.id > newest->id)) newest = &one;
+  if (newest == nullptr)
+    return {{},
+            fmt::format("BarmanServer {} has no good full backup yet; make one with a Backup, or wait for its policy",
+                        server)};
+  return {*newest, {}};
+}
+
+std::uint64_t segment_bytes_of(const crds::CatalogBackup& backup) {
+  const auto lsn = parse_lsn(backup.begin_lsn);
+  constexpr std::uint64_t kSmallest = 1 << 20, kLargest = 1 << 30;
+  for (std::uint64_t bytes = kSmallest; lsn && bytes <= kLargest; bytes *= 2)
+    if (const auto segment = parse_segment(backup.begin_wal, bytes); segment && segment->number == *lsn / bytes)
+      return bytes;
+  return kDefaultWalSegmentBytes;
+}
+
+std::string end_of_timeline(const std::string& segment) { return segment.substr(0, 8) + "FFFFFFFF00000000"; }
+
+std::string newest_of(const WalListing& listing, const std::string& otherwise) {
+  std::string newest = otherwise;
+  for (const auto& segment : listing.segments)
+    if (segment.substr(8) > newest.substr(8)) newest = segment;
+  return newest;
+}
+
+std::int64_t space_for(std::int64_t database_bytes) {
+  constexpr std::int64_t kTwoSegments = 32 << 20;
+  return database_bytes + database_bytes / 20 + kTwoSegments;
+}
+
+namespace {
+
+bool is_confirmed(const crds::RestoreRequest& request) {
+  const auto& confirm = request.spec.confirm;
+  return confirm && confirm->host == request.spec.target.host_ref.name &&
+         std::ranges::all_of(request.spec.items, [&](const auto& item) {
+           return std::ranges::find(confirm->volumes, item.to.volume) != confirm->volumes.end();
+         });
+}
+
+std::string confirmation_wanted(const crds::RestoreRequest& request) {
+  std::vector<std::string> volumes;
+  for (const auto& item : request.spec.items) volumes.push_back(item.to.volume);
+  return fmt::format("confirm: {{host: {}, volumes: [{}]}}", request.spec.target.host_ref.name,
+                     fmt::join(volumes, ", "));
+}
+
+void refuse_unfit_volume(const ProbeSeen& seen, std::vector<Refusal>& refusals) {
+  const auto& volume = seen.volume;
+  if (!seen.volume_exists) return;
+  if (seen.volume_driver != "local" || seen.volume_has_options)
+    refusals.push_back({"VolumeUnsupported", fmt::format("volume {} on {} has driver {}{}; only local volumes without "
+                                                         "options can be exchanged; restore into another volume",
+                                                         volume, seen.target.metadata.name, seen.volume_driver,
+                                                         seen.volume_has_options ? " with options" : "")});
+  else if (seen.data_is_mount_point || !seen.data_on_parent_device)
+    refusals.push_back({"VolumeUnsupported", fmt::format("the data directory of volume {} on {} is a mount point of "
+                                                         "its own and cannot be exchanged; restore into another volume",
+                                                         volume, seen.target.metadata.name)});
+}
+
+void refuse_path(const ProbeSeen& seen, std::vector<Refusal>& refusals) {
+  if (serving_side(seen.source, seen.target) == Serving::Nobody)
+    refusals.push_back({"NoDataPath", fmt::format("neither host {} nor host {} has spec.data.ports; set it (e.g. "
+                                                  "ports: \"10022-10031\") on the one that the other can reach",
+                                                  seen.source.metadata.name, seen.target.metadata.name)});
+}
+
+void refuse_applications(const std::vector<Application>& stops, const std::string& host,
+                         std::vector<Refusal>& refusals) {
+  for (const auto& application : stops)
+    if (application.auto_remove)
+      refusals.push_back({"AutoRemove", fmt::format("container {} on {} was started with --rm: it would vanish when "
+                                                    "stopped; stop it or start it without --rm",
+                                                    application.name, host)});
+}
+
+void plan_steps(const crds::RestoreItem& item, const ProbeSeen& seen, const std::vector<Application>& stops,
+                crds::RestorePlan& plan) {
+  const std::string source = seen.source.metadata.name, target = seen.target.metadata.name;
+  const auto add = [&](const std::string& name, const std::string& host, std::string text) {
+    plan.steps.push_back({name, host, std::move(text)});
+  };
+  const auto of_item = [&](std::string_view step) { return name_of({item.name, step}); };
+  const bool latest = item.from.barman && item.from.barman->point.latest;
+  add(of_item(step::kPin), source,
+      latest ? fmt::format("make a restore point now; base backup {}", seen.backup_id)
+             : fmt::format("the end of base backup {}", seen.backup_id));
+  add(of_item(step::kMark), target, fmt::format("write down beside volume {} what is going on", seen.volume));
+  add(of_item(step::kPrepare), source, fmt::format("restore base backup {} into the recover volume", seen.backup_id));
+  add(of_item(step::kReplay), source, "replay WAL up to the point, then shut down");
+  add(of_item(step::kCopy), target, fmt::format("copy beside volume {} while its applications run", seen.volume));
+  add(of_item(step::kFinish), target, "write the settings it recovers with");
+  std::vector<std::string> names;
+  for (const auto& one : stops) names.push_back(one.name);
+  add(std::string(step::kStop), target,
+      names.empty() ? "nothing runs that has to be stopped" : fmt::format("stop {}", fmt::join(names, ", ")));
+  add(of_item(step::kExchange), target, fmt::format("exchange the data of volume {} in one step", seen.volume));
+  add(std::string(step::kStart), target, "start what ran");
+}
+
+}  // namespace
+
+Judged judge(const crds::RestoreRequest& request, const crds::RestoreItem& item, const ProbeSeen& seen) {
+  Judged judged;
+  auto& [plan, refusals] = judged;
+  const auto stops = to_stop(request, seen.applications);
+  if (seen.target.spec.is_protected && !is_confirmed(request))
+    refusals.push_back({"ConfirmationRequired", fmt::format("host {} is protected; to overwrite it add to spec: `{}`",
+                                                            seen.target.metadata.name, confirmation_wanted(request))});
+  if (seen.backup_id.empty()) refusals.push_back({"NoBackup", seen.backup_problem});
+  if (!seen.wal_gaps.empty()) {
+    refusals.push_back({"WalGap", fmt::format("WAL is missing between base backup {} and the point: {}; {}",
+                                              seen.backup_id, fmt::join(seen.wal_gaps, ", "), seen.wal_advice)});
+  }
+  refuse_path(seen, refusals);
+  refuse_unfit_volume(seen, refusals);
+  refuse_applications(stops, seen.target.metadata.name, refusals);
+  for (const auto& mark : seen.other_marks) refusals.push_back({"UnfinishedRestore", mark});
+  if (!seen.backup_id.empty() && seen.free_bytes < seen.needed_bytes)
+    refusals.push_back(
+        {"NoRoom",
+         fmt::format("a staged copy of {} needs {} on host {}, {} are free ({} and {} bytes); make room: it is looked "
+                     "at again every 30 s",
+                     item.name, human_bytes(static_cast<std::uint64_t>(seen.needed_bytes)), seen.target.metadata.name,
+                     human_bytes(static_cast<std::uint64_t>(seen.free_bytes)), seen.needed_bytes, seen.free_bytes)});
+
+  plan_steps(item, seen, stops, plan);
+  plan.bytes_to_move = seen.needed_bytes;
+  plan.space_needed_bytes = seen.needed_bytes;
+  plan.space_free_bytes = seen.free_bytes;
+  for (const auto& application : stops) plan.stops.push_back(application.name);
+  plan.strategy = crds::RestoreStrategy::Staged;
+  plan.strategy_reason = fmt::format(
+      "there is room for a second copy beside volume {}: applications stop only for the exchange", seen.volume);
+  plan.wal_gaps = seen.wal_gaps;
+  if (!seen.volume_exists)
+    plan.warnings.push_back(
+        fmt::format("volume {} does not exist on {}; it will be created", seen.volume, seen.target.metadata.name));
+  for (const auto& refusal : refusals) plan.refusals.push_back(refusal.reason + ": " + refusal.message);
+  return judged;
+}
+
+std::vector<Application> to_stop(const crds::RestoreRequest& request, const std::vector<Application>& all) {
+  const auto& stop = request.spec.applications.stop;
+  const auto listed = [&](const Application& one) {
+    if (std::ranges::find(stop.containers, one.name) != stop.containers.end()) return true;
+    return one.compose && std::ranges::find(stop.compose_projects, one.compose->project) != stop.compose_projects.end();
+  };
+  std::vector<Application> out;
+  for (const auto& one : all)
+    if (one.runs && (one.mounts_target || listed(one))) out.push_back(one);
+  std::ranges::stable_sort(out, [](const Application& a, const Application& b) {
+    return std::pair(a.mounts_target, a.name) < std::pair(b.mounts_target, b.name);
+  });
+  return out;
+}
+
+bool extend_ledger(std::vector<crds::LedgerEntry>& ledger, const std::vector<Application>& applications) {
+  bool grown = false;
+  for (const auto& one : applications) {
+    if (std::ranges::any_of(ledger, [&](const auto& entry) { return is_same(entry, one); })) continue;
+    crds::LedgerEntry entry;
+    entry.compose = one.compose;
+    entry.name = one.name;
+    entry.id = one.id;
+    entry.restart_policy = one.restart_policy;
+    entry.order = static_cast<std::int64_t>(ledger.size());
+    entry.was_paused = one.paused;
+    ledger.push_back(std::move(entry));
+    grown = true;
+  }
+  return grown;
+}
+
+bool is_same(const crds::LedgerEntry& entry, const Application& application) {
+  if (entry.compose && application.compose)
+    return entry.compose->project == application.compose->project &&
+           entry.compose->service == application.compose->service &&
+           entry.compose->number == application.compose->number;
+  return entry.name == application.name;
+}
+
+RestartPolicy parse_restart_policy(const std::string& text) {
+  const auto colon = text.find(':');
+  if (colon == std::string::npos) return {text.empty() ? "no" : text, 0};
+  RestartPolicy policy{text.substr(0, colon), 0};
+  std::from_chars(text.data() + colon + 1, text.data() + text.size(), policy.maximum);
+  return policy;
+}
+
+}  // namespace roadstead::reconcilers::restore

@@ -1,0 +1,101 @@
+// Who serves a transfer, who comes first, and what several requests need together.
+
+#include <algorithm>
+
+#include "reconcilers/restore_request/plan.h"
+
+namespace roadstead::reconcilers::restore {
+
+Serving serving_side(const crds::Host& source, const crds::Host& target) {
+  if (source.metadata.name == target.metadata.name) return Serving::Local;
+  if (source.spec.data && source.spec.data->ports) return Serving::Source;
+  if (target.spec.data && target.spec.data->ports) return Serving::Target;
+  return Serving::Nobody;
+}
+
+Claims claims_of(const crds::RestoreRequest& request) {
+  Claims claims{request.spec.target.host_ref.name, {}, {}};
+  for (const auto& item : request.spec.items) {
+    claims.volumes.push_back(item.to.volume);
+    if (item.from.barman)
+      claims.barman_servers.push_back(request.metadata.ns + "/" + item.from.barman->server_ref.name);
+  }
+  return claims;
+}
+
+namespace {
+
+bool share(const std::vector<std::string>& a, const std::vector<std::string>& b) {
+  return std::ranges::any_of(a, [&](const std::string& one) { return std::ranges::find(b, one) != b.end(); });
+}
+
+/// The recover volume is free again after the last copy; the target's volumes only at the end.
+bool still_needs_recover_volume(const crds::RestoreRequest& request) {
+  return !std::ranges::all_of(request.spec.items, [&](const auto& item) {
+    return succeeded(request.status, name_of({item.name, step::kCopy})) != nullptr;
+  });
+}
+
+bool collide(const crds::RestoreRequest& request, const crds::RestoreRequest& other) {
+  const Claims mine = claims_of(request), theirs = claims_of(other);
+  if (mine.target_host == theirs.target_host && share(mine.volumes, theirs.volumes)) return true;
+  return still_needs_recover_volume(other) && share(mine.barman_servers, theirs.barman_servers);
+}
+
+bool created_before(const crds::RestoreRequest& a, const crds::RestoreRequest& b) {
+  const auto key = [](const crds::RestoreRequest& r) {
+    return std::tuple(r.metadata.creation_timestamp.value_or(Time{}), r.metadata.ns, r.metadata.name);
+  };
+  return key(a) < key(b);
+}
+
+bool same_object(const crds::RestoreRequest& a, const crds::RestoreRequest& b) {
+  return a.metadata.ns == b.metadata.ns && a.metadata.name == b.metadata.name;
+}
+
+}  // namespace
+
+const crds::RestoreRequest* first_before(const crds::RestoreRequest& request,
+                                         const std::vector<crds::RestoreRequest>& all) {
+  for (const auto& other : all) {
+    if (same_object(other, request) || crds::is_finished(other.status) || other.spec.dry_run ||
+        !collide(request, other))
+      continue;
+    // Of two that have begun, as after a lost store, the older one goes on: never do both wait.
+    const bool theirs = touched(other.status), mine = touched(request.status);
+    if (theirs != mine ? theirs : created_before(other, request)) return &other;
+  }
+  return nullptr;
+}
+
+namespace {
+
+/// True if `holds` is true of a pin to this backup of another request that is not finished.
+template <class Holds>
+bool any_other_pin(const crds::RestoreRequest& request, const std::vector<crds::RestoreRequest>& all,
+                   const std::string& server, const std::string& backup_root, Holds holds) {
+  return std::ranges::any_of(all, [&](const crds::RestoreRequest& other) {
+    if (same_object(other, request) || crds::is_finished(other.status) || other.metadata.ns != request.metadata.ns)
+      return false;
+    return std::ranges::any_of(other.status.pinned, [&](const crds::PinnedSource& pinned) {
+      const auto item = std::ranges::find(other.spec.items, pinned.item, &crds::RestoreItem::name);
+      return item != other.spec.items.end() && item->from.barman && item->from.barman->server_ref.name == server &&
+             pinned.backup_root_id == backup_root && holds(pinned);
+    });
+  });
+}
+
+}  // namespace
+
+bool needed_by_another(const crds::RestoreRequest& request, const std::vector<crds::RestoreRequest>& all,
+                       const std::string& server, const std::string& backup_root) {
+  return any_other_pin(request, all, server, backup_root, [](const crds::PinnedSource&) { return true; });
+}
+
+bool kept_by_another(const crds::RestoreRequest& request, const std::vector<crds::RestoreRequest>& all,
+                     const std::string& server, const std::string& backup_root) {
+  return any_other_pin(request, all, server, backup_root,
+                       [](const crds::PinnedSource& pinned) { return pinned.keep_set; });
+}
+
+}  // namespace roadstead::reconcilers::restore
