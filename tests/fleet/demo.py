@@ -12,6 +12,7 @@ import pathlib
 import re
 import shutil
 import signal
+import subprocess
 import sys
 import time
 
@@ -21,6 +22,7 @@ from operator_process import BUILD, Operator, condition_of, is_finished
 DIRECTORY = pathlib.Path("/tmp/roadstead-demo")
 PREFIX = "rsdemo"
 RELEASE = BUILD.parent / "release"
+DATABASE_MIB = 512  # so that there is something to see on the way
 INTERESTING = re.compile(r"^roadstead_(base_backup|wal|archive|slot|barman_check|host_reachable|restore_duration_seconds_(sum|count)|bytes_moved)")
 
 
@@ -49,6 +51,7 @@ def bring_up():
     fleet.up(say)
     fleet.start_production()
     fleet.start_uat_app()
+    fleet.fill_production(DATABASE_MIB)
     fleet.start_writer(rate=50)
     say(f"up in {time.monotonic() - began:.0f} s; a writer inserts 50 rows a second on production2, and uat serves an old copy")
     return fleet
@@ -80,16 +83,14 @@ def restore(operator):
     request = DIRECTORY / "uat-november.yaml"
     request.write_text(operator.restore_example())
     show(operator, "apply", "-f", str(request))
-    seen = None
-    while True:
-        line = operator.cli("get", "restorerequest", "uat-november").stdout.rstrip().splitlines()
-        if line[-1:] != seen:
-            say("\n".join(line if seen is None else line[-1:]))
-            seen = line[-1:]
-        request_now = operator.get("restorerequest", "uat-november")
-        if is_finished(request_now):
-            break
-        time.sleep(0.5)
+    say("$ roadstead get restorerequest uat-november -w")
+    watch = subprocess.Popen([operator.program, "get", "restorerequest", "uat-november", "-w", "--kubeconfig",
+                              operator.data / "admin.kubeconfig"])
+    try:
+        request_now = operator.wait("restorerequest", "uat-november", is_finished, 600)
+    finally:
+        watch.terminate()
+        watch.wait()
     if condition_of(request_now, "Complete").get("status") != "True":
         raise FleetError(condition_of(request_now, "Failed").get("message", "the restore did not finish"))
     return request_now

@@ -611,6 +611,11 @@ class Fleet:
         self._start_database(self.production2, "/etc/montagu/postgresql.production.conf")
         self.production2.psql("INSERT INTO site(name) SELECT 'production' WHERE NOT EXISTS (SELECT FROM site)", user="vimc")
 
+    def fill_production(self, mib):
+        """Gives production's database so much more to move, once; it does not compress."""
+        self.production2.psql("CREATE TABLE IF NOT EXISTS filler(text text STORAGE EXTERNAL); TRUNCATE filler; COPY filler FROM PROGRAM "
+                              f"'head -c {mib * 786432} /dev/urandom | base64 -w 4000'")
+
     def start_uat_app(self, old_rows=100):
         """On uat: an old database (ids below zero) and a second container of the same compose project that mounts nothing."""
         self._start_database(self.uat, "/etc/montagu/postgresql.test.conf")

@@ -33,8 +33,7 @@ class Scene:
         ensure_images()
         self.fleet.up(say=lambda _: None)
         in_parallel(lambda start: start(), (self.fleet.start_production, self.fleet.start_uat_app))
-        self.production.psql("CREATE TABLE filler(text text STORAGE EXTERNAL); COPY filler FROM PROGRAM "
-                             f"'head -c {self.filler_mib * 786432} /dev/urandom | base64 -w 4000'")
+        self.fleet.fill_production(self.filler_mib)
         self.fleet.start_writer(rate=50)
         self.operator.write_example_manifests()
         self.operator.start()
