@@ -1,5 +1,10 @@
 #pragma once
 
+// Before any Asio header: awaitable.hpp of Boost 1.74 uses std::exchange without including it.
+// clang-format off
+#include <utility>
+// clang-format on
+
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/post.hpp>
@@ -14,7 +19,6 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <utility>  // before any Asio header: awaitable.hpp of Boost 1.74 needs it
 
 #include "operator/adapters/apiserver/line_pump.h"
 #include "operator/adapters/apiserver/server_state.h"
