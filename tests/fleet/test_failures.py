@@ -99,6 +99,9 @@ def test_a_disk_that_fills_up_while_copying_is_told_and_the_copy_goes_on_when_th
         request = scene.operator.wait("restorerequest", "filling-up", lambda o: says(o, "uat|disk|volume", "space|full|room"), 60)
         assert not is_finished(request), explain(request)
         assert scene.application() == started, "the application was stopped although nothing could be exchanged"
+        scene.operator.restart()  # which looks at once for what was left unfinished on its hosts
+        scene.operator.wait("host", "uat", lambda o: ("default/filling-up", "Preparing") in {
+            (one.get("request"), one.get("phase")) for one in o["status"].get("unfinishedRestores", [])}, 30)
     finally:
         scene.uat.run("rm", "-f", volumes / "ballast")
     scene.assert_restored(scene.finish_restore("filling-up"))

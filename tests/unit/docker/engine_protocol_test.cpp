@@ -134,10 +134,10 @@ TEST(EngineProtocol, AStreamOfEventsBeginsWithItsOpening) {
 }
 
 TEST(EngineProtocol, AnExecCutInsideAFrameIsNoResult) {
+  using namespace std::string_literals;  // which know their length, zeros and all
   Fake fake({ping("1.41"),
              {answer(201, "{\"Id\":\"e\"}")},
-             {std::string("HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n\x01\0\0\0\0\0\0\x05hel",
-                          76)}});
+             {"HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n"s + "\x01\0\0\0\0\0\0\x05hel"s}});
   const auto result = fake.engine->exec("web", {{"cat"}}, {});
   EXPECT_EQ(kind_of(result), ErrorKind::Unavailable);
   EXPECT_THAT(message_of(result), HasSubstr("exec cat in container web: "));
