@@ -127,6 +127,8 @@ Outcome copy(Run& run, Frame& frame) {
   if (!target) return from_lookup(target.error());
   auto source = run.source_of(frame.item());
   if (!source) return from_lookup(source.error());
+  const auto& from = (*source)->access.host.host.metadata.name;
+  (void)run.context.metrics.counter(metric::kBytesMoved, {from, target->host.metadata.name});
   switch (serving_side((*source)->access.host.host, target->host)) {
     case Serving::Local:
       return copy_here(run, frame, **source, *target);
