@@ -130,7 +130,8 @@ Outcome<void> Worker::start(Piece piece, std::vector<Want>& wants) {
 }
 
 std::optional<Digest> Worker::digest_of_present(Pending& pending) {
-  const auto [offset, length] = std::pair(pending.piece.offset, std::size_t{pending.piece.length});
+  const std::uint64_t offset = pending.piece.offset;
+  const std::size_t length = pending.piece.length;
   const StagedFile& staged = *pending.staged;
   const auto read = [&](const Fd& fd, std::span<std::byte> out) {
     return read_at(fd.get(), out, offset) == static_cast<ssize_t>(out.size());
