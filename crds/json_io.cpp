@@ -87,7 +87,7 @@ void JsonReader::read(const Json& from, Time& to, const std::string& path) {
 void JsonReader::read(const Json& from, StringMap& to, const std::string& path) {
   if (!from.is_object()) return wanted("an object", from, path);
   to.clear();
-  for (const auto& [key, value] : from.items()) read(value, to[key], path + "." + key);
+  for (const auto& [key, value] : from.items()) read(value, to[key], fmt::format("{}.{}", path, key));
 }
 
 Json JsonWriter::write(Time value) { return format_rfc3339(value); }

@@ -81,7 +81,7 @@ Outcome<std::uint64_t> remove_tree(int at, const std::string& name, const std::s
   if (!names) return failed(names.error());
   std::uint64_t removed = 1;
   for (const std::string& child : *names) {
-    const auto below = remove_tree(directory->get(), child, stop);
+    auto below = remove_tree(directory->get(), child, stop);
     if (!below) return below;
     removed += *below;
   }

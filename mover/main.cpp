@@ -59,6 +59,7 @@ class Signals {
     });
   }
   ~Signals() {
+    // NOLINTNEXTLINE(bugprone-bad-signal-to-kill-thread): blocked in every thread, taken by sigwait
     pthread_kill(thread_.native_handle(), SIGTERM);
     thread_.join();
   }
