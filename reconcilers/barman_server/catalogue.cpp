@@ -1,20 +1,14 @@
 #include "reconcilers/barman_server/catalogue.h"
 
 #include <algorithm>
-#include <cctype>
 
+#include "operator/base/text.h"
 #include "reconcilers/support/backup_names.h"
 #include "reconcilers/support/barman.h"
 #include "reconcilers/support/pace.h"
 
 namespace roadstead::reconcilers::barman_server {
 namespace {
-
-std::string lower(std::string text) {
-  std::transform(text.begin(), text.end(), text.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return text;
-}
 
 std::string value_of(const std::map<std::string, std::string>& map, std::string_view key) {
   const auto found = map.find(std::string(key));

@@ -1,9 +1,9 @@
 #include "reconcilers/support/worker.h"
 
 #include <algorithm>
-#include <cctype>
 #include <charconv>
 
+#include "operator/base/text.h"
 #include "reconcilers/support/labels.h"
 
 namespace roadstead::reconcilers {
@@ -11,12 +11,6 @@ namespace {
 
 // Container names are limited by what fits a host name in some tools; 120 is readable and safe everywhere.
 constexpr std::size_t kNameLimit = 120;
-
-std::string lower(std::string text) {
-  std::transform(text.begin(), text.end(), text.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return text;
-}
 
 std::string dotted(const WorkerId& id) {
   std::string out;
