@@ -22,6 +22,10 @@ WorkerResult told(const Outcome<void>& outcome, std::string reason, std::string 
   return outcome ? well(std::move(reason), std::move(message)) : result_of(outcome.error());
 }
 
+WorkerResult no_repositories() {
+  return result_of({"Refused", "this mover keeps no repositories", "bring a newer mover image to this host"});
+}
+
 class Runner {
  public:
   Runner(const Key& key, const std::stop_token& stop, Meter& meter) : key_(key), stop_(stop), meter_(meter) {}
@@ -73,6 +77,10 @@ class Runner {
   WorkerResult operator()(const MakeDirectory& job) const {
     return told(make_directory(job), "Made", fmt::format("The directory {} is there.", job.path));
   }
+
+  WorkerResult operator()(const Snapshots&) const { return no_repositories(); }
+  WorkerResult operator()(const Forget&) const { return no_repositories(); }
+  WorkerResult operator()(const Verify&) const { return no_repositories(); }
 
  private:
   const Key& key_;

@@ -55,6 +55,13 @@ class Fields {
     return value;
   }
 
+  /// What may be a name of ours in a directory.
+  std::string directory_name(const char* name) {
+    std::string value = text(name);
+    if (!is_request_name(value)) throw Refused(fmt::format("{} '{}' cannot be a name of ours", path(name), value));
+    return value;
+  }
+
   std::vector<std::string> texts(const char* name) {
     std::vector<std::string> out;
     if (!has(name)) return out;
@@ -118,6 +125,8 @@ constexpr std::initializer_list<std::pair<const char*, Role>> kRoles = {
     {"Send", Role::Send}, {"Receive", Role::Receive}, {"Both", Role::Both}};
 constexpr std::initializer_list<std::pair<const char*, LinkMode>> kLinkModes = {{"Serve", LinkMode::Serve},
                                                                                 {"Call", LinkMode::Call}};
+constexpr std::initializer_list<std::pair<const char*, Compression>> kCompressions = {
+    {"Auto", Compression::Auto}, {"None", Compression::None}, {"Zstd", Compression::Zstd}};
 constexpr std::initializer_list<std::pair<const char*, WriteMode>> kWriteModes = {
     {"Replace", WriteMode::Replace}, {"ManagedBlock", WriteMode::ManagedBlock}};
 
@@ -161,6 +170,8 @@ Json written(const Source& source) {
   if (source.keep_wal)
     json["keepWal"] = {
         {"directory", source.keep_wal->directory}, {"first", source.keep_wal->first}, {"last", source.keep_wal->last}};
+  if (source.live) json["live"] = true;
+  if (source.snapshot) json["snapshot"] = *source.snapshot;
   return json;
 }
 
@@ -182,6 +193,8 @@ Source read_source(const Json& json) {
     if (keep.first.substr(8) > keep.last.substr(8)) throw Refused("source.keepWal.first is beyond its last");
     source.keep_wal = std::move(keep);
   }
+  source.live = fields.flag("live", false);
+  if (fields.has("snapshot")) source.snapshot = fields.directory_name("snapshot");
   fields.done();
   return source;
 }
@@ -192,20 +205,61 @@ void write_flat(Json& json, const Target& target) {
   json["request"] = target.request;
 }
 
-Target read_flat(Fields& fields) {
-  Target target{fields.absolute_path("parent"), fields.text("request")};
-  if (!is_request_name(target.request))
-    throw Refused(fmt::format("{} '{}' cannot be a directory of ours", fields.path("request"), target.request));
-  return target;
-}
+Target read_flat(Fields& fields) { return {fields.absolute_path("parent"), fields.directory_name("request")}; }
 
 // ---- verbs --------------------------------------------------------------------------------------------------------
+
+Json written(const InPlace& in_place) {
+  Json json{{"compareOnly", in_place.compare_only}, {"keystone", in_place.keystone}};
+  write_flat(json, in_place.volume);
+  return json;
+}
+
+InPlace read_in_place(const Json& json) {
+  Fields fields(json, "inPlace");
+  InPlace in_place{read_flat(fields), fields.flag("compareOnly", false), fields.text("keystone", "")};
+  fields.done();
+  return in_place;
+}
+
+Json written(const Snapshot& snapshot) {
+  return {{"path", snapshot.path}, {"id", snapshot.id}, {"origin", Json::parse(snapshot.origin, nullptr, false)}};
+}
+
+Snapshot read_snapshot(const Json& json) {
+  Fields fields(json, "snapshot");
+  Snapshot snapshot{fields.absolute_path("path"), fields.directory_name("id"), "{}"};
+  if (fields.has("origin")) {
+    if (!fields.at("origin").is_object()) throw Refused("snapshot.origin is no object");
+    snapshot.origin = dumped(fields.at("origin"));
+  }
+  fields.done();
+  return snapshot;
+}
 
 void write(Json& json, const Copy& copy) {
   json["role"] = word_of(copy.role, kRoles);
   if (copy.link) json["link"] = written(*copy.link);
   if (copy.source) json["source"] = written(*copy.source);
   if (copy.target) write_flat(json["target"], *copy.target);
+  if (copy.in_place) json["inPlace"] = written(*copy.in_place);
+  if (copy.snapshot) json["snapshot"] = written(*copy.snapshot);
+  json["compression"] = word_of(copy.compression, kCompressions);
+  json["bandwidthLimit"] = copy.bandwidth_limit;
+}
+
+/// Each role has its parts, and what receives has exactly one sink.
+void check_parts(const Copy& copy) {
+  const auto expect = [&](const char* part, bool given, bool wanted) {
+    if (given != wanted)
+      throw Refused(
+          fmt::format("{} is {} for role {}", part, wanted ? "missing" : "not allowed", word_of(copy.role, kRoles)));
+  };
+  expect("link", copy.link.has_value(), copy.role != Role::Both);
+  expect("source", copy.source.has_value(), copy.role != Role::Receive);
+  const int sinks = int{copy.target.has_value()} + int{copy.in_place.has_value()} + int{copy.snapshot.has_value()};
+  if (sinks > 1) throw Refused("target, inPlace and snapshot exclude each other");
+  expect("target", sinks == 1, copy.role != Role::Send);
 }
 
 Copy read_copy(Fields& fields) {
@@ -218,14 +272,11 @@ Copy read_copy(Fields& fields) {
     copy.target = read_flat(target);
     target.done();
   }
-  const auto expect = [&](const char* part, bool given, bool wanted) {
-    if (given != wanted)
-      throw Refused(
-          fmt::format("{} is {} for role {}", part, wanted ? "missing" : "not allowed", word_of(copy.role, kRoles)));
-  };
-  expect("link", copy.link.has_value(), copy.role != Role::Both);
-  expect("source", copy.source.has_value(), copy.role != Role::Receive);
-  expect("target", copy.target.has_value(), copy.role != Role::Send);
+  if (fields.has("inPlace")) copy.in_place = read_in_place(fields.at("inPlace"));
+  if (fields.has("snapshot")) copy.snapshot = read_snapshot(fields.at("snapshot"));
+  if (fields.has("compression")) copy.compression = fields.word("compression", kCompressions);
+  fields.number_into(copy.bandwidth_limit, "bandwidthLimit", 0, kAny);
+  check_parts(copy);
   return copy;
 }
 
@@ -317,6 +368,35 @@ MakeDirectory read_make_directory(Fields& fields) {
   return make;
 }
 
+void write(Json& json, const Snapshots& snapshots) { json["path"] = snapshots.path; }
+
+void write(Json& json, const Forget& forget) {
+  json["path"] = forget.path;
+  json["snapshots"] = forget.snapshots;
+  json["dryRun"] = forget.dry_run;
+}
+
+Forget read_forget(Fields& fields) {
+  Forget forget{fields.absolute_path("path"), fields.texts("snapshots"), fields.flag("dryRun", false)};
+  for (const std::string& id : forget.snapshots)
+    if (!is_request_name(id)) throw Refused(fmt::format("snapshots: '{}' cannot be a name of ours", id));
+  return forget;
+}
+
+void write(Json& json, const Verify& verify) {
+  json["path"] = verify.path;
+  json["part"] = verify.part;
+  json["parts"] = verify.parts;
+}
+
+Verify read_verify(Fields& fields) {
+  constexpr std::uint64_t kMostParts = 10'000;
+  Verify verify{fields.absolute_path("path"), 0, 1};
+  fields.number_into(verify.parts, "parts", 1, kMostParts);
+  fields.number_into(verify.part, "part", 0, verify.parts - 1);
+  return verify;
+}
+
 Job read_job(const Json& json) {
   Fields fields(json, "");
   const std::string verb = fields.text("verb");
@@ -331,6 +411,9 @@ Job read_job(const Json& json) {
     if (verb == "discard") return Discard{read_flat(fields), fields.has("inode") ? fields.number("inode", 0, kAny) : 0};
     if (verb == "empty") return Empty{fields.absolute_path("path"), fields.texts("keep")};
     if (verb == "makeDirectory") return read_make_directory(fields);
+    if (verb == "snapshots") return Snapshots{fields.absolute_path("path")};
+    if (verb == "forget") return read_forget(fields);
+    if (verb == "verify") return read_verify(fields);
     throw Refused(fmt::format("verb '{}' is unknown", verb));
   };
   Job job = read();
@@ -338,78 +421,18 @@ Job read_job(const Json& json) {
   return job;
 }
 
-// ---- lines --------------------------------------------------------------------------------------------------------
-
-template <class T>
-void put(Json& json, const char* name, const std::optional<T>& value) {
-  if (value) json[name] = *value;
-}
-
-Json written(const Progress& progress) {
-  Json json{{"phase", progress.phase}, {"bytesDone", progress.bytes_done}, {"filesDone", progress.files_done}};
-  put(json, "bytesTotal", progress.bytes_total);
-  put(json, "filesTotal", progress.files_total);
-  put(json, "bytesPerSecond", progress.bytes_per_second);
-  put(json, "etaSeconds", progress.eta_seconds);
-  return {{"progress", std::move(json)}};
-}
-
-Json written(const WorkerResult& result) {
-  Json data = Json::parse(result.data, nullptr, false);
-  if (!data.is_object()) data = Json::object();
-  return {{"result",
-           {{"ok", result.ok},
-            {"reason", result.reason},
-            {"message", result.message},
-            {"next", result.next},
-            {"data", std::move(data)}}}};
-}
-
-std::uint64_t number_or_zero(const Json& json, const char* name) {
-  const auto found = json.find(name);
-  return found != json.end() && found->is_number_unsigned() ? found->get<std::uint64_t>() : 0;
-}
-
-std::optional<std::uint64_t> number_if_any(const Json& json, const char* name) {
-  const auto found = json.find(name);
-  if (found == json.end() || !found->is_number_unsigned()) return std::nullopt;
-  return found->get<std::uint64_t>();
-}
-
-std::string text_or_empty(const Json& json, const char* name) {
-  const auto found = json.find(name);
-  return found != json.end() && found->is_string() ? found->get<std::string>() : "";
-}
-
-bool flag_or_false(const Json& json, const char* name) {
-  const auto found = json.find(name);
-  return found != json.end() && found->is_boolean() && found->get<bool>();
-}
-
-Progress read_progress(const Json& json) {
-  return {text_or_empty(json, "phase"),      number_or_zero(json, "bytesDone"), number_if_any(json, "bytesTotal"),
-          number_or_zero(json, "filesDone"), number_if_any(json, "filesTotal"), number_if_any(json, "bytesPerSecond"),
-          number_if_any(json, "etaSeconds")};
-}
-
-WorkerResult read_result(const Json& json) {
-  const auto data = json.find("data");
-  return {flag_or_false(json, "ok"), text_or_empty(json, "reason"), text_or_empty(json, "message"),
-          text_or_empty(json, "next"), data != json.end() && data->is_object() ? dumped(*data) : "{}"};
-}
-
-/// `text` as a JSON object, or Invalid.
-template <class T, class Read>
-Result<T> data_read(std::string_view text, Read read) {
-  const Json json = Json::parse(text, nullptr, false);
-  if (!json.is_object()) return fail(ErrorKind::Invalid, "a worker's data is no JSON object");
-  return read(json);
-}
-
 }  // namespace
 
 std::string request_name(std::string_view ns, std::string_view name, std::string_view item) {
   return shortened(fmt::format("{}.{}.{}", ns, name, item), kRequestLimit);
+}
+
+std::string snapshot_id(std::string_view ns, std::string_view backup) {
+  return shortened(fmt::format("{}.{}", ns, backup), kRequestLimit);
+}
+
+std::string repository_directory(std::string_view source_host, std::string_view volume) {
+  return fmt::format("{}/{}", source_host, volume);
 }
 
 bool is_request_name(std::string_view request) {
@@ -422,8 +445,9 @@ bool is_request_name(std::string_view request) {
 }
 
 std::string_view verb_of(const Job& job) {
-  static constexpr std::string_view kVerbs[] = {"copy",     "connect", "inspect", "survey", "mark",
-                                                "exchange", "finish",  "discard", "empty",  "makeDirectory"};
+  static constexpr std::string_view kVerbs[] = {"copy",      "connect", "inspect", "survey", "mark",
+                                                "exchange",  "finish",  "discard", "empty",  "makeDirectory",
+                                                "snapshots", "forget",  "verify"};
   static_assert(std::size(kVerbs) == std::variant_size_v<Job>);
   return kVerbs[job.index()];
 }
@@ -442,166 +466,6 @@ Result<Job> parse_job(std::string_view text) {
   } catch (const std::exception& error) {
     return fail(ErrorKind::Invalid, "job: {}", error.what());
   }
-}
-
-std::string to_json(const Line& line) {
-  return std::visit([](const auto& kind) { return dumped(written(kind)); }, line);
-}
-
-std::optional<Line> parse_line(std::string_view text) {
-  const Json json = Json::parse(text, nullptr, false);
-  if (!json.is_object()) return std::nullopt;
-  if (const auto progress = json.find("progress"); progress != json.end() && progress->is_object())
-    return read_progress(*progress);
-  if (const auto result = json.find("result"); result != json.end() && result->is_object()) return read_result(*result);
-  return std::nullopt;
-}
-
-std::string to_json(const CopyData& data) {
-  return dumped({{"bytesTotal", data.bytes_total},
-                 {"bytesDone", data.bytes_done},
-                 {"bytesSent", data.bytes_sent},
-                 {"bytesSame", data.bytes_same},
-                 {"bytesVerified", data.bytes_verified},
-                 {"filesTotal", data.files_total},
-                 {"filesDone", data.files_done},
-                 {"entries", data.entries},
-                 {"skippedCount", data.skipped_count},
-                 {"skipped", data.skipped},
-                 {"treeInode", data.tree_inode},
-                 {"neededBytes", data.needed_bytes},
-                 {"freeBytes", data.free_bytes},
-                 {"millis", data.millis}});
-}
-
-Result<CopyData> parse_copy_data(std::string_view text) {
-  return data_read<CopyData>(text, [](const Json& json) {
-    CopyData data{number_or_zero(json, "bytesTotal"),    number_or_zero(json, "bytesDone"),
-                  number_or_zero(json, "bytesSent"),     number_or_zero(json, "bytesSame"),
-                  number_or_zero(json, "bytesVerified"), number_or_zero(json, "filesTotal"),
-                  number_or_zero(json, "filesDone"),     number_or_zero(json, "entries"),
-                  number_or_zero(json, "skippedCount"),  {},
-                  number_or_zero(json, "treeInode"),     number_or_zero(json, "neededBytes"),
-                  number_or_zero(json, "freeBytes"),     number_or_zero(json, "millis")};
-    if (const auto skipped = json.find("skipped"); skipped != json.end() && skipped->is_array())
-      for (const Json& path : *skipped)
-        if (path.is_string()) data.skipped.push_back(path.get<std::string>());
-    return data;
-  });
-}
-
-std::string to_json(const ConnectData& data) {
-  return dumped({{"roundTripMillis", data.round_trip_millis}, {"peer", data.peer}});
-}
-
-Result<ConnectData> parse_connect_data(std::string_view text) {
-  return data_read<ConnectData>(text, [](const Json& json) {
-    const auto trip = json.find("roundTripMillis");
-    return ConnectData{trip != json.end() && trip->is_number() ? trip->get<double>() : 0, text_or_empty(json, "peer")};
-  });
-}
-
-std::string to_json(const InspectData& data) {
-  Json json = Json::object();
-  if (data.volume) {
-    const VolumeSeen& seen = *data.volume;
-    Json volume{{"exists", seen.exists},          {"inode", seen.inode},          {"sameDevice", seen.same_device},
-                {"mountPoint", seen.mount_point}, {"freeBytes", seen.free_bytes}, {"totalBytes", seen.total_bytes},
-                {"freeInodes", seen.free_inodes}, {"requests", Json::array()}};
-    put(volume, "logicalBytes", seen.logical_bytes);
-    put(volume, "allocatedBytes", seen.allocated_bytes);
-    put(volume, "files", seen.files);
-    for (const RequestSeen& request : seen.requests) {
-      Json one{{"request", request.request}};
-      put(one, "mark", request.mark);
-      put(one, "treeInode", request.tree_inode);
-      volume["requests"].push_back(std::move(one));
-    }
-    json["volume"] = std::move(volume);
-  }
-  if (data.source)
-    json["source"] = {{"logicalBytes", data.source->logical_bytes},
-                      {"allocatedBytes", data.source->allocated_bytes},
-                      {"files", data.source->files},
-                      {"entries", data.source->entries}};
-  return dumped(json);
-}
-
-Result<InspectData> parse_inspect_data(std::string_view text) {
-  return data_read<InspectData>(text, [](const Json& json) {
-    InspectData data;
-    if (const auto volume = json.find("volume"); volume != json.end() && volume->is_object()) {
-      data.volume = VolumeSeen{flag_or_false(*volume, "exists"),
-                               number_or_zero(*volume, "inode"),
-                               flag_or_false(*volume, "sameDevice"),
-                               flag_or_false(*volume, "mountPoint"),
-                               number_or_zero(*volume, "freeBytes"),
-                               number_or_zero(*volume, "totalBytes"),
-                               number_or_zero(*volume, "freeInodes"),
-                               number_if_any(*volume, "logicalBytes"),
-                               number_if_any(*volume, "allocatedBytes"),
-                               number_if_any(*volume, "files"),
-                               {}};
-      for (const Json& one : volume->value("requests", Json::array())) {
-        RequestSeen request{text_or_empty(one, "request"), std::nullopt, number_if_any(one, "treeInode")};
-        if (one.contains("mark")) request.mark = text_or_empty(one, "mark");
-        data.volume->requests.push_back(std::move(request));
-      }
-    }
-    if (const auto source = json.find("source"); source != json.end() && source->is_object())
-      data.source = SourceSeen{number_or_zero(*source, "logicalBytes"), number_or_zero(*source, "allocatedBytes"),
-                               number_or_zero(*source, "files"), number_or_zero(*source, "entries")};
-    return data;
-  });
-}
-
-MarkSeen read_mark(std::string_view text) {
-  const Json json = Json::parse(text, nullptr, false);
-  MarkSeen seen;
-  if (json.is_object())
-    seen = {{}, text_or_empty(json, "namespace"), text_or_empty(json, "name"), text_or_empty(json, "state")};
-  if (seen.state.empty()) seen.state = "Unreadable";
-  return seen;
-}
-
-std::string to_json(const SurveyData& data) {
-  Json marks = Json::array();
-  for (const MarkSeen& mark : data.marks)
-    marks.push_back({{"volume", mark.volume}, {"namespace", mark.ns}, {"name", mark.name}, {"state", mark.state}});
-  return dumped({{"freeBytes", data.free_bytes}, {"totalBytes", data.total_bytes}, {"marks", std::move(marks)}});
-}
-
-Result<SurveyData> parse_survey_data(std::string_view text) {
-  return data_read<SurveyData>(text, [](const Json& json) {
-    SurveyData data{number_or_zero(json, "freeBytes"), number_or_zero(json, "totalBytes"), {}};
-    for (const Json& one : json.value("marks", Json::array()))
-      data.marks.push_back({text_or_empty(one, "volume"), text_or_empty(one, "namespace"), text_or_empty(one, "name"),
-                            text_or_empty(one, "state")});
-    return data;
-  });
-}
-
-std::string to_json(const ExchangeData& data) {
-  return dumped({{"already", data.already}, {"inode", data.inode}, {"previousInode", data.previous_inode}});
-}
-
-Result<ExchangeData> parse_exchange_data(std::string_view text) {
-  return data_read<ExchangeData>(text, [](const Json& json) {
-    return ExchangeData{flag_or_false(json, "already"), number_or_zero(json, "inode"),
-                        number_or_zero(json, "previousInode")};
-  });
-}
-
-std::string to_json(const InodeData& data) { return dumped({{"inode", data.inode}}); }
-
-Result<InodeData> parse_inode_data(std::string_view text) {
-  return data_read<InodeData>(text, [](const Json& json) { return InodeData{number_or_zero(json, "inode")}; });
-}
-
-std::string to_json(const RemovedData& data) { return dumped({{"removed", data.removed}}); }
-
-Result<RemovedData> parse_removed_data(std::string_view text) {
-  return data_read<RemovedData>(text, [](const Json& json) { return RemovedData{number_or_zero(json, "removed")}; });
 }
 
 }  // namespace roadstead::mover

@@ -10,6 +10,7 @@
 #include <variant>
 #include <vector>
 
+#include "operator/base/clock.h"
 #include "operator/base/result.h"
 
 namespace roadstead::mover {
@@ -69,6 +70,12 @@ struct Source {
   std::string path;
   std::vector<std::string> exclude;
   std::optional<KeepWal> keep_wal;
+  /// The tree is in use: a file that changes, vanishes or cannot be read is told in the result and ends nothing.
+  /// Otherwise it is `SourceChanged`, because the copy would not be whole.
+  bool live = false;
+  /// Not a tree but this snapshot of the repository directory `path`; `exclude`, `keepWal` and `live` mean nothing
+  /// then.
+  std::optional<std::string> snapshot{};
   bool operator==(const Source&) const = default;
 };
 
@@ -79,15 +86,43 @@ struct Target {
   bool operator==(const Target&) const = default;
 };
 
+/// The volume's own tree, `<parent>/_data`, is made like the source: differing extents are overwritten, what the source
+/// does not have is removed. May be cut off and run again; whoever uses the tree must be stopped, but for
+/// `compare_only`.
+struct InPlace {
+  Target volume;
+  /// Changes nothing and leaves `hashes` beside the volume: the run that follows hashes only what changed since.
+  bool compare_only = false;
+  /// A file without which the tree is of no use ("global/pg_control"): moved aside and synced before anything is
+  /// changed, and put there last. Empty: none.
+  std::string keystone{};
+  bool operator==(const InPlace&) const = default;
+};
+
+/// A new snapshot in the repository directory `path`, which exists.
+struct Snapshot {
+  std::string path;
+  std::string id;             ///< See snapshot_id(). One that is there already is the result: nothing is read or moved.
+  std::string origin = "{}";  ///< A JSON object that is kept in the manifest: whose it is, and of what. See Origin.
+  bool operator==(const Snapshot&) const = default;
+};
+
+/// Auto: zstd where the line is slower than the compressor, nothing where it is faster or the data does not shrink.
+enum class Compression { Auto, None, Zstd };
+
 // ---- the verbs ----------------------------------------------------------------------------------------------------
 
-/// "copy": source tree to staged tree. Send needs link and source; Receive link and target; Both source and target.
-/// Result data: CopyData.
+/// "copy": a source (a tree, a snapshot) to a sink (a staged tree, the volume's own tree, a new snapshot). Send needs
+/// link and source; Receive link and one sink; Both source and one sink. Result data: CopyData.
 struct Copy {
   Role role = Role::Both;
   std::optional<Link> link;
   std::optional<Source> source;
-  std::optional<Target> target;
+  std::optional<Target> target;  ///< The sink is a staged tree.
+  std::optional<InPlace> in_place{};
+  std::optional<Snapshot> snapshot{};
+  Compression compression = Compression::Auto;  ///< The sender's counts on the wire, the receiver's in a repository.
+  std::uint64_t bandwidth_limit = 0;  ///< Bytes per second over all connections; the sender's counts. 0: none.
   bool operator==(const Copy&) const = default;
 };
 
@@ -172,7 +207,33 @@ struct MakeDirectory {
   bool operator==(const MakeDirectory&) const = default;
 };
 
-using Job = std::variant<Copy, Connect, Inspect, Survey, Mark, Exchange, Finish, Discard, Empty, MakeDirectory>;
+/// "snapshots": what a repository directory holds. Result data: SnapshotsData.
+struct Snapshots {
+  std::string path;
+  bool operator==(const Snapshots&) const = default;
+};
+
+/// "forget": removes snapshots, then the packs that nothing needs any more, and writes anew those that are mostly dead.
+/// Busy while a backup, a restore or a verification uses the directory. Result data: ForgetData.
+struct Forget {
+  std::string path;
+  std::vector<std::string> snapshots;  ///< Ids; one that is not there counts as removed. Empty: only packs are swept.
+  bool dry_run = false;
+  bool operator==(const Forget&) const = default;
+};
+
+/// "verify": reads packs again and compares every extent with its name, and that every snapshot has all it names. A
+/// damaged extent is taken down in the directory and counts as missing, so that the next backup brings it again.
+/// Result data: VerifyData.
+struct Verify {
+  std::string path;
+  std::uint32_t part = 0;   ///< Reads the packs that belong to this part,
+  std::uint32_t parts = 1;  ///< of so many. A pack always belongs to the same one.
+  bool operator==(const Verify&) const = default;
+};
+
+using Job = std::variant<Copy, Connect, Inspect, Survey, Mark, Exchange, Finish, Discard, Empty, MakeDirectory,
+                         Snapshots, Forget, Verify>;
 
 /// The verb's word: "copy", "makeDirectory".
 std::string_view verb_of(const Job& job);
@@ -216,6 +277,32 @@ std::optional<Line> parse_line(std::string_view text);
 
 // ---- what stands in a result's data ---------------------------------------------------------------------------------
 
+/// Names that a result tells: all are counted, the first are named.
+struct Told {
+  static constexpr std::size_t kNamed = 20;
+  std::uint64_t count = 0;
+  std::vector<std::string> names;
+  bool operator==(const Told&) const = default;
+};
+
+/// A snapshot in a repository, as its manifest's header tells.
+struct SnapshotSeen {
+  std::string id;
+  std::string origin = "{}";  ///< As the job gave it.
+  Time data_as_of{};          ///< When its reading began.
+  Time finished_at{};
+  bool crash_consistent = false;    ///< Its source was in use: what changed meanwhile is told.
+  std::uint64_t logical_bytes = 0;  ///< Sizes of its files, holes included.
+  std::uint64_t data_bytes = 0;     ///< Without holes.
+  std::uint64_t sent_bytes = 0;     ///< Of them crossed the wire, before compression.
+  std::uint64_t stored_bytes = 0;   ///< What its making added to the packs.
+  std::uint64_t files = 0;
+  std::uint64_t entries = 0;
+  Told changed, unreadable, skipped;
+  std::uint64_t millis = 0;  ///< How long its making took.
+  bool operator==(const SnapshotSeen&) const = default;
+};
+
 /// Of "copy". Both ends print it; the receiver's says what is on its disk. Bytes are bytes of data: a file's size
 /// without its holes.
 struct CopyData {
@@ -226,13 +313,18 @@ struct CopyData {
   std::uint64_t bytes_verified = 0;  ///< Complete and verified by an earlier attempt, so not even read again.
   std::uint64_t files_total = 0;     ///< Regular files; further names of a hard-linked file count as none.
   std::uint64_t files_done = 0;
-  std::uint64_t entries = 0;         ///< Directories, symbolic links and names of files, the root included.
-  std::uint64_t skipped_count = 0;   ///< Devices, FIFOs, sockets.
-  std::vector<std::string> skipped;  ///< The first 20 of them.
-  std::uint64_t tree_inode = 0;      ///< The staged tree's; receiver only. What "exchange" wants.
-  std::uint64_t needed_bytes = 0;    ///< With reason `NoSpace`: what is still to be written,
-  std::uint64_t free_bytes = 0;      ///< and what the target had left.
-  std::uint64_t millis = 0;          ///< From the first byte to the last sync.
+  std::uint64_t entries = 0;             ///< Directories, symbolic links and names of files, the root included.
+  std::uint64_t skipped_count = 0;       ///< Devices, FIFOs, sockets.
+  std::vector<std::string> skipped;      ///< The first 20 of them.
+  std::uint64_t tree_inode = 0;          ///< The staged tree's; receiver only. What "exchange" wants.
+  std::uint64_t needed_bytes = 0;        ///< With reason `NoSpace`: what is still to be written,
+  std::uint64_t free_bytes = 0;          ///< and what the target had left.
+  std::uint64_t millis = 0;              ///< From the first byte to the last sync.
+  std::uint64_t wire_bytes = 0;          ///< What crossed the wire in both directions, TLS records not counted.
+  Told changed;                          ///< Files of a live source that changed while they were read.
+  Told unreadable;                       ///< Files that could not be read, or vanished; they are not in the copy.
+  std::optional<SnapshotSeen> snapshot;  ///< The new one, durable. Only with the sink of that name.
+  std::optional<SnapshotSeen> previous;  ///< The newest before it.
   bool operator==(const CopyData&) const = default;
 };
 
@@ -311,6 +403,58 @@ struct RemovedData {
   bool operator==(const RemovedData&) const = default;
 };
 
+struct SnapshotsData {
+  std::vector<SnapshotSeen> snapshots;  ///< By data_as_of. At most 5 names are told of each.
+  std::vector<std::string> unreadable;  ///< Ids of manifests that cannot be read.
+  std::uint64_t pack_bytes = 0;         ///< All packs on the disk.
+  std::uint64_t packs = 0;
+  std::uint64_t damaged = 0;  ///< Extents that a verification found damaged and no backup has brought again.
+  std::uint64_t free_bytes = 0;
+  bool operator==(const SnapshotsData&) const = default;
+};
+
+struct ForgetData {
+  std::uint64_t removed_snapshots = 0;
+  std::uint64_t removed_packs = 0;
+  std::uint64_t rewritten_packs = 0;
+  std::uint64_t freed_bytes = 0;  ///< In a dry run: would be freed.
+  std::uint64_t pack_bytes = 0;   ///< Left.
+  bool operator==(const ForgetData&) const = default;
+};
+
+/// A snapshot that needs a damaged or missing extent.
+struct DamageSeen {
+  std::string snapshot;
+  Told files;
+  bool operator==(const DamageSeen&) const = default;
+};
+
+struct VerifyData {
+  std::uint64_t packs = 0;    ///< Read.
+  std::uint64_t bytes = 0;    ///< Read.
+  std::uint64_t damaged = 0;  ///< Extents, those found by earlier runs included.
+  std::uint64_t missing = 0;  ///< Extents that a manifest names and no pack has.
+  std::vector<DamageSeen> damage;
+  bool operator==(const VerifyData&) const = default;
+};
+
+/// What an `origin` holds when the operator gives it.
+struct Origin {
+  std::string installation, ns, backup, policy, host, volume;
+  std::optional<Time> scheduled_time;
+  bool operator==(const Origin&) const = default;
+};
+std::string to_json(const Origin& origin);
+/// Invalid: no JSON object. Fields that are absent stay empty: another program's snapshot.
+Result<Origin> parse_origin(std::string_view text);
+
+/// "<namespace>.<Backup's name>", made shorter by a hash beyond 200 bytes: what one Backup leaves in each repository
+/// directory, so that it can be asked for without knowing how its worker ended.
+std::string snapshot_id(std::string_view ns, std::string_view backup);
+
+/// Below the root of a repository: "<source host>/<volume>".
+std::string repository_directory(std::string_view source_host, std::string_view volume);
+
 /// Whose a mark is, read out of its text; `volume` is left to the caller.
 MarkSeen read_mark(std::string_view text);
 
@@ -321,6 +465,9 @@ std::string to_json(const SurveyData& data);
 std::string to_json(const ExchangeData& data);
 std::string to_json(const InodeData& data);
 std::string to_json(const RemovedData& data);
+std::string to_json(const SnapshotsData& data);
+std::string to_json(const ForgetData& data);
+std::string to_json(const VerifyData& data);
 
 /// Fields that are absent keep their defaults, so that a failed worker's partial data can be read too.
 Result<CopyData> parse_copy_data(std::string_view text);
@@ -330,5 +477,8 @@ Result<SurveyData> parse_survey_data(std::string_view text);
 Result<ExchangeData> parse_exchange_data(std::string_view text);
 Result<InodeData> parse_inode_data(std::string_view text);
 Result<RemovedData> parse_removed_data(std::string_view text);
+Result<SnapshotsData> parse_snapshots_data(std::string_view text);
+Result<ForgetData> parse_forget_data(std::string_view text);
+Result<VerifyData> parse_verify_data(std::string_view text);
 
 }  // namespace roadstead::mover

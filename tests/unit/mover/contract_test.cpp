@@ -13,6 +13,16 @@ Source some_source() {
           KeepWal{"pg_wal", "000000010000000A000000FE", "000000020000000B00000003"}};
 }
 
+Copy live_backup() {
+  Copy copy;
+  copy.role = Role::Both;
+  copy.source = Source{.path = "/source", .live = true};
+  copy.snapshot = Snapshot{"/repository", "default.outpack-1", R"({"policy":"outpack"})"};
+  copy.compression = Compression::Zstd;
+  copy.bandwidth_limit = 1'000'000;
+  return copy;
+}
+
 std::vector<Job> one_of_each() {
   const Target target{"/target", "default.uat.db"};
   return {
@@ -30,6 +40,13 @@ std::vector<Job> one_of_each() {
       Discard{target, 12},
       Empty{"/recover", {"keep.me"}},
       MakeDirectory{"/repository/a/b", 999, 998, 0750},
+      live_backup(),
+      Copy{.role = Role::Both,
+           .source = Source{.path = "/r", .snapshot = "a.b"},
+           .in_place = InPlace{target, true, "g"}},
+      Snapshots{"/repository"},
+      Forget{"/repository", {"default.a", "default.b"}, true},
+      Verify{"/repository", 3, 10},
   };
 }
 
@@ -63,6 +80,12 @@ TEST(Contract, AWrongJobIsRefusedByNameOfItsField) {
       {R"({"verb":"connect","link":{"mode":"Call","port":1,"transfer":"t"}})", "link.address is missing"},
       {R"({"verb":"connect","link":{"mode":"Serve","port":70000,"transfer":"t"}})", "link.port"},
       {R"({"verb":"mark","parent":"/t","request":"a","content":"{"})", "content is no JSON"},
+      {R"({"verb":"copy","role":"Both","source":{"path":"/s"},"target":{"parent":"/t","request":"a"},"snapshot":{"path":"/r","id":"a"}})",
+       "exclude each other"},
+      {R"({"verb":"copy","role":"Both","source":{"path":"/s"},"snapshot":{"path":"/r","id":"../a"}})",
+       "snapshot.id '../a'"},
+      {R"({"verb":"forget","path":"/r","snapshots":["a/b"]})", "snapshots: 'a/b'"},
+      {R"({"verb":"verify","path":"/r","part":2,"parts":2})", "part is no whole number from 0 to 1"},
       {"{\"verb\":\"empty\",\"path\":\"/a\\u0000b\"}", "zero byte"},
   };
   for (const auto& [text, says] : refusals) {
@@ -71,6 +94,36 @@ TEST(Contract, AWrongJobIsRefusedByNameOfItsField) {
     EXPECT_EQ(read.error().kind, ErrorKind::Invalid);
     EXPECT_NE(read.error().message.find(says), std::string::npos) << read.error().message;
   }
+}
+
+SnapshotSeen some_snapshot(const std::string& id) {
+  return {id,
+          R"({"policy":"outpack"})",
+          Time(Millis(1'000)),
+          Time(Millis(2'500)),
+          true,
+          1,
+          2,
+          3,
+          4,
+          5,
+          6,
+          {1, {"c"}},
+          {2, {}},
+          {3, {"f"}},
+          7};
+}
+
+TEST(Contract, WhatARepositoryTellsIsReadAsItWasWritten) {
+  const SnapshotsData snapshots{{some_snapshot("a.1"), some_snapshot("a.2")}, {"a.3"}, 1, 2, 3, 4};
+  EXPECT_EQ(parse_snapshots_data(to_json(snapshots)).value(), snapshots);
+  const ForgetData forgotten{1, 2, 3, 4, 5};
+  EXPECT_EQ(parse_forget_data(to_json(forgotten)).value(), forgotten);
+  const VerifyData verified{1, 2, 3, 4, {{"a.1", {1, {"x"}}}}};
+  EXPECT_EQ(parse_verify_data(to_json(verified)).value(), verified);
+  const Origin origin{"default", "ns", "outpack-1", "outpack", "production2", "v", Time(std::chrono::seconds(60))};
+  EXPECT_EQ(parse_origin(to_json(origin)).value(), origin);
+  EXPECT_EQ(parse_origin("{}").value(), Origin{});
 }
 
 TEST(Contract, LinesAreReadAsTheyWereWritten) {
@@ -90,7 +143,9 @@ TEST(Contract, OtherPeoplesLinesAreNoneOfOurs) {
 }
 
 TEST(Contract, DataIsReadAsItWasWritten) {
-  const CopyData copy{1, 2, 3, 4, 5, 6, 7, 8, 9, {"a", "b"}, 10, 11, 12, 13};
+  CopyData copy{1, 2, 3, 4, 5, 6, 7, 8, 9, {"a", "b"}, 10, 11, 12, 13, 14, {1, {"c"}}, {2, {"d", "e"}}, {}, {}};
+  copy.snapshot = some_snapshot("default.a");
+  copy.previous = some_snapshot("default.b");
   EXPECT_EQ(parse_copy_data(to_json(copy)).value(), copy);
   const InspectData inspect{
       VolumeSeen{true, 5, true, false, 1, 2, 3, 4, 5, 6, {{"a.b.c", "{}", 7}, {"d", std::nullopt, std::nullopt}}},

@@ -402,6 +402,9 @@ class FakeEngine final : public Engine {
     volume_by_parent(container)->beside[discard.target.request].tree.reset();
     end(container, true, "Discarded");
   }
+  void perform(Container& container, const mover::Snapshots&) { end(container, false, "Unexpected"); }
+  void perform(Container& container, const mover::Forget&) { end(container, false, "Unexpected"); }
+  void perform(Container& container, const mover::Verify&) { end(container, false, "Unexpected"); }
   void perform(Container& container, const mover::Empty&) { end(container, true, "Emptied"); }
   void perform(Container& container, const mover::MakeDirectory&) { end(container, true, "Made"); }
 
