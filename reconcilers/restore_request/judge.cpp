@@ -5,6 +5,7 @@
 
 #include "operator/base/quantity.h"
 #include "reconcilers/restore_request/plan.h"
+#include "reconcilers/support/pair.h"
 
 namespace roadstead::reconcilers::restore {
 

@@ -1,17 +1,10 @@
-// Who serves a transfer, who comes first, and what several requests need together.
+// Who comes first, and what several requests need together.
 
 #include <algorithm>
 
 #include "reconcilers/restore_request/plan.h"
 
 namespace roadstead::reconcilers::restore {
-
-Serving serving_side(const crds::Host& source, const crds::Host& target) {
-  if (source.metadata.name == target.metadata.name) return Serving::Local;
-  if (source.spec.data && source.spec.data->ports) return Serving::Source;
-  if (target.spec.data && target.spec.data->ports) return Serving::Target;
-  return Serving::Nobody;
-}
 
 Claims claims_of(const crds::RestoreRequest& request) {
   Claims claims{request.spec.target.host_ref.name, {}, {}};

@@ -17,7 +17,7 @@
 #include "crds/host.h"
 #include "crds/restore_request.h"
 #include "operator/base/clock.h"
-#include "reconcilers/restore_request/outcome.h"
+#include "reconcilers/support/outcome.h"
 #include "reconcilers/support/wal.h"
 
 namespace roadstead::reconcilers::restore {
@@ -101,12 +101,6 @@ Millis backoff(int failures);
 
 /// Progress of the same step never goes backwards, over attempts too.
 crds::Progress merged(const crds::Progress& before, crds::Progress now);
-
-// ---- who serves a transfer ----------------------------------------------------------------------------------------
-
-enum class Serving { Local, Source, Target, Nobody };
-/// The host with data ports; both: the one that keeps the backup.
-Serving serving_side(const crds::Host& source, const crds::Host& target);
 
 // ---- who comes first ----------------------------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@
 
 #include "crds/restore_request.h"
 #include "mover/contract/job.h"
-#include "reconcilers/restore_request/outcome.h"
+#include "reconcilers/support/outcome.h"
 
 namespace roadstead::reconcilers::restore {
 

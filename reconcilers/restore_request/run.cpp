@@ -26,23 +26,6 @@ std::optional<std::int64_t> signed_of(const std::optional<std::uint64_t>& value)
   return value ? std::optional(signed_of(*value)) : std::nullopt;
 }
 
-std::optional<Outcome> no_free_place(Run& run, const WorkerJob& job) {
-  auto count = running_workers(*job.host->engine, run.context.installation, run.limits);
-  if (!count) return from_error(count.error(), *job.host, job.is_source);
-  if (*count < kWorkersPerHost) return std::nullopt;
-  return Working{fmt::format("Waits: {} workers run on host {} already.", *count, job.host->host.metadata.name),
-                 Millis{5'000},
-                 {}};
-}
-
-/// Waits a moment for a worker that ends soon; its end is then seen in this look already.
-void wait_briefly(Run& run, const WorkerJob& job, const WorkerSeen& seen) {
-  if (job.wait == Millis{0} || seen.state != WorkerState::Running) return;
-  Limits limits = run.limits;
-  limits.idle = job.wait;
-  (void)job.host->engine->wait_container(seen.id, limits);
-}
-
 }  // namespace
 
 Run::Run(Context& context_in, crds::RestoreRequest& request_in, Limits limits_in)
@@ -130,68 +113,37 @@ void next_attempt(Frame& frame, int at_least) {
   frame.remember(memory);
 }
 
-WorkerEnd run_worker(Run& run, Frame& frame, const WorkerJob& job) {
-  Engine& engine = *job.host->engine;
-  const std::string item = frame.ref().item;
-  auto id = run.worker_id(item, job.step, static_cast<int>(frame.entry().attempt));
-  auto seen = observe_worker(engine, id, run.limits);
-  if (!seen) return from_error(seen.error(), *job.host, job.is_source);
-
-  if (seen->state == WorkerState::Absent) {
-    auto highest = highest_attempt(engine, id, run.limits);
-    if (!highest) return from_error(highest.error(), *job.host, job.is_source);
-    if (started_attempt(frame.memory(), job.step) == id.attempt) {
-      // It ran and is gone: what it did shows when the step, which may be run twice, is run again.
-      next_attempt(frame, *highest + 1);
-      return Working{fmt::format("Worker {} has vanished; its step is run again.", worker_name(id)), Millis{0}, {}};
-    }
-    if (*highest > id.attempt) {  // made before the store was lost
-      frame.entry().attempt = *highest;
-      return Working{fmt::format("Goes on with attempt {}.", *highest), Millis{0}, {}};
-    }
-  }
-  if (seen->state == WorkerState::Absent || seen->state == WorkerState::Stale) {
-    // What takes a moment does not queue behind what takes hours: applications may be down meanwhile.
-    if (job.wait == Millis{0})
-      if (auto full = no_free_place(run, job)) return *full;
-    auto spec = job.make(id.attempt);
-    if (!spec) return from_error(spec.error(), *job.host, job.is_source);
-    spec->id = id;
-    seen = ensure_worker(engine, *spec, run.limits);
-    if (!seen) return from_error(seen.error(), *job.host, job.is_source);
-  }
-  frame.entry().worker = worker_name(id);
-  frame.entry().host = job.host->host.metadata.name;
-  Json memory = frame.memory();
-  memory[std::string(kStarted)][job.step] = id.attempt;
-  frame.remember(memory);
-
-  if (seen->state == WorkerState::Running && job.wait > Millis{0}) {
-    wait_briefly(run, job, *seen);
-    seen = observe_worker(engine, id, run.limits);
-    if (!seen) return from_error(seen.error(), *job.host, job.is_source);
-  }
-  if (seen->interrupted) {
-    if (auto removed = remove_worker(engine, id, std::chrono::seconds(0), run.limits); !removed)
-      return from_error(removed.error(), *job.host, job.is_source);
-    next_attempt(frame, 0);
-    return Working{fmt::format("Worker {} was interrupted; its step is run again.", worker_name(id)), Millis{0}, {}};
-  }
-  if (seen->state == WorkerState::Exited) return *seen;
-  Working working{fmt::format("{} on host {}.", frame.ref().step, job.host->host.metadata.name), Millis{1'000}, {}};
-  if (seen->progress) working.progress = progress_of(*seen->progress);
+Outcome from_underway(const Underway& underway) {
+  Working working{underway.message, underway.again, {}};
+  if (underway.progress) working.progress = progress_of(*underway.progress);
   return working;
+}
+
+WorkerEnd run_worker(Run& run, Frame& frame, const WorkerJob& job) {
+  const int before = static_cast<int>(frame.entry().attempt);
+  const WorkerId id = run.worker_id(frame.ref().item, job.step, before);
+  Attempt attempt{before, started_attempt(frame.memory(), job.step) == before};
+  auto look = look_at_worker({job.host, id, [&] { return job.make(before); }, job.wait}, attempt, run.limits);
+  if (attempt.number != before) {
+    next_attempt(frame, attempt.number);
+  } else if (attempt.started) {
+    frame.entry().worker = worker_name(id);
+    frame.entry().host = job.host->host.metadata.name;
+    Json memory = frame.memory();
+    memory[std::string(kStarted)][job.step] = attempt.number;
+    frame.remember(memory);
+  }
+  if (auto* seen = std::get_if<WorkerSeen>(&look)) return std::move(*seen);
+  if (const auto* underway = std::get_if<Underway>(&look)) return from_underway(*underway);
+  return from_error(std::get<EngineError>(look).error, *job.host, job.is_source);
 }
 
 Outcome from_failure(Run& run, Frame& frame, const WorkerSeen& seen, const WorkerJob& job) {
   remove_after_write(run, frame, job, seen.attempt);
   if (!seen.result) {
-    const std::string why = seen.oom_killed ? "was killed for using too much memory"
-                                            : fmt::format("ended with exit code {}", seen.exit_code);
-    const std::string words = seen.error.empty() ? last_words(seen) : seen.error;
     return Retry{"WorkerFailed",
-                 fmt::format("worker {} on host {} {}{}{}", frame.entry().worker, job.host->host.metadata.name, why,
-                             words.empty() ? "" : ": ", words),
+                 fmt::format("worker {} on host {} {}", frame.entry().worker, job.host->host.metadata.name,
+                             end_without_result(seen)),
                  {}};
   }
   const mover::WorkerResult& result = *seen.result;
@@ -271,19 +223,6 @@ std::optional<Outcome> run_mover_at(Run& run, Frame& frame, const std::string& s
       run, frame, step, [&](const HostHandle&) { return Result<std::string>(parent); }, job, answer);
 }
 
-ContainerSpec mover_container(const std::string& image) {
-  ContainerSpec spec;
-  spec.image = image;
-  spec.user = "0:0";
-  spec.capabilities_drop = {"ALL"};
-  spec.capabilities_add = {"CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID"};
-  return spec;
-}
-
-std::vector<ArchiveFile> job_files(const mover::Job& job) {
-  return {{.path = std::string(mover::kJobPath.substr(1)), .content = mover::to_json(job), .mode = 0600}};
-}
-
 mover::Target mover_target(const crds::RestoreRequest& request, const std::string& item) {
   return {std::string(kParent), mover::request_name(request.metadata.ns, request.metadata.name, item)};
 }
@@ -298,12 +237,6 @@ crds::Progress progress_of(const mover::Progress& progress) {
   out.bytes_per_second = signed_of(progress.bytes_per_second);
   out.eta_seconds = signed_of(progress.eta_seconds);
   return out;
-}
-
-std::string last_words(const WorkerSeen& seen) {
-  for (auto line = seen.tail.rbegin(); line != seen.tail.rend(); ++line)
-    if (!line->text.empty() && !mover::parse_line(line->text)) return line->text.substr(0, 300);
-  return {};
 }
 
 }  // namespace roadstead::reconcilers::restore

@@ -12,11 +12,10 @@
 
 #include "crds/barman_server.h"
 #include "crds/restore_request.h"
-#include "reconcilers/restore_request/outcome.h"
 #include "reconcilers/restore_request/plan.h"
+#include "reconcilers/support/attempt.h"
 #include "reconcilers/support/barman.h"
 #include "reconcilers/support/context.h"
-#include "reconcilers/support/worker.h"
 
 namespace roadstead::reconcilers::restore {
 
@@ -79,6 +78,8 @@ class Frame {
 Outcome from_error(const Error& error, const HostHandle& host, bool is_source);
 /// The error of a lookup (a Host, a BarmanServer, a secret): somebody has to put that right.
 Outcome from_lookup(const Error& error);
+/// There is no end yet.
+Outcome from_underway(const Underway& underway);
 
 /// A worker that a step needs.
 struct WorkerJob {
@@ -121,9 +122,6 @@ Result<WorkerSpec> mover_spec(Run& run, const HostHandle& host, const mover::Job
 /// Gives it the directory that holds a volume's data; an inspection may only read.
 void mount_parent(ContainerSpec& container, const std::string& parent, const mover::Job& job);
 
-/// Runs as root with what moving other people's files takes, and nothing more.
-ContainerSpec mover_container(const std::string& image);
-std::vector<ArchiveFile> job_files(const mover::Job& job);
 mover::Target mover_target(const crds::RestoreRequest& request, const std::string& item);
 
 /// Where the parent of a volume's data is mounted in a mover.
@@ -132,6 +130,5 @@ inline constexpr std::string_view kParent = "/target";
 std::string parent_of(const std::string& mountpoint);
 
 crds::Progress progress_of(const mover::Progress& progress);
-std::string last_words(const WorkerSeen& seen);
 
 }  // namespace roadstead::reconcilers::restore

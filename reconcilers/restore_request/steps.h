@@ -3,7 +3,6 @@
 // One function per step, one file each. A step looks, does what is next, and says how that went; it may be asked again
 // at any time, by another operator too.
 
-#include "reconcilers/restore_request/outcome.h"
 #include "reconcilers/restore_request/run.h"
 
 namespace roadstead::reconcilers::restore {

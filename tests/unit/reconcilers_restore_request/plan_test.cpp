@@ -8,6 +8,7 @@
 #include "reconcilers/restore_request/finish.h"
 #include "reconcilers/restore_request/mark.h"
 #include "reconcilers/restore_request/replay.h"
+#include "reconcilers/support/pair.h"
 #include "reconcilers/support/transfer.h"
 
 namespace roadstead::reconcilers::restore {

@@ -1,5 +1,7 @@
 #pragma once
 
+// What one look at the current step of a backup or a restore gave.
+
 #include <optional>
 #include <string>
 #include <variant>
@@ -7,7 +9,7 @@
 #include "crds/common.h"
 #include "operator/base/clock.h"
 
-namespace roadstead::reconcilers::restore {
+namespace roadstead::reconcilers {
 
 /// The step is done; `result` (the text of a JSON object) is kept in its entry.
 struct Done {
@@ -37,7 +39,7 @@ struct Retry {
 struct Unreachable {
   std::string host;
   std::string message;
-  bool is_source = false;  ///< The backup host, not the target.
+  bool is_source = false;  ///< The host that the data comes from.
 };
 
 /// No attempt can help.
@@ -57,4 +59,4 @@ inline std::string sentence(std::string message, const std::string& next) {
 inline constexpr Millis kHostRetry{5'000};
 inline constexpr Millis kBlockedRetry{30'000};
 
-}  // namespace roadstead::reconcilers::restore
+}  // namespace roadstead::reconcilers
