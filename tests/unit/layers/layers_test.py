@@ -22,7 +22,7 @@ ARROWS = {
     "reconcilers": ["crds", "crds/schema", "operator/runtime", "operator/ports", "metrics", "mover/contract", "operator/base"],
     "operator/cli": ["operator/ports", "crds", "crds/schema", "crds/yaml", "operator/base"],
 }
-for adapter in ("docker", "ssh", "store", "files", "apiserver", "kube"):
+for adapter in ("docker", "ssh", "store", "files", "apiserver", "kube", "http"):
     ARROWS[f"operator/adapters/{adapter}"] = ["operator/ports", "crds", "crds/schema", "crds/yaml", "metrics", "operator/base"]
 # main is the only place where concrete types meet.
 ARROWS["operator"] = list(ARROWS)
@@ -30,8 +30,8 @@ ARROWS["operator"] = list(ARROWS)
 # Which rooms may name a third-party header (by the first part of its path).
 THIRD_PARTY = {
     "boost": ["operator/adapters/apiserver", "operator/adapters/docker"],
-    "cpprest": ["operator/adapters/kube"],
-    "pplx": ["operator/adapters/kube"],
+    "cpprest": ["operator/adapters/kube", "operator/adapters/http"],
+    "pplx": ["operator/adapters/kube", "operator/adapters/http"],
     "libssh": ["operator/adapters/ssh"],
     "sqlite3.h": ["operator/adapters/store"],
     "prometheus": ["metrics"],
