@@ -19,16 +19,6 @@ const Bytes& zeros() {
 
 }  // namespace
 
-Range first_piece_of(const Range& range) {
-  const std::uint64_t end = std::min((range.offset / kExtent + 1) * kExtent, range.offset + range.length);
-  return {range.offset, end - range.offset};
-}
-
-std::uint64_t pieces_in(const Range& range) {
-  if (range.length == 0) return 0;
-  return (range.offset + range.length - 1) / kExtent - range.offset / kExtent + 1;
-}
-
 // ---- FileWork, PieceQueue -------------------------------------------------------------------------------------------
 
 Outcome<const StagedFile*> FileWork::open(StagedFiles& files) {
@@ -161,6 +151,11 @@ Outcome<void> Worker::take(const Answer& answer, bool verify) {
       header.length != pending.piece.length)
     return wrong("answered another extent than the one asked for");
   switch (header.kind) {
+    case AnswerKind::Have:
+    case AnswerKind::Pieces:
+    case AnswerKind::Patch:
+    case AnswerKind::Trouble:
+      return wrong("answered what nobody asked");
     case AnswerKind::Same:
       if (!pending.has_hash) return wrong("called an extent the same without having been told its hash");
       if (!pending.old.empty())

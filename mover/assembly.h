@@ -13,10 +13,6 @@
 
 namespace roadstead::mover {
 
-/// Bytes of a file that are compared and moved as one. Smaller than the protocol allows: it stays in the CPU's caches
-/// between reading, hashing and encryption.
-inline constexpr std::size_t kExtent = std::size_t{1} << 20;
-
 struct Answer {
   AnswerHeader header;
   std::span<const std::byte> data;  ///< Only for Data; valid until the next answer.
@@ -123,10 +119,5 @@ class Worker {
   std::uint64_t pending_bytes_ = 0;
   std::size_t pending_old_ = 0;  ///< Of them, how many keep old bytes.
 };
-
-/// The first piece of a range: up to the next multiple of kExtent, so that both trees are cut alike.
-Range first_piece_of(const Range& range);
-/// How many pieces a range has.
-std::uint64_t pieces_in(const Range& range);
 
 }  // namespace roadstead::mover

@@ -67,20 +67,20 @@ Outcome<std::uint64_t> Journal::tree_of(int request) {
   return header ? header->tree_inode : 0;
 }
 
-Journal::Record Journal::record_of(const struct stat& staged, const Entry& entry) {
+Journal::Record Journal::record_of(const struct stat& staged, const Node& entry) {
   Record record{staged.st_ino, staged.st_ctim.tv_sec * kNanos + staged.st_ctim.tv_nsec, entry.stamp, entry.size, 0};
   record.check = mixed(record.inode ^ mixed(static_cast<std::uint64_t>(record.change_nanos) ^
                                             mixed(record.stamp ^ mixed(record.size + 1))));
   return record;
 }
 
-bool Journal::holds(const struct stat& staged, const Entry& entry) const {
+bool Journal::holds(const struct stat& staged, const Node& entry) const {
   const auto found = known_.find(staged.st_ino);
   return found != known_.end() && static_cast<std::uint64_t>(staged.st_size) == entry.size &&
          found->second.check == record_of(staged, entry).check;
 }
 
-void Journal::add(const struct stat& staged, const Entry& entry) {
+void Journal::add(const struct stat& staged, const Node& entry) {
   const std::lock_guard lock(*mutex_);
   fresh_.push_back(record_of(staged, entry));
   if (fresh_.size() >= kBatch) write_out();

@@ -29,10 +29,10 @@ class Journal {
   Journal(Journal&&) = default;
 
   /// True where this staged file was completed from this source file and neither was touched since.
-  [[nodiscard]] bool holds(const struct stat& staged, const Entry& entry) const;
+  [[nodiscard]] bool holds(const struct stat& staged, const Node& entry) const;
 
   /// Remembers a file that is complete, its metadata included. Safe from several threads.
-  void add(const struct stat& staged, const Entry& entry);
+  void add(const struct stat& staged, const Node& entry);
 
   /// Writes what was added; the destructor does not.
   void flush();
@@ -47,7 +47,7 @@ class Journal {
   };
 
   explicit Journal(Fd file) : file_(std::move(file)), mutex_(std::make_unique<std::mutex>()) {}
-  static Record record_of(const struct stat& staged, const Entry& entry);
+  static Record record_of(const struct stat& staged, const Node& entry);
   void load();
   void write_out();
 

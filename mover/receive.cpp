@@ -98,7 +98,7 @@ class LocalSource final : public ExtentSource {
 };
 
 /// What a result says of either kind of copy.
-CopyEnd end_of(const EntryList& entries, const Skipped& skipped, const Counts& counts, const Meter& meter,
+CopyEnd end_of(const EntryList& entries, const Told& skipped, const Counts& counts, const Meter& meter,
                const std::optional<StagedTree>& tree, std::optional<Failure> failure) {
   CopyEnd end;
   end.data.bytes_total = entries.data_bytes();
@@ -150,11 +150,9 @@ class Receiving {
     tree_.emplace(std::move(*tree));
     meter_.enter("Scanning");
     if (auto heard = hear_entries(); !heard) return heard;
-    const auto children = Children::of(entries_);
-    if (!children) return failed(children.error());
     meter_.set_totals(entries_.data_bytes(), entries_.files());
     meter_.enter("Copying");
-    if (auto prepared = tree_->prepare(entries_, *children, alone_); !prepared) return prepared;
+    if (auto prepared = tree_->prepare(entries_, alone_); !prepared) return prepared;
     if (auto enough = tree_->check_space(entries_); !enough) return enough;
     if (auto built = build(); !built) return built;
     meter_.enter("Finishing");
@@ -178,7 +176,7 @@ class Receiving {
       if (!end) return failed(end.error());
       if (entries_.size() == 0 || end->entries != entries_.size() || end->data_bytes != entries_.data_bytes())
         return failed(protocol_error("the peer's totals do not fit its entries"));
-      skipped_ = {end->skipped, std::move(end->skipped_names)};
+      skipped_ = std::move(end->skipped);
       return {};
     }
   }
@@ -256,7 +254,7 @@ class Receiving {
   Tick go_on_;
   Session::Clock::time_point last_alive_ = Session::Clock::now();
   EntryList entries_;
-  Skipped skipped_;
+  Told skipped_;
   Counts counts_;
   std::optional<StagedTree> tree_;
   PieceQueue queue_{entries_};
@@ -289,11 +287,9 @@ class Copying {
     auto scanned = scan(source_, session_.stop());
     if (!scanned) return failed(scanned.error());
     scan_ = std::move(*scanned);
-    const auto children = Children::of(scan_.entries);
-    if (!children) return failed(children.error());
     meter_.set_totals(scan_.entries.data_bytes(), scan_.entries.files());
     meter_.enter("Copying");
-    if (auto prepared = tree_->prepare(scan_.entries, *children, tick_); !prepared) return prepared;
+    if (auto prepared = tree_->prepare(scan_.entries, tick_); !prepared) return prepared;
     if (auto enough = tree_->check_space(scan_.entries); !enough) return enough;
     if (auto built = build(); !built) return built;
     meter_.enter("Finishing");

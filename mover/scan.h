@@ -8,41 +8,34 @@
 #include "mover/contract/job.h"
 #include "mover/entry.h"
 #include "mover/files.h"
-#include "mover/filter.h"
 
 namespace roadstead::mover {
-
-/// What a scan found besides the entries themselves.
-struct Skipped {
-  static constexpr std::size_t kNamed = 20;
-  std::uint64_t count = 0;         ///< Devices, FIFOs, sockets, and the content of other file systems' mount points.
-  std::vector<std::string> names;  ///< The first kNamed.
-};
-
-/// Which file an entry of the source was, to notice when it is another one.
-struct Identity {
-  std::uint64_t inode = 0;
-  std::int64_t change_nanos = 0;  ///< ctime: moves with every change of content or metadata.
-  bool operator==(const Identity&) const = default;
-};
-
-Identity identity_of(const struct stat& status);
 
 /// A source tree as it was listed.
 struct Scan {
   Fd root;
   EntryList entries;
-  std::vector<Identity> identities;  ///< By entry.
-  Skipped skipped;
+  Told skipped;                       ///< Sockets, other people's attributes, the content of other file systems.
+  Told unreadable;                    ///< Live sources only: directories that could not be listed.
   std::uint64_t allocated_bytes = 0;  ///< What the files take on the disk.
 };
+
+/// Counts `name`, and keeps it while there are few.
+void tell(Told& told, std::string name);
+
+/// Changes whenever the file does: inode and change time (which moves with every change of content or metadata) mixed.
+std::uint64_t stamp_of(const struct stat& status);
 
 /// Called with the scan so far.
 using Listed = std::function<Outcome<void>(const Scan&)>;
 
-/// Lists `source`, one directory after another. `listed` is called every few hundred entries; its failure ends the
-/// scan. Symbolic links are never followed; the root itself may be reached by one.
+/// Lists `source`; what its entries are is asked for by several threads. `listed` is called every few hundred entries;
+/// its failure ends the scan. Symbolic links are never followed; the root itself may be reached by one. SourceChanged
+/// where an entry vanishes meanwhile, unless the source is live.
 Outcome<Scan> scan(const Source& source, const std::stop_token& stop, const Listed& listed = {});
+
+/// What a file is now: `entry` with everything of its status. `fd` is open. For files that changed after the scan.
+Outcome<void> describe_again(Entry& entry, int fd);
 
 /// Opens the directory of an entry, component by component from the root.
 Outcome<Fd> open_entry_directory(const EntryList& entries, int root, std::uint32_t directory);

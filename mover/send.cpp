@@ -30,7 +30,7 @@ class Announcer {
 
   Outcome<void> listed(const Scan& scan) {
     for (; next_ < scan.entries.size(); ++next_) {
-      append(payload_, scan.entries[next_]);
+      append(payload_, scan.entries.entry_of(next_));
       if (payload_.size() < kEntriesFrame) continue;
       if (auto sent = flush(); !sent) return sent;
     }
@@ -42,8 +42,8 @@ class Announcer {
   Outcome<void> end(const Scan& scan) {
     if (auto told = listed(scan); !told) return told;
     if (auto sent = flush(); !sent) return sent;
-    return connection_.send(FrameType::EntriesEnd, encode(EntriesEnd{scan.entries.size(), scan.entries.data_bytes(),
-                                                                     scan.skipped.count, scan.skipped.names}));
+    return connection_.send(FrameType::EntriesEnd,
+                            encode(EntriesEnd{scan.entries.size(), scan.entries.data_bytes(), scan.skipped}));
   }
 
  private:

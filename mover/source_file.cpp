@@ -7,7 +7,7 @@
 namespace roadstead::mover {
 namespace {
 
-constexpr std::size_t kPiece = std::size_t{256} << 10;  ///< Hashed while it is still in the CPU's cache.
+constexpr std::size_t kCached = std::size_t{256} << 10;  ///< Hashed while it is still in the CPU's cache.
 constexpr int kFlags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
 
 }  // namespace
@@ -16,7 +16,7 @@ Outcome<void> SourceFiles::read(std::uint32_t file, std::uint64_t offset, std::s
   if (file != file_id_)
     if (auto opened = open(file); !opened) return opened;
   while (!out.empty()) {
-    const auto piece = out.first(std::min(out.size(), kPiece));
+    const auto piece = out.first(std::min(out.size(), kCached));
     const ssize_t n = read_at(file_.get(), piece, offset);
     if (n < 0) return failed_call(errno, "read source {}", scan_.entries.path_of(file));
     if (static_cast<std::size_t>(n) < piece.size()) return changed(file, "shrank while it was read");
@@ -34,7 +34,7 @@ void SourceFiles::announce(std::uint32_t file, std::uint64_t offset, std::size_t
 
 Outcome<void> SourceFiles::open(std::uint32_t file) {
   if (auto closed = close(); !closed) return closed;
-  const Entry& entry = scan_.entries[file];
+  const Node& entry = scan_.entries[file];
   if (!directory_ || directory_id_ != entry.parent) {
     auto directory = open_entry_directory(scan_.entries, scan_.root.get(), entry.parent);
     if (!directory) return changed(file, "has lost its directory");
@@ -42,14 +42,14 @@ Outcome<void> SourceFiles::open(std::uint32_t file) {
     directory_id_ = entry.parent;
   }
   // Reading for a backup should not look like use; only owners may ask for that.
-  file_ = Fd(::openat(directory_.get(), entry.name.c_str(), kFlags | O_NOATIME));
-  if (!file_ && errno == EPERM) file_ = Fd(::openat(directory_.get(), entry.name.c_str(), kFlags));
+  file_ = Fd(::openat(directory_.get(), entry.name_bytes, kFlags | O_NOATIME));
+  if (!file_ && errno == EPERM) file_ = Fd(::openat(directory_.get(), entry.name_bytes, kFlags));
   if (!file_ && (errno == ENOENT || errno == ELOOP)) return changed(file, "vanished");
   if (!file_) return failed_call(errno, "open source {}", scan_.entries.path_of(file));
   file_id_ = file;
   const auto status = status_of(file_.get());
   if (!status) return failed(status.error());
-  if (identity_of(*status) != scan_.identities[file]) return changed(file, "changed after it was listed");
+  if (stamp_of(*status) != scan_.entries[file].stamp) return changed(file, "changed after it was listed");
   return {};
 }
 
@@ -59,7 +59,7 @@ Outcome<void> SourceFiles::close() {
   const Fd closing = std::move(file_);
   const auto status = status_of(closing.get());
   if (!status) return failed(status.error());
-  if (identity_of(*status) != scan_.identities[file]) return changed(file, "changed while it was read");
+  if (stamp_of(*status) != scan_.entries[file].stamp) return changed(file, "changed while it was read");
   return {};
 }
 

@@ -20,12 +20,12 @@ using namespace std::chrono_literals;
 constexpr std::uint64_t kBlock = 4096;       ///< What a file's end or a directory costs at least.
 constexpr std::uint64_t kCloneFrom = 65536;  ///< Smaller files are as quickly read.
 
-std::array<timespec, 2> times_of(const Entry& entry) {
+std::array<timespec, 2> times_of(const Node& entry) {
   const timespec time{entry.mtime_seconds, static_cast<long>(entry.mtime_nanos)};
   return {time, time};
 }
 
-bool fits(const Entry& entry, const struct stat& status) {
+bool fits(const Node& entry, const struct stat& status) {
   switch (entry.type) {
     case EntryType::Directory:
       return S_ISDIR(status.st_mode);
@@ -33,6 +33,10 @@ bool fits(const Entry& entry, const struct stat& status) {
       return S_ISREG(status.st_mode);
     case EntryType::SymbolicLink:
       return S_ISLNK(status.st_mode);
+    case EntryType::CharacterDevice:
+    case EntryType::BlockDevice:
+    case EntryType::Fifo:
+      return false;
     case EntryType::HardLink:
       return false;  // made anew in the end, by then the file it names is there
   }
@@ -42,7 +46,7 @@ bool fits(const Entry& entry, const struct stat& status) {
 std::uint64_t rounded_up(std::uint64_t bytes) { return (bytes + kBlock - 1) / kBlock * kBlock; }
 
 /// Owner before mode: a change of owner takes setuid and setgid away.
-Outcome<void> give_metadata(int fd, const Entry& entry, const struct stat& now, std::string_view what) {
+Outcome<void> give_metadata(int fd, const Node& entry, const struct stat& now, std::string_view what) {
   if ((now.st_uid != entry.uid || now.st_gid != entry.gid) && ::fchown(fd, entry.uid, entry.gid) != 0)
     return failed_call(errno, "give {} its owner", what);
   if (::fchmod(fd, entry.mode) != 0) return failed_call(errno, "give {} its mode", what);
@@ -96,35 +100,34 @@ bool StagedTree::can_clone() const {
   return from && to && write_at(from.get(), block, 0) == 0 && ::ioctl(to.get(), FICLONE, from.get()) == 0;
 }
 
-Outcome<void> StagedTree::prepare(const EntryList& entries, const Children& children, const Tick& tick) {
+Outcome<void> StagedTree::prepare(const EntryList& entries, const Tick& tick) {
   fresh_.assign(entries.size(), false);
   fresh_[0] = fresh_root_;
   present_bytes_ = present_entries_ = 0;
   for (std::uint32_t id = 0; id < entries.size(); ++id) {
     if (entries[id].type != EntryType::Directory) continue;
-    if (auto done = prepare_directory(entries, children, id, tick); !done) return done;
+    if (auto done = prepare_directory(entries, id, tick); !done) return done;
   }
   return {};
 }
 
-Outcome<void> StagedTree::prepare_directory(const EntryList& entries, const Children& children, std::uint32_t id,
-                                            const Tick& tick) {
+Outcome<void> StagedTree::prepare_directory(const EntryList& entries, std::uint32_t id, const Tick& tick) {
   if (auto go_on = tick(); !go_on) return go_on;
   const auto directory = open_entry_directory(entries, root_.get(), id);
   if (!directory) return failed(directory.error());
   if (::fchmod(directory->get(), 0700) != 0) return failed_call(errno, "close {} to others", entries.path_of(id));
   if (!fresh_[id])
-    if (auto done = remove_strangers(entries, children, id, directory->get(), tick); !done) return done;
-  for (auto child = children.begin(id); child != children.end(id); ++child) {
-    if (entries[*child].type == EntryType::File) continue;  // made when its first extent is
+    if (auto done = remove_strangers(entries, id, directory->get(), tick); !done) return done;
+  for (const std::uint32_t child : entries.children_of(id)) {
+    if (entries[child].type == EntryType::File) continue;  // made when its first extent is
     if (auto go_on = tick(); !go_on) return go_on;
-    if (auto done = make_child(entries, *child, directory->get()); !done) return done;
+    if (auto done = make_child(entries, child, directory->get()); !done) return done;
   }
   return {};
 }
 
-Outcome<void> StagedTree::remove_strangers(const EntryList& entries, const Children& children, std::uint32_t id,
-                                           int directory, const Tick& tick) {
+Outcome<void> StagedTree::remove_strangers(const EntryList& entries, std::uint32_t id, int directory,
+                                           const Tick& tick) {
   const auto names = names_in(directory);
   if (!names) return failed(names.error());
   for (const std::string& name : *names) {
@@ -132,27 +135,25 @@ Outcome<void> StagedTree::remove_strangers(const EntryList& entries, const Child
     const auto status = status_of(directory, name);
     if (!status) return failed(status.error());
     if (!*status) continue;
-    const auto child =
-        std::lower_bound(children.begin(id), children.end(id), name,
-                         [&](std::uint32_t one, const std::string& text) { return entries[one].name < text; });
-    const bool wanted = child != children.end(id) && entries[*child].name == name && fits(entries[*child], **status);
+    const std::uint32_t child = entries.find(id, name);
+    const bool wanted = child != 0 && fits(entries[child], **status);
     if (!wanted) {
       if (auto removed = remove_tree(directory, name, {}); !removed) return failed(removed.error());
       continue;
     }
     ++present_entries_;
-    if (entries[*child].type == EntryType::File)
+    if (entries[child].type == EntryType::File)
       present_bytes_ +=
-          std::min(static_cast<std::uint64_t>((*status)->st_blocks) * 512, rounded_up(entries.data_bytes_of(*child)));
+          std::min(static_cast<std::uint64_t>((*status)->st_blocks) * 512, rounded_up(entries.data_bytes_of(child)));
   }
   return {};
 }
 
 Outcome<void> StagedTree::make_child(const EntryList& entries, std::uint32_t id, int directory) {
-  const Entry& entry = entries[id];
+  const Node& entry = entries[id];
   if (entry.type == EntryType::SymbolicLink) return make_symbolic_link(entries, id, directory);
   if (entry.type != EntryType::Directory) return {};
-  if (::mkdirat(directory, entry.name.c_str(), 0700) == 0)
+  if (::mkdirat(directory, entry.name_bytes, 0700) == 0)
     fresh_[id] = true;
   else if (errno != EEXIST)
     return failed_call(errno, "make directory {}", entries.path_of(id));
@@ -160,19 +161,20 @@ Outcome<void> StagedTree::make_child(const EntryList& entries, std::uint32_t id,
 }
 
 Outcome<void> StagedTree::make_symbolic_link(const EntryList& entries, std::uint32_t id, int directory) {
-  const Entry& entry = entries[id];
+  const Node& entry = entries[id];
   std::string found(kMaxLinkTarget + 1, '\0');
-  const ssize_t n = ::readlinkat(directory, entry.name.c_str(), found.data(), found.size());
-  const bool right = n >= 0 && std::string_view(found).substr(0, static_cast<std::size_t>(n)) == *entry.link_target;
+  const ssize_t n = ::readlinkat(directory, entry.name_bytes, found.data(), found.size());
+  const bool right =
+      n >= 0 && std::string_view(found).substr(0, static_cast<std::size_t>(n)) == entries.link_target_of(id);
   if (!right) {
-    if (::unlinkat(directory, entry.name.c_str(), 0) != 0 && errno != ENOENT)
+    if (::unlinkat(directory, entry.name_bytes, 0) != 0 && errno != ENOENT)
       return failed_call(errno, "remove {}", entries.path_of(id));
-    if (::symlinkat(entry.link_target->c_str(), directory, entry.name.c_str()) != 0)
+    if (::symlinkat(entries.link_target_of(id).c_str(), directory, entry.name_bytes) != 0)
       return failed_call(errno, "make symbolic link {}", entries.path_of(id));
   }
-  if (::fchownat(directory, entry.name.c_str(), entry.uid, entry.gid, AT_SYMLINK_NOFOLLOW) != 0)
+  if (::fchownat(directory, entry.name_bytes, entry.uid, entry.gid, AT_SYMLINK_NOFOLLOW) != 0)
     return failed_call(errno, "give {} its owner", entries.path_of(id));
-  if (::utimensat(directory, entry.name.c_str(), times_of(entry).data(), AT_SYMLINK_NOFOLLOW) != 0)
+  if (::utimensat(directory, entry.name_bytes, times_of(entry).data(), AT_SYMLINK_NOFOLLOW) != 0)
     return failed_call(errno, "give {} its time", entries.path_of(id));
   return {};
 }
@@ -207,12 +209,12 @@ Outcome<void> StagedTree::make_hard_links(const EntryList& entries, const Tick& 
   for (std::uint32_t id = 0; id < entries.size(); ++id) {
     if (entries[id].type != EntryType::HardLink) continue;
     if (auto go_on = tick(); !go_on) return go_on;
-    const Entry& target = entries[entries[id].link_to];
+    const Node& target = entries[entries[id].link_to()];
     const auto from = open_entry_directory(entries, root_.get(), target.parent);
     if (!from) return failed(from.error());
     const auto to = open_entry_directory(entries, root_.get(), entries[id].parent);
     if (!to) return failed(to.error());
-    if (::linkat(from->get(), target.name.c_str(), to->get(), entries[id].name.c_str(), 0) != 0)
+    if (::linkat(from->get(), target.name_bytes, to->get(), entries[id].name_bytes, 0) != 0)
       return failed_call(errno, "make hard link {}", entries.path_of(id));
   }
   return {};
@@ -254,29 +256,29 @@ Outcome<void> StagedFiles::enter(std::uint32_t directory) {
 }
 
 Outcome<std::optional<StagedFile>> StagedFiles::open(std::uint32_t file) {
-  const Entry& entry = entries_[file];
+  const Node& entry = entries_[file];
   if (auto entered = enter(entry.parent); !entered) return failed(entered.error());
   StagedFile staged;
   if (!tree_.fresh_[entry.parent]) {
-    const auto status = status_of(directory_.get(), entry.name);
+    const auto status = status_of(directory_.get(), std::string(entry.name()));
     if (!status) return failed(status.error());
     if (*status && (*status)->st_nlink == 1) {
       if (tree_.journal().holds(**status, entry)) return std::nullopt;
-      auto kept = open_kept(entry.name);
+      auto kept = open_kept(std::string(entry.name()));
       if (!kept) return failed(kept.error());
       staged.file = std::move(*kept);
       staged.has_content = (*status)->st_size > 0;
-    } else if (*status && ::unlinkat(directory_.get(), entry.name.c_str(), 0) != 0) {
+    } else if (*status && ::unlinkat(directory_.get(), entry.name_bytes, 0) != 0) {
       // Another name of the same file would be written through.
       return failed_call(errno, "remove {}", entries_.path_of(file));
     }
   }
   if (!staged.file) {
-    auto created = create(entry.name);
+    auto created = create(std::string(entry.name()));
     if (!created) return failed(created.error());
     staged.file = std::move(*created);
   }
-  if (entry.size > 0) open_old(entry.name, staged);
+  if (entry.size > 0) open_old(std::string(entry.name()), staged);
   if (auto shaped = shape(file, staged); !shaped) return failed(shaped.error());
   return staged;
 }
@@ -308,7 +310,7 @@ void StagedFiles::open_old(const std::string& name, StagedFile& staged) {
 }
 
 Outcome<void> StagedFiles::shape(std::uint32_t file, const StagedFile& staged) {
-  const Entry& entry = entries_[file];
+  const Node& entry = entries_[file];
   const bool fresh_and_short = !staged.has_content && !entry.sparse && entry.size <= (std::uint64_t{1} << 20);
   if (fresh_and_short) return {};  // one write gives it its size
   if (::ftruncate(staged.file.get(), static_cast<off_t>(entry.size)) != 0)
@@ -329,7 +331,7 @@ Outcome<void> StagedFiles::shape(std::uint32_t file, const StagedFile& staged) {
 }
 
 Outcome<void> StagedFiles::complete(std::uint32_t file, const StagedFile& staged) {
-  const Entry& entry = entries_[file];
+  const Node& entry = entries_[file];
   const auto before = status_of(staged.file.get());
   if (!before) return failed(before.error());
   if (auto given = give_metadata(staged.file.get(), entry, *before, entries_.path_of(file)); !given) return given;

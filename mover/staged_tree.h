@@ -37,7 +37,7 @@ class StagedTree {
 
   /// Makes directories and symbolic links, and removes what an earlier attempt left that does not belong there.
   /// Directories are 0700 until finish().
-  Outcome<void> prepare(const EntryList& entries, const Children& children, const Tick& tick);
+  Outcome<void> prepare(const EntryList& entries, const Tick& tick);
 
   /// NoSpace if what is still to be written is more than is free. After prepare().
   Outcome<void> check_space(const EntryList& entries) const;
@@ -53,10 +53,8 @@ class StagedTree {
   friend class StagedFiles;
 
   StagedTree() = default;
-  Outcome<void> prepare_directory(const EntryList& entries, const Children& children, std::uint32_t id,
-                                  const Tick& tick);
-  Outcome<void> remove_strangers(const EntryList& entries, const Children& children, std::uint32_t id, int directory,
-                                 const Tick& tick);
+  Outcome<void> prepare_directory(const EntryList& entries, std::uint32_t id, const Tick& tick);
+  Outcome<void> remove_strangers(const EntryList& entries, std::uint32_t id, int directory, const Tick& tick);
   Outcome<void> make_child(const EntryList& entries, std::uint32_t id, int directory);
   Outcome<void> make_symbolic_link(const EntryList& entries, std::uint32_t id, int directory);
   Outcome<void> make_hard_links(const EntryList& entries, const Tick& tick);

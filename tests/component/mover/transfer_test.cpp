@@ -404,10 +404,8 @@ TEST_F(Hostile, NamesThatLeaveTheDirectoryAreRefused) {
 TEST_F(Hostile, AFileThroughASymbolicLinkIsRefused) {
   fs::create_directories(scratch_ / "outside");
   const auto link = [&] {
-    return Entry{.type = EntryType::SymbolicLink,
-                 .parent = 0,
-                 .name = "x",
-                 .link_target = std::make_shared<const std::string>((scratch_ / "outside").string())};
+    return Entry{
+        .type = EntryType::SymbolicLink, .parent = 0, .name = "x", .link_target = (scratch_ / "outside").string()};
   };
   // Below the link itself.
   expect_refused(
@@ -424,9 +422,9 @@ TEST_F(Hostile, AFileThroughASymbolicLinkIsRefused) {
         below.parent = 2;
         Entry directory{.type = EntryType::Directory, .parent = 0, .name = "x", .mode = 0755};
         EXPECT_TRUE(c.send(FrameType::Entries, entries({root(), link(), directory, below})));
-        EXPECT_TRUE(c.send(FrameType::EntriesEnd, encode(EntriesEnd{4, 4, 0, {}})));
+        EXPECT_TRUE(c.send(FrameType::EntriesEnd, encode(EntriesEnd{4, 4, {}, {}})));
       },
-      "announced twice");
+      "announced already");
   EXPECT_TRUE(fs::is_empty(scratch_ / "outside"));
 }
 
@@ -504,7 +502,7 @@ TEST_F(Hostile, AnAnswerThatWasNotAskedForIsRefused) {
   refuse([](AnswerHeader& h) { h.offset = 1 << 30; }, "another extent");
   refuse([](AnswerHeader& h) { h.length = h.stored = 9; }, "another extent");
   refuse([](AnswerHeader& h) { h.hash[0] ^= std::byte{1}; }, "does not have its hash");
-  refuse([](AnswerHeader& h) { h.codec = 1; }, "malformed");
+  refuse([](AnswerHeader& h) { h.codec = 2; }, "malformed");
   refuse([](AnswerHeader& h) { h.stored = 5; }, "malformed");
   refuse(
       [](AnswerHeader& h) {
