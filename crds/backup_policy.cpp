@@ -11,6 +11,25 @@ void fields(Io& io, Schedule& value) {
 }
 
 template <class Io>
+void fields(Io& io, Retention& value) {
+  io.optional("keepLast", value.keep_last);
+  io.optional("keepHourly", value.keep_hourly);
+  io.optional("keepDaily", value.keep_daily);
+  io.optional("keepWeekly", value.keep_weekly);
+  io.optional("keepMonthly", value.keep_monthly);
+  io.optional("keepYearly", value.keep_yearly);
+  io.optional("keepWithinSeconds", value.keep_within_seconds);
+  io.field("dryRun", value.dry_run);
+  io.field("suspiciousShrinkPercent", value.suspicious_shrink_percent);
+}
+
+template <class Io>
+void fields(Io& io, Verification& value) {
+  io.required("schedule", value.schedule);
+  io.field("percentPerRun", value.percent_per_run);
+}
+
+template <class Io>
 void fields(Io& io, BackupObjectives& value) {
   io.optional("maxAgeSeconds", value.max_age_seconds);
 }
@@ -18,11 +37,15 @@ void fields(Io& io, BackupObjectives& value) {
 template <class Io>
 void fields(Io& io, BackupPolicySpec& value) {
   io.required("source", value.source);
+  io.optional("destinations", value.destinations);
   io.required("schedule", value.schedule);
   io.field("concurrencyPolicy", value.concurrency_policy);
   io.optional("startingDeadlineSeconds", value.starting_deadline_seconds);
   io.field("suspend", value.suspend);
   io.optional("objectives", value.objectives);
+  io.optional("retention", value.retention);
+  io.optional("transfer", value.transfer);
+  io.optional("verification", value.verification);
 }
 
 template <class Io>
@@ -41,6 +64,32 @@ void fields(Io& io, BackupCounts& value) {
 }
 
 template <class Io>
+void fields(Io& io, RepositoryStatus& value) {
+  io.required("host", value.host);
+  io.required("sourceHost", value.source_host);
+  io.required("volume", value.volume);
+  io.field("snapshots", value.snapshots);
+  io.optional("oldest", value.oldest);
+  io.optional("newest", value.newest);
+  io.optional("storedBytes", value.stored_bytes);
+  io.optional("lastListedTime", value.last_listed_time);
+  io.optional("lastVerifiedTime", value.last_verified_time);
+  io.optional("verifiedParts", value.verified_parts);
+  io.optional("damagedExtents", value.damaged_extents);
+  io.optional("damagedFiles", value.damaged_files);
+  io.optional("message", value.message);
+}
+
+template <class Io>
+void fields(Io& io, RetentionStatus& value) {
+  io.optional("lastRunTime", value.last_run_time);
+  io.optional("removed", value.removed);
+  io.optional("freedBytes", value.freed_bytes);
+  io.optional("wouldRemove", value.would_remove);
+  io.optional("heldBy", value.held_by);
+}
+
+template <class Io>
 void fields(Io& io, BackupPolicyStatus& value) {
   io.optional("observedGeneration", value.observed_generation);
   io.optional("conditions", value.conditions);
@@ -54,6 +103,8 @@ void fields(Io& io, BackupPolicyStatus& value) {
   io.optional("missedRuns", value.missed_runs);
   io.optional("lastMissedTime", value.last_missed_time);
   io.optional("missNoticedTime", value.miss_noticed_time);
+  io.optional("repositories", value.repositories);
+  io.optional("retention", value.retention);
 }
 
 template <>

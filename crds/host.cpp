@@ -26,10 +26,16 @@ void fields(Io& io, Registry& value) {
 }
 
 template <class Io>
+void fields(Io& io, RepositoryAccess& value) {
+  io.required("volume", value.volume);
+}
+
+template <class Io>
 void fields(Io& io, HostSpec& value) {
   io.required("engine", value.engine);
   io.optional("data", value.data);
   io.optional("registries", value.registries);
+  io.optional("repository", value.repository);
   io.field("protected", value.is_protected);
 }
 
@@ -45,6 +51,7 @@ void fields(Io& io, HostVolume& value) {
   io.required("name", value.name);
   io.optional("driver", value.driver);
   io.optional("sizeBytes", value.size_bytes);
+  io.optional("policies", value.policies);
 }
 
 template <class Io>
@@ -57,6 +64,7 @@ void fields(Io& io, UnfinishedRestore& value) {
 template <class Io>
 void fields(Io& io, HostSummary& value) {
   io.optional("free", value.free);
+  io.optional("uncovered", value.uncovered);
 }
 
 template <class Io>

@@ -24,10 +24,16 @@ struct Registry {
   SecretRef password_ref;
 };
 
+/// This host keeps backups.
+struct RepositoryAccess {
+  std::string volume;
+};
+
 struct HostSpec {
   EngineAccess engine;
   std::optional<DataAccess> data;
   std::vector<Registry> registries;
+  std::optional<RepositoryAccess> repository;
   bool is_protected = false;  ///< "protected": a restore onto this host must be confirmed.
 };
 
@@ -41,6 +47,7 @@ struct HostVolume {
   std::string name;
   std::string driver;
   std::optional<std::int64_t> size_bytes;
+  std::vector<std::string> policies;  ///< "namespace/name" of those that back it up.
 };
 
 /// A restore's mark beside a volume that has not become a receipt.
@@ -51,7 +58,8 @@ struct UnfinishedRestore {
 };
 
 struct HostSummary {
-  std::optional<std::string> free;  ///< "412.0 GiB of 1.8 TiB"
+  std::optional<std::string> free;       ///< "412.0 GiB of 1.8 TiB"
+  std::optional<std::string> uncovered;  ///< "2 of 7" volumes
 };
 
 struct HostStatus {

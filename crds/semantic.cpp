@@ -139,9 +139,9 @@ void check_barman_server(const FieldPath& spec_path, const Json* spec, Errors& e
                                    "is the volume that holds the backups, and would be emptied for a restore"));
 }
 
-void check_schedule(const FieldPath& spec_path, const Json* spec, Errors& errors) {
-  const Json* schedule = child(spec, "schedule");
-  const FieldPath path(spec_path, "schedule");
+void check_schedule(const FieldPath& parent_path, const Json* parent, Errors& errors) {
+  const Json* schedule = child(parent, "schedule");
+  const FieldPath path(parent_path, "schedule");
   const std::string* cron_text = text(child(schedule, "cron"));
   const std::string* zone_name = text(child(schedule, "timeZone"));
   const auto zone = find_zone(zone_name == nullptr ? "UTC" : *zone_name);
@@ -155,6 +155,87 @@ void check_schedule(const FieldPath& spec_path, const Json* spec, Errors& errors
   } else if (zone && !cron->next_after(Time{}, **zone)) {  // from any time on: a day that no month has
     errors.push_back(invalid_value(cron_path, quoted_value(*cron_text), "no such day ever comes"));
   }
+}
+
+/// The names of `spec.destinations`, each once; a copy of a repository does not go where it comes from.
+void check_destinations(const FieldPath& spec_path, const Json* spec, Errors& errors) {
+  const Json* source = child(spec, "source");
+  const std::string* origin = text(child(child(source, "hostRef"), "name"));
+  const bool copies_repository = child(source, "repository") != nullptr;
+  const FieldPath path(spec_path, "destinations");
+  const Json* destinations = child(spec, "destinations");
+  std::set<std::string> seen;
+  for (std::size_t i = 0; i < count(destinations); ++i) {
+    const std::string* name = text(child(child(&(*destinations)[i], "hostRef"), "name"));
+    if (name == nullptr) continue;
+    const FieldPath item(path, i), ref(item, "hostRef"), at(ref, "name");
+    if (!seen.insert(*name).second)
+      errors.push_back(
+          {at.field(), "FieldValueDuplicate", "Duplicate value: " + quoted_value(*name), at.pointer(), {}});
+    if (copies_repository && origin != nullptr && *name == *origin)
+      errors.push_back(invalid_value(at, quoted_value(*name), "is the host whose repository is copied"));
+  }
+}
+
+/// What stands beside which source. `upkeep`: fields that say how snapshots are kept.
+void check_source(const FieldPath& spec_path, const Json* spec, std::initializer_list<const char*> upkeep,
+                  Errors& errors) {
+  const Json* source = child(spec, "source");
+  const FieldPath source_path(spec_path, "source");
+  const auto forbid = [&](const FieldPath& parent_path, const Json* parent, const char* name, std::string_view why) {
+    if (child(parent, name) != nullptr) errors.push_back(forbidden(FieldPath(parent_path, name), why));
+  };
+  if (child(source, "barman") != nullptr) {
+    forbid(source_path, source, "hostRef", "the BarmanServer names its hosts itself");
+    forbid(source_path, source, "hooks", "is only for volumes");
+    forbid(spec_path, spec, "destinations", "base backups stay where the BarmanServer is");
+    for (const char* name : upkeep) forbid(spec_path, spec, name, "is only for volumes and repository");
+    return;
+  }
+  if (child(source, "hostRef") == nullptr)
+    errors.push_back(required_value(FieldPath(source_path, "hostRef"), "names the Host that is backed up"));
+  if (child(spec, "destinations") == nullptr)
+    errors.push_back(required_value(FieldPath(spec_path, "destinations"), "names the Hosts that keep the snapshots"));
+  if (child(source, "repository") != nullptr) forbid(source_path, source, "hooks", "is only for volumes");
+  check_destinations(spec_path, spec, errors);
+}
+
+void check_backup_policy(const Json& object, const FieldPath& spec_path, const Json* spec, Errors& errors) {
+  check_schedule(spec_path, spec, errors);
+  if (const Json* verification = child(spec, "verification"))
+    check_schedule(FieldPath(spec_path, "verification"), verification, errors);
+  check_source(spec_path, spec, {"retention", "transfer", "verification"}, errors);
+  const FieldPath source_path(spec_path, "source"), repository_path(source_path, "repository"),
+      refs_path(repository_path, "policyRefs");
+  const Json* refs = child(child(child(spec, "source"), "repository"), "policyRefs");
+  const std::string* own = text(child(child(&object, "metadata"), "name"));
+  for (std::size_t i = 0; i < count(refs); ++i) {
+    const std::string* name = text(child(&(*refs)[i], "name"));
+    const FieldPath item(refs_path, i);
+    if (own != nullptr && name != nullptr && *own == *name)
+      errors.push_back(invalid_value(FieldPath(item, "name"), quoted_value(*name), "is this policy itself"));
+  }
+}
+
+/// A rule `self == oldSelf` does not look at a field that comes or goes.
+void check_backup_change(const FieldPath& spec_path, const Json* spec, const Json* old, Errors& errors) {
+  for (const char* name : {"policyRef", "source", "destinations", "transfer", "scheduledTime"}) {
+    if ((child(spec, name) == nullptr) == (child(old, name) == nullptr)) continue;
+    const FieldPath path(spec_path, name);
+    errors.push_back({path.field(),
+                      "FieldValueInvalid",
+                      "Invalid value: cannot be changed once the object exists; give a new object a new name",
+                      path.pointer(),
+                      {}});
+  }
+}
+
+void check_backup(const FieldPath& spec_path, const Json* spec, const Json* old, Errors& errors) {
+  if (old != nullptr) check_backup_change(spec_path, spec, old, errors);
+  if (child(spec, "source") != nullptr) return check_source(spec_path, spec, {"transfer"}, errors);
+  for (const char* name : {"destinations", "transfer"})
+    if (child(spec, name) != nullptr)
+      errors.push_back(forbidden(FieldPath(spec_path, name), "the policy says it; is only for a source of its own"));
 }
 
 void check_applications(const FieldPath& spec_path, const Json* spec, Errors& errors) {
@@ -192,7 +273,7 @@ void check_restore_request(const FieldPath& spec_path, const Json* spec, Errors&
 
 }  // namespace
 
-std::vector<FieldError> check_semantics(const Json& object) {
+std::vector<FieldError> check_semantics(const Json& object, const Json* old) {
   Errors errors;
   const std::string* kind = text(child(&object, "kind"));
   const Json* spec = child(&object, "spec");
@@ -201,7 +282,8 @@ std::vector<FieldError> check_semantics(const Json& object) {
   const FieldPath spec_path(root, "spec");
   if (*kind == "Host") check_host(spec_path, spec, errors);
   if (*kind == "BarmanServer") check_barman_server(spec_path, spec, errors);
-  if (*kind == "BackupPolicy") check_schedule(spec_path, spec, errors);
+  if (*kind == "BackupPolicy") check_backup_policy(object, spec_path, spec, errors);
+  if (*kind == "Backup") check_backup(spec_path, spec, child(old, "spec"), errors);
   if (*kind == "RestoreRequest") check_restore_request(spec_path, spec, errors);
   return errors;
 }

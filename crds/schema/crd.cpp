@@ -166,7 +166,7 @@ std::vector<FieldError> validate_object(const Crd& crd, const Json& object, cons
   check_head(crd, object, errors);
   std::ranges::move(validate_metadata(object, crd.scope), std::back_inserter(errors));
   std::ranges::move(crd.schema.validate(object, old), std::back_inserter(errors));
-  if (errors.empty()) errors = check_semantics(object);
+  if (errors.empty()) errors = check_semantics(object, old);
   return errors;
 }
 

@@ -57,9 +57,9 @@ class Generator {
   }
 
   Json text(const Json& schema, const std::string& path) {
-    for (const char* candidate :
-         {"2026-11-22T09:41:07Z", "some text", "/some/path", "some-name", "some_name", "unix:///run/docker.sock",
-          "16/B374D848", "000000010000000000000001", "20261101T000003", "999:999", "10022-10031", "SOME_NAME"})
+    for (const char* candidate : {"2026-11-22T09:41:07Z", "some text", "/some/path", "some-name", "some_name",
+                                  "unix:///run/docker.sock", "16/B374D848", "000000010000000000000001",
+                                  "20261101T000003", "999:999", "10022-10031", "SOME_NAME", "https://example.org/hook"})
       if (fits(schema, candidate)) return candidate;
     ADD_FAILURE() << path << ": no candidate fits " << schema.dump();
     return "";

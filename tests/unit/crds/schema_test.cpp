@@ -153,6 +153,27 @@ TEST(Immutability, OfABarmanServerKeepsItsHostAndItsSlot) {
   EXPECT_EQ(changed("/spec/hostRef/name", "other"), "spec.hostRef");
 }
 
+TEST(Immutability, OfABackupLeavesKeepAndDeletionPolicy) {
+  const Crd& crd = *builtin().find(kApiVersion, "Backup");
+  Json old = minimal("Backup");
+  crd.schema.apply_defaults(old);
+  const auto changed = [&](const char* pointer, Json value, const char* without = "") {
+    Json now = old;
+    now["spec"].erase(without);
+    now[Json::json_pointer(pointer)] = std::move(value);
+    const auto errors = validate_object(crd, now, &old);
+    return errors.empty() ? std::string() : errors.front().field;
+  };
+  EXPECT_EQ(changed("/spec/keep", true), "");
+  EXPECT_EQ(changed("/spec/deletionPolicy", "Delete"), "");
+  EXPECT_EQ(changed("/spec/policyRef/name", "other"), "spec.policyRef");
+  EXPECT_EQ(changed("/spec/scheduledTime", "2026-11-22T00:00:00Z"), "spec.scheduledTime");
+  EXPECT_EQ(changed("/spec/source", Json::parse(R"({"barman":{"serverRef":{"name":"montagu"},"method":"Full"}})"),
+                    "policyRef"),
+            "spec.policyRef")
+      << "one way of saying what is backed up does not become the other";
+}
+
 TEST(Defaults, FillFromTheOutsideInAndReplaceNull) {
   const Schema schema = schema_of(
       R"({"a":{"type":"object","default":{},"properties":{"n":{"type":"integer","default":60},"k":{"type":"string","nullable":true,"default":"x"}}},
@@ -355,6 +376,36 @@ TEST(Semantics, SayWhatNoSchemaCan) {
   EXPECT_EQ(with("BarmanServer", "/spec/postgres/parameters", {{"shared_buffers", "1GB"}}), "");
   EXPECT_EQ(with("BarmanServer", "/spec/postgres/user", "0:0"),
             R"(spec.postgres.user: Invalid value: "0:0": PostgreSQL refuses to run as root)");
+  const auto policy = [&](const char* pointer, Json value, const char* without = "/none") {
+    Json object = minimal("BackupPolicy");
+    object["spec"]["source"] = Json::parse(R"({"hostRef":{"name":"production2"},"volumes":[{"name":"outpack"}]})");
+    object["spec"]["destinations"] = Json::parse(R"([{"hostRef":{"name":"annex2"}}])");
+    const Json::json_pointer gone(without);
+    if (object.contains(gone)) object[gone.parent_pointer()].erase(gone.back());
+    object[Json::json_pointer(pointer)] = std::move(value);
+    return judged(object);
+  };
+  EXPECT_EQ(policy("/spec/retention", {{"keepLast", 7}}), "");
+  EXPECT_EQ(policy("/spec/suspend", true, "/spec/destinations"),
+            "spec.destinations: Required value: names the Hosts that keep the snapshots");
+  EXPECT_EQ(policy("/spec/suspend", true, "/spec/source/hostRef"),
+            "spec.source.hostRef: Required value: names the Host that is backed up");
+  EXPECT_EQ(policy("/spec/destinations/1", {{"hostRef", {{"name", "annex2"}}}}),
+            R"(spec.destinations[1].hostRef.name: Duplicate value: "annex2")");
+  const Json repository = Json::parse(R"({"policyRefs":[{"name":"outpack"}]})");
+  EXPECT_EQ(policy("/spec/source/repository", repository, "/spec/source/volumes"), "");
+  EXPECT_EQ(policy("/spec/source", {{"hostRef", {{"name", "annex2"}}}, {"repository", repository}}),
+            R"(spec.destinations[0].hostRef.name: Invalid value: "annex2": is the host whose repository is copied)");
+  EXPECT_EQ(policy("/spec/source/repository", Json::parse(R"({"policyRefs":[{"name":"x"}]})"), "/spec/source/volumes"),
+            R"(spec.source.repository.policyRefs[0].name: Invalid value: "x": is this policy itself)");
+  EXPECT_EQ(policy("/spec/verification", {{"schedule", {{"cron", "0 25 * * *"}}}}),
+            R"(spec.verification.schedule.cron: Invalid value: "0 25 * * *": hour "25" is not between 0 and 23)");
+  EXPECT_EQ(with("BackupPolicy", "/spec/retention", {{"keepLast", 7}}),
+            "spec.retention: Forbidden: is only for volumes and repository");
+  EXPECT_EQ(with("BackupPolicy", "/spec/destinations", Json::parse(R"([{"hostRef":{"name":"annex2"}}])")),
+            "spec.destinations: Forbidden: base backups stay where the BarmanServer is");
+  EXPECT_EQ(with("Backup", "/spec/transfer", {{"connections", 2}}),
+            "spec.transfer: Forbidden: the policy says it; is only for a source of its own");
   EXPECT_EQ(with("RestoreRequest", "/spec/applications", {{"start", {{"mode", "Listed"}}}}),
             "spec.applications.start.containers: Required value: mode Listed starts the containers named here");
   EXPECT_EQ(with("RestoreRequest", "/spec/confirm", {{"host", "production2"}, {"volumes", {"v"}}}),

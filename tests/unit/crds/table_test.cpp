@@ -62,9 +62,9 @@ TEST(Tables, LeaveBlankWhatIsNotKnown) {
 
 TEST(Tables, OfTheOtherKinds) {
   EXPECT_EQ(table_of("Host", R"({"engineVersion":"27.3.1","architecture":"x86_64","lastSeen":"2026-11-22T09:45:00Z",
-                                 "summary":{"free":"412.0 GiB of 1.8 TiB"},"conditions":[{"type":"Reachable","status":"True"}]})"),
-            "Name|Endpoint|Reachable|Engine|Free|(Protected)|(Arch)|(Last Seen)|Age\n"
-            "x|unix:///var/run/docker.sock|True|27.3.1|412.0 GiB of 1.8 TiB|false|x86_64|7s|4m");
+                                 "summary":{"free":"412.0 GiB of 1.8 TiB","uncovered":"2 of 7"},"conditions":[{"type":"Reachable","status":"True"}]})"),
+            "Name|Endpoint|Reachable|Engine|Free|Uncovered|(Protected)|(Arch)|(Last Seen)|Age\n"
+            "x|unix:///var/run/docker.sock|True|27.3.1|412.0 GiB of 1.8 TiB|2 of 7|false|x86_64|7s|4m");
   EXPECT_EQ(
       table_of("BarmanServer",
                R"({"postgresVersion":"17.11","lastBackup":{"id":"20261101T000003","endTime":"2026-11-01T00:20:00Z"},
@@ -72,17 +72,18 @@ TEST(Tables, OfTheOtherKinds) {
                                          "summary":{"walLag":"1.2 MiB","databaseSize":"757.0 GiB","archive":"1.1 TiB"},"conditions":[{"type":"Ready","status":"True"}]})"),
       "Name|Host|Source|Ready|Postgres|Last Backup|WAL Lag|(Database)|(Archive)|(Slot)|(Recoverable Since)|Age\n"
       "x|annex2|production2|True|17.11|21d|1.2 MiB|757.0 GiB|1.1 TiB|reserved|2026-09-01T00:20:00Z|4m");
-  EXPECT_EQ(
-      table_of("BackupPolicy",
-               R"({"lastSuccessTime":"2026-11-01T00:20:00Z","nextRunTime":"2026-12-01T00:00:00Z","missedRuns":2})"),
-      "Name|Schedule|Suspend|Last Success|Next Run|(Zone)|(Last Failure)|(Missed)|Age\n"
-      "x|@daily|false|21d|2026-12-01T00:00:00Z|UTC||2|4m");
-  Json backup =
-      object_with("Backup", R"({"phase":"Running","summary":{"progress":"40%","eta":"5m"},"size":"2.2 GiB"})");
+  EXPECT_EQ(table_of("BackupPolicy",
+                     R"({"lastSuccessTime":"2026-11-01T00:20:00Z","nextRunTime":"2026-12-01T00:00:00Z","missedRuns":2,
+                                         "conditions":[{"type":"RepositoryHealthy","status":"True"}]})"),
+            "Name|Schedule|Suspend|Last Success|Next Run|(Zone)|(Last Failure)|(Missed)|(Healthy)|Age\n"
+            "x|@daily|false|21d|2026-12-01T00:00:00Z|UTC||2|True|4m");
+  Json backup = object_with(
+      "Backup",
+      R"({"phase":"Running","summary":{"progress":"40%","eta":"5m"},"size":"2.2 GiB","consistency":"AtRest"})");
   backup["metadata"]["labels"] = {{"roadstead.dev/policy", "montagu-base"}};
   EXPECT_EQ(printed(table_for(*builtin().find(kApiVersion, "Backup"), std::vector<Json>{backup}, kNow, "94")),
-            "Name|Policy|Phase|Progress|ETA|Size|Finished|(Backup ID)|(Rate)|(Data As Of)|Age\n"
-            "x|montagu-base|Running|40%|5m|2.2 GiB|||||4m");
+            "Name|Policy|Phase|Progress|ETA|Size|Finished|(Backup ID)|(Rate)|(Consistency)|(Keep)|(Data As Of)|Age\n"
+            "x|montagu-base|Running|40%|5m|2.2 GiB||||AtRest|false||4m");
 }
 
 TEST(Tables, CarryWhatTheClientAskedFor) {
