@@ -61,6 +61,8 @@ void fields(Io& io, Progress& value) {
   io.optional("bytesDone", value.bytes_done);
   io.optional("bytesTotal", value.bytes_total);
   io.optional("percent", value.percent);
+  io.optional("filesDone", value.files_done);
+  io.optional("filesTotal", value.files_total);
   io.optional("bytesPerSecond", value.bytes_per_second);
   io.optional("etaSeconds", value.eta_seconds);
 }

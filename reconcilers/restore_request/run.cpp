@@ -13,17 +13,9 @@ using Json = nlohmann::json;
 
 constexpr std::string_view kStarted = "workers";  ///< In a step's memory: worker's step → attempt that was started.
 
-bool means_unreachable(ErrorKind kind) { return kind == ErrorKind::Unavailable || kind == ErrorKind::Timeout; }
-
 int started_attempt(const Json& memory, const std::string& step) {
   const auto workers = memory.find(std::string(kStarted));
   return workers == memory.end() ? 0 : workers->value(step, 0);
-}
-
-std::int64_t signed_of(std::uint64_t value) { return static_cast<std::int64_t>(value); }
-
-std::optional<std::int64_t> signed_of(const std::optional<std::uint64_t>& value) {
-  return value ? std::optional(signed_of(*value)) : std::nullopt;
 }
 
 }  // namespace
@@ -86,23 +78,6 @@ void Frame::remember_done(const std::string& what) {
   remember(known);
 }
 
-Outcome from_error(const Error& error, const HostHandle& host, bool is_source) {
-  const std::string& name = host.host.metadata.name;
-  if (means_unreachable(error.kind) || error.kind == ErrorKind::Cancelled)
-    return Unreachable{name, error.message, is_source};
-  if (error.kind == ErrorKind::Conflict)
-    return Blocked{"Conflict", fmt::format("host {}: {}", name, error.message), kHostRetry};
-  if (error.kind == ErrorKind::NoSpace)
-    return Blocked{"NoSpace", fmt::format("host {}: {}; it goes on by itself when there is room", name, error.message),
-                   kBlockedRetry};
-  return Retry{"EngineRefused", fmt::format("host {}: {}", name, error.message), {}};
-}
-
-Outcome from_lookup(const Error& error) {
-  return Blocked{error.kind == ErrorKind::NotFound ? "ReferenceNotFound" : "ReferenceUnusable", error.message,
-                 kBlockedRetry};
-}
-
 void next_attempt(Frame& frame, int at_least) {
   crds::Step& entry = frame.entry();
   entry.attempt = std::max<std::int64_t>(entry.attempt + 1, at_least);
@@ -111,12 +86,6 @@ void next_attempt(Frame& frame, int at_least) {
   memory.erase(std::string(kStarted));
   memory.erase("pair");
   frame.remember(memory);
-}
-
-Outcome from_underway(const Underway& underway) {
-  Working working{underway.message, underway.again, {}};
-  if (underway.progress) working.progress = progress_of(*underway.progress);
-  return working;
 }
 
 WorkerEnd run_worker(Run& run, Frame& frame, const WorkerJob& job) {
@@ -228,15 +197,5 @@ mover::Target mover_target(const crds::RestoreRequest& request, const std::strin
 }
 
 std::string parent_of(const std::string& mountpoint) { return mountpoint.substr(0, mountpoint.rfind('/')); }
-
-crds::Progress progress_of(const mover::Progress& progress) {
-  crds::Progress out;
-  out.phase = progress.phase;
-  out.bytes_done = signed_of(progress.bytes_done);
-  out.bytes_total = signed_of(progress.bytes_total);
-  out.bytes_per_second = signed_of(progress.bytes_per_second);
-  out.eta_seconds = signed_of(progress.eta_seconds);
-  return out;
-}
 
 }  // namespace roadstead::reconcilers::restore

@@ -74,13 +74,6 @@ class Frame {
   const crds::RestoreItem* item_;
 };
 
-/// The error of a call to a host's engine as what it means for the step.
-Outcome from_error(const Error& error, const HostHandle& host, bool is_source);
-/// The error of a lookup (a Host, a BarmanServer, a secret): somebody has to put that right.
-Outcome from_lookup(const Error& error);
-/// There is no end yet.
-Outcome from_underway(const Underway& underway);
-
 /// A worker that a step needs.
 struct WorkerJob {
   const HostHandle* host = nullptr;
@@ -128,7 +121,5 @@ mover::Target mover_target(const crds::RestoreRequest& request, const std::strin
 inline constexpr std::string_view kParent = "/target";
 /// The directory that holds `_data`.
 std::string parent_of(const std::string& mountpoint);
-
-crds::Progress progress_of(const mover::Progress& progress);
 
 }  // namespace roadstead::reconcilers::restore

@@ -8,6 +8,7 @@
 
 #include "crds/common.h"
 #include "operator/base/clock.h"
+#include "reconcilers/support/attempt.h"
 
 namespace roadstead::reconcilers {
 
@@ -58,5 +59,14 @@ inline std::string sentence(std::string message, const std::string& next) {
 
 inline constexpr Millis kHostRetry{5'000};
 inline constexpr Millis kBlockedRetry{30'000};
+
+/// The error of a call to a host's engine as what it means for the step.
+Outcome from_error(const Error& error, const HostHandle& host, bool is_source);
+/// The error of a lookup (a Host, a BarmanServer, a secret): somebody has to put that right.
+Outcome from_lookup(const Error& error);
+/// There is no end yet.
+Outcome from_underway(const Underway& underway);
+
+crds::Progress progress_of(const mover::Progress& progress);
 
 }  // namespace roadstead::reconcilers
