@@ -26,6 +26,11 @@ void fields(Io& io, BarmanRestoreSource& value) {
 template <class Io>
 void fields(Io& io, RestoreSource& value) {
   io.optional("barman", value.barman);
+  io.optional("backupPolicyRef", value.backup_policy_ref);
+  io.optional("backupRef", value.backup_ref);
+  io.optional("volume", value.volume);
+  io.optional("asOf", value.as_of);
+  io.optional("hostRef", value.host_ref);
 }
 
 template <class Io>
@@ -92,6 +97,9 @@ void fields(Io& io, RestoreRequestSpec& value) {
   io.optional("confirm", value.confirm);
   io.field("dryRun", value.dry_run);
   io.field("cancel", value.cancel);
+  io.field("suspend", value.suspend);
+  io.field("rollback", value.rollback);
+  io.field("keepPreviousSeconds", value.keep_previous_seconds);
 }
 
 template <class Io>
@@ -117,6 +125,14 @@ void fields(Io& io, RestorePlan& value) {
 }
 
 template <class Io>
+void fields(Io& io, SnapshotPin& value) {
+  io.required("host", value.host);
+  io.required("sourceHost", value.source_host);
+  io.required("volume", value.volume);
+  io.required("id", value.id);
+}
+
+template <class Io>
 void fields(Io& io, PinnedSource& value) {
   io.required("item", value.item);
   io.optional("backupID", value.backup_id);
@@ -130,6 +146,8 @@ void fields(Io& io, PinnedSource& value) {
   io.optional("sizeBytes", value.size_bytes);
   io.optional("dataAsOf", value.data_as_of);
   io.field("keepSet", value.keep_set);
+  io.optional("snapshot", value.snapshot);
+  io.field("strategy", value.strategy);
 }
 
 template <class Io>

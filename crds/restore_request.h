@@ -22,9 +22,14 @@ struct BarmanRestoreSource {
   RestorePoint point;
 };
 
-/// A union: exactly one is set.
+/// Exactly one of `barman`, `backup_policy_ref` and `backup_ref` is set; the others stand beside the latter two.
 struct RestoreSource {
   std::optional<BarmanRestoreSource> barman;
+  std::optional<NameRef> backup_policy_ref;
+  std::optional<NameRef> backup_ref;
+  std::string volume;               ///< Whose snapshot. Empty: the only one of the Backup.
+  std::optional<Time> as_of;        ///< No newer data than this; with a policy only.
+  std::optional<NameRef> host_ref;  ///< Whose repository is read.
 };
 
 struct RestoreDestination {
@@ -37,10 +42,11 @@ struct RestoreItem {
   RestoreDestination to;
 };
 
-enum class StopMode { Stop, Kill };
+/// None: nothing is stopped, and the volumes are overwritten under running applications.
+enum class StopMode { Stop, Kill, None };
 template <>
 struct EnumNames<StopMode> {
-  static constexpr std::string_view names[] = {"Stop", "Kill"};
+  static constexpr std::string_view names[] = {"Stop", "Kill", "None"};
 };
 
 enum class StartMode { WhatRan, None, Listed };
@@ -82,10 +88,10 @@ struct RestoreCheck {
   std::optional<SqlCheck> sql;
 };
 
-enum class RestoreStrategy { Auto, Staged };
+enum class RestoreStrategy { Auto, Staged, InPlace };
 template <>
 struct EnumNames<RestoreStrategy> {
-  static constexpr std::string_view names[] = {"Auto", "Staged"};
+  static constexpr std::string_view names[] = {"Auto", "Staged", "InPlace"};
 };
 
 struct RestoreConfirmation {
@@ -93,7 +99,7 @@ struct RestoreConfirmation {
   std::vector<std::string> volumes;
 };
 
-/// Immutable but for `confirm` and `cancel`.
+/// Immutable but for `cancel`, `suspend`, `rollback`, `confirm` and `keep_previous_seconds`.
 struct RestoreRequestSpec {
   RestoreTarget target;
   std::vector<RestoreItem> items;
@@ -103,6 +109,9 @@ struct RestoreRequestSpec {
   std::optional<RestoreConfirmation> confirm;
   bool dry_run = false;
   bool cancel = false;
+  bool suspend = false;
+  bool rollback = false;
+  std::int64_t keep_previous_seconds = 86400;
 };
 
 enum class RestorePhase {
@@ -118,11 +127,13 @@ enum class RestorePhase {
   Blocked,
   Failed,
   Cancelled,
+  RolledBack,
 };
 template <>
 struct EnumNames<RestorePhase> {
-  static constexpr std::string_view names[] = {"Pending",  "Planning", "Preparing", "Copying", "Stopping", "Swapping",
-                                               "Starting", "Checking", "Succeeded", "Blocked", "Failed",   "Cancelled"};
+  static constexpr std::string_view names[] = {"Pending",  "Planning",  "Preparing", "Copying",   "Stopping",
+                                               "Swapping", "Starting",  "Checking",  "Succeeded", "Blocked",
+                                               "Failed",   "Cancelled", "RolledBack"};
 };
 
 struct PlannedStep {
@@ -157,6 +168,15 @@ struct EnumNames<TargetKind> {
   static constexpr std::string_view names[] = {"Name", "Immediate", "EndOfWal"};
 };
 
+/// A snapshot in a host's repository. While a request that pins it is not finished, nothing may forget it.
+struct SnapshotPin {
+  std::string host;         ///< Whose repository holds it.
+  std::string source_host;  ///< With `volume` the directory in the repository.
+  std::string volume;
+  std::string id;
+  bool operator==(const SnapshotPin&) const = default;
+};
+
 /// What a request was resolved to, written once.
 struct PinnedSource {
   std::string item;
@@ -168,9 +188,11 @@ struct PinnedSource {
   std::string begin_wal;   ///< First segment that replay needs.
   std::string target_wal;  ///< Segment that holds target_lsn.
   std::optional<std::int64_t> wal_segment_bytes;
-  std::optional<std::int64_t> size_bytes;  ///< Of the base backup.
+  std::optional<std::int64_t> size_bytes;  ///< Of the base backup, or of the snapshot's data.
   std::optional<Time> data_as_of;
   bool keep_set = false;  ///< This installation set `barman keep`; released at the end.
+  std::optional<SnapshotPin> snapshot;
+  RestoreStrategy strategy = RestoreStrategy::Staged;  ///< Of this item; never Auto.
 };
 
 struct RestoreItemStatus {
@@ -214,9 +236,9 @@ struct MarkSummary {
 };
 
 struct Receipt {
-  std::string result;  ///< Succeeded, Failed, Cancelled.
+  std::string result;  ///< Succeeded, Failed, Cancelled, RolledBack.
   std::optional<Time> finished_at;
-  std::optional<Time> kept_until;  ///< Until when the old tree is kept.
+  std::optional<Time> kept_until;  ///< Until when the old trees are kept; nothing: they are not there any more.
 };
 
 struct RestoreRequestStatus {

@@ -251,11 +251,48 @@ void check_applications(const FieldPath& spec_path, const Json* spec, Errors& er
   if (!listed && containers > 0) errors.push_back(forbidden(containers_path, "is only for mode Listed"));
 }
 
+/// What stands beside which source of an item.
+void check_item_source(const FieldPath& item_path, const Json* item, Errors& errors) {
+  const FieldPath path(item_path, "from");
+  const Json* from = child(item, "from");
+  const auto forbid = [&](const char* name, std::string_view why) {
+    if (child(from, name) != nullptr) errors.push_back(forbidden(FieldPath(path, name), why));
+  };
+  if (child(from, "barman") != nullptr)
+    for (const char* name : {"volume", "asOf", "hostRef"}) forbid(name, "is only for snapshots of volumes");
+  if (child(from, "backupRef") != nullptr) forbid("asOf", "a Backup has one data time; is only for backupPolicyRef");
+  if (child(from, "backupPolicyRef") != nullptr && child(from, "volume") == nullptr)
+    errors.push_back(required_value(FieldPath(path, "volume"), "names the volume of the policy that is restored"));
+}
+
+/// Under running applications only files may change, and only in place.
+void check_stop_nothing(const FieldPath& spec_path, const Json* spec, Errors& errors) {
+  const Json* stop = child(child(spec, "applications"), "stop");
+  const std::string* mode = text(child(stop, "mode"));
+  if (mode == nullptr || *mode != "None") return;
+  const FieldPath applications_path(spec_path, "applications"), stop_path(applications_path, "stop"),
+      mode_path(stop_path, "mode");
+  const Json* items = child(spec, "items");
+  for (std::size_t i = 0; i < count(items); ++i)
+    if (child(child(&(*items)[i], "from"), "barman") != nullptr) {
+      errors.push_back(invalid_value(mode_path, quoted_value(*mode), "a database must be stopped to be restored"));
+      break;
+    }
+  if (const std::string* strategy = text(child(spec, "strategy")); strategy != nullptr && *strategy == "Staged")
+    errors.push_back(
+        invalid_value(mode_path, quoted_value(*mode),
+                      "Staged exchanges the data, which a running application would not see; use InPlace"));
+  for (const char* name : {"containers", "composeProjects"})
+    if (count(child(stop, name)) > 0)
+      errors.push_back(forbidden(FieldPath(stop_path, name), "nothing is stopped with mode None"));
+}
+
 void check_restore_request(const FieldPath& spec_path, const Json* spec, Errors& errors) {
   const FieldPath items_path(spec_path, "items");
   const Json* items = child(spec, "items");
   std::set<std::string> volumes;
   for (std::size_t i = 0; i < count(items); ++i) {
+    check_item_source(FieldPath(items_path, i), &(*items)[i], errors);
     const std::string* volume = text(child(child(&(*items)[i], "to"), "volume"));
     if (volume == nullptr || volumes.insert(*volume).second) continue;
     const FieldPath item(items_path, i), to(item, "to"), at(to, "volume");
@@ -263,6 +300,7 @@ void check_restore_request(const FieldPath& spec_path, const Json* spec, Errors&
         {at.field(), "FieldValueDuplicate", "Duplicate value: " + quoted_value(*volume), at.pointer(), {}});
   }
   check_applications(spec_path, spec, errors);
+  check_stop_nothing(spec_path, spec, errors);
   const std::string* confirmed = text(child(child(spec, "confirm"), "host"));
   const std::string* target = text(child(child(child(spec, "target"), "hostRef"), "name"));
   const FieldPath confirm_path(spec_path, "confirm");

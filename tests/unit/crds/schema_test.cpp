@@ -114,7 +114,7 @@ TEST(Immutability, HoldsWhereTheRuleSaysSo) {
   EXPECT_EQ(said(schema, R"({"t":{"n":"b"}})"), "") << "a new object has nothing to keep";
 }
 
-TEST(Immutability, OfARestoreRequestLeavesConfirmAndCancel) {
+TEST(Immutability, OfARestoreRequestLeavesWhatIsSaidOnTheWay) {
   const Crd& crd = *builtin().find(kApiVersion, "RestoreRequest");
   Json old = minimal("RestoreRequest");
   crd.schema.apply_defaults(old);
@@ -124,7 +124,9 @@ TEST(Immutability, OfARestoreRequestLeavesConfirmAndCancel) {
     const auto errors = validate_object(crd, now, &old);
     return errors.empty() ? std::string() : errors.front().field;
   };
-  EXPECT_EQ(changed("/spec/cancel", true), "");
+  for (const char* flag : {"cancel", "suspend", "rollback"})
+    EXPECT_EQ(changed((std::string("/spec/") + flag).c_str(), true), "") << flag;
+  EXPECT_EQ(changed("/spec/keepPreviousSeconds", 0), "");
   EXPECT_EQ(changed("/spec/confirm", {{"host", "uat"}, {"volumes", {"montagu_db_volume"}}}), "");
   EXPECT_EQ(changed("/spec/target/hostRef/name", "science"), "spec.target");
   EXPECT_EQ(changed("/spec/items/0/to/volume", "other"), "spec.items");
@@ -410,6 +412,25 @@ TEST(Semantics, SayWhatNoSchemaCan) {
             "spec.applications.start.containers: Required value: mode Listed starts the containers named here");
   EXPECT_EQ(with("RestoreRequest", "/spec/confirm", {{"host", "production2"}, {"volumes", {"v"}}}),
             R"(spec.confirm.host: Invalid value: "production2": is not the target host "uat")");
+  const auto from = [&](Json source) { return with("RestoreRequest", "/spec/items/0/from", std::move(source)); };
+  const Json policy_ref{{"name", "outpack"}};
+  EXPECT_EQ(from({{"backupPolicyRef", policy_ref}, {"volume", "outpack"}, {"asOf", "2026-11-22T09:41:07Z"}}), "");
+  EXPECT_EQ(from({{"backupRef", policy_ref}, {"hostRef", {{"name", "annex2"}}}}), "");
+  EXPECT_EQ(from({{"backupPolicyRef", policy_ref}}),
+            "spec.items[0].from.volume: Required value: names the volume of the policy that is restored");
+  EXPECT_EQ(from({{"backupRef", policy_ref}, {"asOf", "2026-11-22T09:41:07Z"}}),
+            "spec.items[0].from.asOf: Forbidden: a Backup has one data time; is only for backupPolicyRef");
+  EXPECT_NE(from({{"backupRef", policy_ref}, {"backupPolicyRef", policy_ref}, {"volume", "outpack"}}), "");
+  Json none = minimal("RestoreRequest");
+  none["spec"]["applications"] = {{"stop", {{"mode", "None"}}}};
+  EXPECT_EQ(judged(none),
+            R"(spec.applications.stop.mode: Invalid value: "None": a database must be stopped to be restored)");
+  none["spec"]["items"][0]["from"] = {{"backupRef", policy_ref}};
+  EXPECT_EQ(judged(none), "");
+  none["spec"]["strategy"] = "Staged";
+  EXPECT_EQ(
+      judged(none),
+      R"(spec.applications.stop.mode: Invalid value: "None": Staged exchanges the data, which a running application would not see; use InPlace)");
   Json two = minimal("RestoreRequest");
   two["spec"]["items"].push_back(two["spec"]["items"][0]);
   two["spec"]["items"][1]["name"] = "other";
