@@ -209,15 +209,43 @@ Target read_flat(Fields& fields) { return {fields.absolute_path("parent"), field
 
 // ---- verbs --------------------------------------------------------------------------------------------------------
 
+Json written(const std::vector<FinishFile>& files) {
+  Json json = Json::array();
+  for (const FinishFile& file : files)
+    json.push_back({{"path", file.path},
+                    {"mode", word_of(file.mode, kWriteModes)},
+                    {"content", file.content},
+                    {"permissions", file.permissions}});
+  return json;
+}
+
+std::vector<FinishFile> read_finish_files(const Json& json) {
+  if (!json.is_array()) throw Refused("files is no list");
+  std::vector<FinishFile> files;
+  for (const Json& element : json) {
+    Fields one(element, "files");
+    FinishFile file;
+    file.path = one.text("path");
+    file.mode = one.word("mode", kWriteModes);
+    file.content = one.text("content");
+    one.number_into(file.permissions, "permissions", 0, 07777);
+    one.done();
+    files.push_back(std::move(file));
+  }
+  return files;
+}
+
 Json written(const InPlace& in_place) {
   Json json{{"compareOnly", in_place.compare_only}, {"keystone", in_place.keystone}};
+  if (!in_place.files.empty()) json["files"] = written(in_place.files);
   write_flat(json, in_place.volume);
   return json;
 }
 
 InPlace read_in_place(const Json& json) {
   Fields fields(json, "inPlace");
-  InPlace in_place{read_flat(fields), fields.flag("compareOnly", false), fields.text("keystone", "")};
+  InPlace in_place{read_flat(fields), fields.flag("compareOnly", false), fields.text("keystone", ""), {}};
+  if (fields.has("files")) in_place.files = read_finish_files(fields.at("files"));
   fields.done();
   return in_place;
 }
@@ -317,30 +345,10 @@ void write(Json& json, const Exchange& exchange) {
 
 void write(Json& json, const Finish& finish) {
   write_flat(json, finish.target);
-  json["files"] = Json::array();
-  for (const FinishFile& file : finish.files)
-    json["files"].push_back({{"path", file.path},
-                             {"mode", word_of(file.mode, kWriteModes)},
-                             {"content", file.content},
-                             {"permissions", file.permissions}});
+  json["files"] = written(finish.files);
 }
 
-Finish read_finish(Fields& fields) {
-  Finish finish{read_flat(fields), {}};
-  const Json& files = fields.at("files");
-  if (!files.is_array()) throw Refused("files is no list");
-  for (const Json& json : files) {
-    Fields one(json, "files");
-    FinishFile file;
-    file.path = one.text("path");
-    file.mode = one.word("mode", kWriteModes);
-    file.content = one.text("content");
-    one.number_into(file.permissions, "permissions", 0, 07777);
-    one.done();
-    finish.files.push_back(std::move(file));
-  }
-  return finish;
-}
+Finish read_finish(Fields& fields) { return {read_flat(fields), read_finish_files(fields.at("files"))}; }
 
 void write(Json& json, const Discard& discard) {
   write_flat(json, discard.target);

@@ -86,6 +86,19 @@ struct Target {
   bool operator==(const Target&) const = default;
 };
 
+enum class WriteMode {
+  Replace,       ///< The content becomes the whole file.
+  ManagedBlock,  ///< The content stands between `# roadstead begin` and `# roadstead end` at the end of the file.
+};
+
+struct FinishFile {
+  std::string path;  ///< Relative to the tree's root.
+  WriteMode mode = WriteMode::Replace;
+  std::string content;
+  std::uint32_t permissions = 0600;  ///< Of a file that is new or replaced; a managed block keeps the file's.
+  bool operator==(const FinishFile&) const = default;
+};
+
 /// The volume's own tree, `<parent>/_data`, is made like the source: differing extents are overwritten, what the source
 /// does not have is removed. May be cut off and run again; whoever uses the tree must be stopped, but for
 /// `compare_only`.
@@ -96,6 +109,8 @@ struct InPlace {
   /// A file without which the tree is of no use ("global/pg_control"): moved aside and synced before anything is
   /// changed, and put there last. Empty: none.
   std::string keystone{};
+  /// Written as by "finish" when all else is right, before the keystone; not by `compare_only`.
+  std::vector<FinishFile> files{};
   bool operator==(const InPlace&) const = default;
 };
 
@@ -160,19 +175,6 @@ struct Exchange {
   Target target;
   std::uint64_t inode = 0;
   bool operator==(const Exchange&) const = default;
-};
-
-enum class WriteMode {
-  Replace,       ///< The content becomes the whole file.
-  ManagedBlock,  ///< The content stands between `# roadstead begin` and `# roadstead end` at the end of the file.
-};
-
-struct FinishFile {
-  std::string path;  ///< Relative to the tree's root.
-  WriteMode mode = WriteMode::Replace;
-  std::string content;
-  std::uint32_t permissions = 0600;  ///< Of a file that is new or replaced; a managed block keeps the file's.
-  bool operator==(const FinishFile&) const = default;
 };
 
 /// "finish": writes files into the staged tree, owned by the owner of the tree's root. Result data: InodeData.

@@ -43,7 +43,7 @@ std::vector<Job> one_of_each() {
       live_backup(),
       Copy{.role = Role::Both,
            .source = Source{.path = "/r", .snapshot = "a.b"},
-           .in_place = InPlace{target, true, "g"}},
+           .in_place = InPlace{target, false, "g", {{"recovery.signal", WriteMode::Replace, "", 0600}}}},
       Snapshots{"/repository"},
       Forget{"/repository", {"default.a", "default.b"}, true},
       Verify{"/repository", 3, 10},
