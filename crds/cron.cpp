@@ -1,5 +1,6 @@
 #include "crds/cron.h"
 
+#include <date/iso_week.h>
 #include <date/tz.h>
 
 #include <array>
@@ -182,6 +183,23 @@ bool Cron::matches_day(unsigned day, unsigned month, unsigned weekday) const {
 
 bool Cron::matches(unsigned minute, unsigned hour, unsigned day, unsigned month, unsigned weekday) const {
   return minutes_[minute] && hours_[hour] && matches_day(day, month, weekday);
+}
+
+CalendarTime calendar_time(Time at, const TimeZone& zone) {
+  const auto second = date::floor<std::chrono::seconds>(at);
+  const auto offset = zone.get_info(second).offset;
+  // The zone's clock read as if it were UTC's, which is what a calendar is counted in.
+  const auto shown = second + offset;
+  const auto day = date::floor<date::days>(shown);
+  const date::year_month_day ymd{day};
+  const iso_week::year_weeknum_weekday week{day};
+  return {static_cast<int>(ymd.year()),
+          static_cast<unsigned>(ymd.month()),
+          static_cast<unsigned>(ymd.day()),
+          static_cast<unsigned>(date::floor<std::chrono::hours>(shown - day).count()),
+          static_cast<int>(date::floor<std::chrono::minutes>(offset).count()),
+          static_cast<int>(week.year()),
+          static_cast<unsigned>(week.weeknum())};
 }
 
 std::optional<Time> Cron::next_after(Time after, const TimeZone& zone) const {

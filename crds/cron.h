@@ -19,6 +19,17 @@ using TimeZone = date::time_zone;
 /// Errors: Invalid (no such zone), Unavailable (the machine has no time zone data).
 [[nodiscard]] Result<const TimeZone*> find_zone(std::string_view name);
 
+/// An instant as the calendar and the clock of a zone show it.
+struct CalendarTime {
+  int year = 0;
+  unsigned month = 0, day = 0, hour = 0;
+  int utc_offset_minutes = 0;  ///< Tells the two hours apart that a clock change makes of one.
+  int week_year = 0;           ///< ISO 8601: the year that most of the week is in; weeks begin on Monday.
+  unsigned week = 0;
+  auto operator<=>(const CalendarTime&) const = default;
+};
+[[nodiscard]] CalendarTime calendar_time(Time at, const TimeZone& zone);
+
 /// Five fields (minute, hour, day of month, month, day of week) with lists, ranges, steps and English names, or
 /// @hourly,
 /// @daily, @midnight, @weekly, @monthly, @yearly, @annually. As in Vixie's cron, a day matches if either of the two day
