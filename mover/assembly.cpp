@@ -1,97 +1,73 @@
 #include "mover/assembly.h"
 
-#include <fcntl.h>
-
 #include <algorithm>
+#include <cstring>
+
+#include "mover/piece_hash.h"
 
 namespace roadstead::mover {
 namespace {
 
 // How much one connection may be asked for ahead of its answers: enough to hide the way there and back at 10 Gbit/s
-// and 5 ms. All wants together are 6 KiB at most, which a socket's buffers always take, so asking never blocks.
+// and 5 ms. All wants together are some 30 KiB at most, which a socket's buffers always take, so asking never blocks.
 constexpr std::uint64_t kWindow = std::uint64_t{8} << 20;
-constexpr std::size_t kMaxOld = 8;
+constexpr std::size_t kMaxKept = 8;
 
-const Bytes& zeros() {
+tl::unexpected<Failure> wrong(std::string_view how) { return failed(protocol_error(fmt::format("the peer {}", how))); }
+
+std::span<const std::byte> zeros(std::size_t length) {
   static const Bytes bytes(kExtent);
-  return bytes;
+  return std::span(bytes).first(length);
 }
 
 }  // namespace
 
-// ---- FileWork, PieceQueue -------------------------------------------------------------------------------------------
-
-Outcome<const StagedFile*> FileWork::open(StagedFiles& files) {
-  const std::lock_guard lock(mutex_);
-  if (!asked_) {
-    auto opened = files.open(id_);
-    if (!opened) return failed(opened.error());
-    staged_ = std::move(*opened);
-    asked_ = true;
-  }
-  return staged_ ? &*staged_ : nullptr;
-}
-
-std::optional<Piece> PieceQueue::take() {
-  const std::lock_guard lock(mutex_);
-  if (ranges_.empty() && !next_file()) return std::nullopt;
-  Range& rest = ranges_.back();
-  const Range piece = first_piece_of(rest);
-  rest = {rest.offset + piece.length, rest.length - piece.length};
-  if (rest.length == 0) ranges_.pop_back();
-  return Piece{file_, piece.offset, static_cast<std::uint32_t>(piece.length)};
-}
-
-bool PieceQueue::next_file() {
-  while (next_id_ < entries_.size() && entries_[next_id_].type != EntryType::File) ++next_id_;
-  if (next_id_ >= entries_.size()) {
-    file_.reset();
-    return false;
-  }
-  // Not all pieces at once: the size is only what the peer says.
-  ranges_ = entries_.ranges_of(next_id_);
-  std::uint64_t pieces = 0;
-  for (const Range& range : ranges_) pieces += pieces_in(range);
-  if (ranges_.empty()) ranges_.push_back({0, 0});
-  std::reverse(ranges_.begin(), ranges_.end());
-  file_ = std::make_shared<FileWork>(next_id_, std::max<std::uint64_t>(pieces, 1));
-  ++next_id_;
-  return true;
-}
-
-// ---- Worker ---------------------------------------------------------------------------------------------------------
-
-Worker::Worker(StagedTree& tree, const EntryList& entries, PieceQueue& queue, Counts& counts, Meter& meter,
-               const Tick& tick)
-    : entries_(entries),
-      files_(tree, entries),
-      queue_(queue),
-      counts_(counts),
-      meter_(meter),
-      tick_(tick),
-      scratch_(kExtent) {}
+Worker::Worker(Assembly& assembly, PieceQueue& queue, const Tick& tick)
+    : assembly_(assembly), queue_(queue), tick_(tick), thread_(assembly.sink.thread()) {}
 
 Outcome<void> Worker::run(ExtentSource& source) {
+  if (auto worked = work(source, queue_); !worked) return worked;
+  return end(source);
+}
+
+Outcome<void> Worker::run(ExtentSource& source, const AwaitOthers& await_others, const Restate& restate) {
+  if (auto worked = work(source, queue_); !worked) return worked;
+  if (auto awaited = await_others(); !awaited) return awaited;
   for (;;) {
-    if (auto filled = fill(source); !filled) return filled;
-    if (pending_.empty()) return source.end();
+    auto again = restate();
+    if (!again) return failed(again.error());
+    if (again->empty()) return end(source);
+    PieceQueue queue(assembly_.entries, std::move(*again));
+    if (auto worked = work(source, queue); !worked) return worked;
+  }
+}
+
+Outcome<void> Worker::work(ExtentSource& source, PieceQueue& queue) {
+  for (;;) {
+    if (auto filled = fill(source, queue); !filled) return filled;
+    if (pending_.empty()) return {};
     auto answer = source.next();
     if (!answer) return failed(answer.error());
-    if (auto taken = take(*answer, source.hashed()); !taken) return taken;
+    if (auto taken = take(source, *answer); !taken) return taken;
     if (auto go_on = tick_(); !go_on) return go_on;
   }
 }
 
-bool Worker::is_full() const {
-  return pending_.size() >= kMaxWants || pending_bytes_ >= kWindow || pending_old_ >= kMaxOld;
+Outcome<void> Worker::end(ExtentSource& source) {
+  if (auto ended = thread_->end(); !ended) return ended;
+  return source.end();
 }
 
-Outcome<void> Worker::fill(ExtentSource& source) {
+bool Worker::is_full() const {
+  return pending_.size() >= kMaxWants || pending_bytes_ >= kWindow || pending_kept_ >= kMaxKept;
+}
+
+Outcome<void> Worker::fill(ExtentSource& source, PieceQueue& queue) {
   // Not before half the window is free: many small wants then go in one frame.
   if (pending_.size() > kMaxWants / 2 || pending_bytes_ > kWindow / 2) return {};
   std::vector<Want> wants;
   while (!is_full()) {
-    auto piece = queue_.take();
+    auto piece = queue.take();
     if (!piece) break;
     if (auto started = start(std::move(*piece), wants); !started) return started;
     if (auto go_on = tick_(); !go_on) return go_on;
@@ -100,93 +76,164 @@ Outcome<void> Worker::fill(ExtentSource& source) {
 }
 
 Outcome<void> Worker::start(Piece piece, std::vector<Want>& wants) {
-  const auto staged = piece.file->open(files_);
-  if (!staged) return failed(staged.error());
-  if (*staged == nullptr) {
+  const auto state = piece.file->open(*thread_);
+  if (!state) return failed(state.error());
+  const Spot spot = piece.spot;
+  if (*state == nullptr) {
     const bool last = piece.file->finished_one();
-    counts_.verified += piece.length;
-    meter_.add(piece.length, last ? 1 : 0);
+    assembly_.counts.verified += spot.length;
+    assembly_.meter.add(spot.length, last ? 1 : 0);
     return {};
   }
-  Pending pending{std::move(piece), *staged, false, {}};
-  if (pending.piece.length == 0) return finished(pending);
-  Want want{pending.piece.file->id(), pending.piece.offset, pending.piece.length, digest_of_present(pending)};
-  pending.has_hash = want.have.has_value();
-  pending_bytes_ += want.length;
-  pending_old_ += pending.old.empty() ? 0 : 1;
-  wants.push_back(want);
-  pending_.push_back(std::move(pending));
+  Pending pending{.piece = std::move(piece), .state = *state};
+  if (spot.length == 0) return finished(pending);
+  auto have = thread_->look(spot, *pending.state, pending.kept);
+  if (!have) return failed(have.error());
+  pending.have = *have;
+  wants.push_back({spot.file, spot.offset, spot.length, pending.have, pending.have.has_value(), {}, false});
+  wait_for(std::move(pending));
   return {};
 }
 
-std::optional<Digest> Worker::digest_of_present(Pending& pending) {
-  const std::uint64_t offset = pending.piece.offset;
-  const std::size_t length = pending.piece.length;
-  const StagedFile& staged = *pending.staged;
-  const auto read = [&](const Fd& fd, std::span<std::byte> out) {
-    return read_at(fd.get(), out, offset) == static_cast<ssize_t>(out.size());
-  };
-  if (staged.has_content) {
-    const off_t data = ::lseek(staged.file.get(), static_cast<off_t>(offset), SEEK_DATA);
-    const std::span out(scratch_.data(), length);
-    if (data >= 0 && static_cast<std::uint64_t>(data) < offset + length && read(staged.file, out))
-      return hasher_.of(out);
-  }
-  if (!staged.old || offset + length > staged.old_size) return std::nullopt;
-  pending.old.resize(length);
-  if (read(staged.old, pending.old)) return hasher_.of(pending.old);
-  pending.old.clear();
-  return std::nullopt;
+void Worker::wait_for(Pending pending) {
+  pending_bytes_ += pending.piece.spot.length;
+  pending_kept_ += pending.kept.empty() ? 0 : 1;
+  pending_.push_back(std::move(pending));
 }
 
-Outcome<void> Worker::take(const Answer& answer, bool verify) {
-  const auto wrong = [&](std::string_view how) { return failed(protocol_error(fmt::format("the peer {}", how))); };
+Outcome<void> Worker::take(ExtentSource& source, const Answer& answer) {
   if (pending_.empty()) return wrong("answered what nobody asked");
-  const Pending pending = std::move(pending_.front());
+  Pending pending = std::move(pending_.front());
   pending_.pop_front();
-  pending_bytes_ -= pending.piece.length;
-  pending_old_ -= pending.old.empty() ? 0 : 1;
+  pending_bytes_ -= pending.piece.spot.length;
+  pending_kept_ -= pending.kept.empty() ? 0 : 1;
   const AnswerHeader& header = answer.header;
-  if (header.file != pending.piece.file->id() || header.offset != pending.piece.offset ||
-      header.length != pending.piece.length)
+  const Spot& spot = pending.piece.spot;
+  if (header.file != spot.file || header.offset != spot.offset || header.length != spot.length)
     return wrong("answered another extent than the one asked for");
   switch (header.kind) {
-    case AnswerKind::Have:
-    case AnswerKind::Pieces:
-    case AnswerKind::Patch:
-    case AnswerKind::Trouble:
-      return wrong("answered what nobody asked");
     case AnswerKind::Same:
-      if (!pending.has_hash) return wrong("called an extent the same without having been told its hash");
-      if (!pending.old.empty())
-        if (auto written = write(pending, pending.old); !written) return written;
-      counts_.same += header.length;
-      break;
+      return take_same(std::move(pending));
     case AnswerKind::Data:
-      if (answer.data.size() != header.length) return wrong("sent an extent of another length");
-      if (verify && hasher_.of(answer.data) != header.hash)
-        return wrong(fmt::format("sent an extent of {} that does not have its hash", entries_.path_of(header.file)));
-      if (auto written = write(pending, answer.data); !written) return written;
-      counts_.sent += header.length;
-      break;
+      return take_data(std::move(pending), answer, source.hashed());
     case AnswerKind::Zero:
-      if (auto written = write(pending, std::span(zeros()).first(header.length)); !written) return written;
-      break;
+      return put(std::move(pending), {kZeroDigest, kPlain, {}, zeros(spot.length)});
+    case AnswerKind::Have:
+      return take_have(source, std::move(pending), header.hash);
+    case AnswerKind::Pieces:
+      return take_pieces(source, std::move(pending), answer);
+    case AnswerKind::Patch:
+      return take_patch(source, std::move(pending), answer);
+    case AnswerKind::Trouble:
+      return take_trouble(std::move(pending));
   }
+  return wrong("gave an answer of an unknown kind");
+}
+
+Outcome<void> Worker::take_same(Pending pending) {
+  if (!pending.have || pending.patch) return wrong("called an extent the same without having been told its hash");
+  const Spot& spot = pending.piece.spot;
+  if (auto done = thread_->same(spot, *pending.state, *pending.have, pending.kept); !done) return done;
+  assembly_.counts.same += spot.length;
   return finished(pending);
 }
 
-Outcome<void> Worker::write(const Pending& pending, std::span<const std::byte> data) {
-  if (const int error = write_at(pending.staged->file.get(), data, pending.piece.offset))
-    return failed_call(error, "write {}", entries_.path_of(pending.piece.file->id()));
-  return {};
+Outcome<void> Worker::take_data(Pending pending, const Answer& answer, bool verify) {
+  const Spot& spot = pending.piece.spot;
+  const auto plain = unpacker_.unpack(answer.header.codec, answer.data, spot.length);
+  if (!plain) return failed(plain.error());
+  if (verify && hasher_.of(*plain) != answer.header.hash)
+    return wrong(fmt::format("sent an extent of {} that does not have its hash", assembly_.entries.path_of(spot.file)));
+  assembly_.counts.sent += spot.length;
+  return put(std::move(pending), {answer.header.hash, answer.header.codec, answer.data, *plain});
+}
+
+Outcome<void> Worker::take_have(ExtentSource& source, Pending pending, const Digest& hash) {
+  const Spot& spot = pending.piece.spot;
+  const auto there = thread_->have(spot, *pending.state, hash);
+  if (!there) return failed(there.error());
+  if (!*there) return ask_again(source, std::move(pending), true);  // another name with the same beginning
+  assembly_.counts.same += spot.length;
+  return finished(pending);
+}
+
+Outcome<void> Worker::take_pieces(ExtentSource& source, Pending pending, const Answer& answer) {
+  const Spot& spot = pending.piece.spot;
+  const std::size_t count = (spot.length + kPiece - 1) / kPiece;
+  if (!pending.have || pending.patch || answer.data.size() != count * sizeof(std::uint64_t))
+    return wrong("told pieces that nobody asked for");
+  if (pending.kept.empty()) {
+    pending.kept.resize(spot.length);
+    const auto read = thread_->read_old(spot, *pending.state, *pending.have, pending.kept);
+    if (!read) return failed(read.error());
+    if (!*read) return ask_again(source, std::move(pending), true);
+  }
+  const auto mine = piece_hashes(pending.kept);
+  PieceSet differing{};
+  bool any = false;
+  for (std::size_t i = 0; i < count; ++i) {
+    std::uint64_t theirs = 0;
+    std::memcpy(&theirs, answer.data.data() + i * sizeof theirs, sizeof theirs);
+    if (theirs == mine[i]) continue;
+    insert(differing, i);
+    any = true;
+  }
+  if (!any) return ask_again(source, std::move(pending), true);  // two pieces with the same eight bytes of hash
+  pending.patch = differing;
+  pending.hash = answer.header.hash;
+  return ask_again(source, std::move(pending), false);
+}
+
+Outcome<void> Worker::take_patch(ExtentSource& source, Pending pending, const Answer& answer) {
+  if (!pending.patch) return wrong("sent a patch that nobody asked for");
+  const Spot& spot = pending.piece.spot;
+  const auto ranges = ranges_of(*pending.patch, spot.length);
+  std::size_t bytes = 0;
+  for (const Range& range : ranges) bytes += range.length;
+  const auto plain = unpacker_.unpack(answer.header.codec, answer.data, bytes);
+  if (!plain) return failed(plain.error());
+  std::size_t at = 0;
+  for (const Range& range : ranges) {
+    std::memcpy(pending.kept.data() + range.offset, plain->data() + at, range.length);
+    at += range.length;
+  }
+  assembly_.counts.sent += bytes;
+  if (hasher_.of(pending.kept) != pending.hash)
+    return ask_again(source, std::move(pending), true);  // it changed meanwhile
+  const Bytes patched = std::move(pending.kept);
+  return put(std::move(pending), {pending.hash, kPlain, patched, patched});
+}
+
+Outcome<void> Worker::take_trouble(Pending pending) {
+  if (pending.piece.file->trouble()) assembly_.troubles.add(pending.piece.spot.file);
+  return finished(pending);
+}
+
+Outcome<void> Worker::put(Pending pending, const Extent& extent) {
+  if (auto done = thread_->put(pending.piece.spot, *pending.state, extent); !done) return done;
+  return finished(pending);
+}
+
+Outcome<void> Worker::ask_again(ExtentSource& source, Pending pending, bool whole) {
+  const Spot& spot = pending.piece.spot;
+  Want want{.file = spot.file, .offset = spot.offset, .length = spot.length, .whole = whole};
+  if (whole) {
+    pending.have.reset();
+    pending.patch.reset();
+    pending.kept = {};
+  } else {
+    want.pieces = pending.patch;
+  }
+  wait_for(std::move(pending));
+  return source.ask({want});
 }
 
 Outcome<void> Worker::finished(const Pending& pending) {
   const bool last = pending.piece.file->finished_one();
-  if (last)
-    if (auto completed = files_.complete(pending.piece.file->id(), *pending.staged); !completed) return completed;
-  meter_.add(pending.piece.length, last ? 1 : 0);
+  const std::uint32_t file = pending.piece.spot.file;
+  if (last && !pending.piece.file->troubled())
+    if (auto completed = thread_->complete(file, *pending.state); !completed) return completed;
+  assembly_.meter.add(pending.piece.spot.length, last ? 1 : 0);
   return {};
 }
 

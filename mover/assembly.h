@@ -1,21 +1,20 @@
 #pragma once
 
 #include <deque>
-#include <memory>
 #include <mutex>
 #include <optional>
 #include <vector>
 
-#include "mover/hasher.h"
+#include "mover/codec.h"
+#include "mover/pieces.h"
 #include "mover/progress.h"
-#include "mover/staged_tree.h"
-#include "mover/wire.h"
+#include "mover/sink.h"
 
 namespace roadstead::mover {
 
 struct Answer {
   AnswerHeader header;
-  std::span<const std::byte> data;  ///< Only for Data; valid until the next answer.
+  std::span<const std::byte> data;  ///< As stored; valid until the next answer.
 };
 
 /// Where a worker gets extents from: the other mover, or a source in the same process.
@@ -25,7 +24,7 @@ class ExtentSource {
   virtual Outcome<void> ask(const std::vector<Want>& wants) = 0;
   /// The answer to the oldest want that has none yet.
   virtual Outcome<Answer> next() = 0;
-  /// No more wants. SourceChanged if the source is not what it was.
+  /// No more wants. SourceChanged if the source is at rest and not what it was.
   virtual Outcome<void> end() = 0;
   /// Data comes with its hash and is to be verified.
   [[nodiscard]] virtual bool hashed() const = 0;
@@ -38,86 +37,84 @@ struct Counts {
   std::atomic<std::uint64_t> verified{0};
 };
 
-/// A file that is being worked at, by as many threads as it has extents.
-class FileWork {
+/// Files that a live source could not give as it had announced them. Safe from several threads.
+class Troubles {
  public:
-  FileWork(std::uint32_t id, std::uint64_t extents) : id_(id), left_(extents) {}
-
-  [[nodiscard]] std::uint32_t id() const { return id_; }
-
-  /// Opens it for the first that asks; null where an earlier attempt completed it.
-  Outcome<const StagedFile*> open(StagedFiles& files);
-
-  /// One extent less; true for the last.
-  bool finished_one() { return left_.fetch_sub(1) == 1; }
+  void add(std::uint32_t file) {
+    const std::lock_guard lock(mutex_);
+    files_.push_back(file);
+  }
+  std::vector<std::uint32_t> take() {
+    const std::lock_guard lock(mutex_);
+    return std::exchange(files_, {});
+  }
 
  private:
-  std::uint32_t id_;
-  std::atomic<std::uint64_t> left_;
-  std::mutex mutex_;  // guards what follows
-  bool asked_ = false;
-  std::optional<StagedFile> staged_;
+  std::mutex mutex_;  // guards files_
+  std::vector<std::uint32_t> files_;
 };
 
-/// An extent to be worked at. A file without data has one of length 0.
-struct Piece {
-  std::shared_ptr<FileWork> file;
-  std::uint64_t offset = 0;
-  std::uint32_t length = 0;
+/// What all workers of a copy share; outlives them.
+struct Assembly {
+  Sink& sink;
+  const EntryList& entries;
+  Counts& counts;
+  Meter& meter;
+  Troubles& troubles;
 };
 
-/// Hands out the extents of all files in order, to any thread.
-class PieceQueue {
- public:
-  explicit PieceQueue(const EntryList& entries) : entries_(entries) {}
-  std::optional<Piece> take();
-
- private:
-  bool next_file();
-
-  const EntryList& entries_;
-  std::mutex mutex_;  // guards what follows
-  std::uint32_t next_id_ = 0;
-  std::shared_ptr<FileWork> file_;
-  std::vector<Range> ranges_;  ///< Of file_, backwards; pieces are cut off the last one.
-};
-
-/// One thread's part of building a staged tree: takes pieces, asks for what is not known to be right, writes it.
+/// One thread's part of a copy: takes pieces, asks for what is not known to be right, gives it to the sink.
 class Worker {
  public:
-  Worker(StagedTree& tree, const EntryList& entries, PieceQueue& queue, Counts& counts, Meter& meter, const Tick& tick);
+  Worker(Assembly& assembly, PieceQueue& queue, const Tick& tick);
+
+  /// Waits until all other workers have ended.
+  using AwaitOthers = std::function<Outcome<void>()>;
+  /// Says which files are to be asked for once more; none: the copy is whole.
+  using Restate = std::function<Outcome<std::vector<std::uint32_t>>()>;
 
   /// Until the queue is empty and every want is answered.
   Outcome<void> run(ExtentSource& source);
+  /// The same, then once more for files that a live source has restated.
+  Outcome<void> run(ExtentSource& source, const AwaitOthers& await_others, const Restate& restate);
 
  private:
   /// A want without its answer.
   struct Pending {
     Piece piece;
-    const StagedFile* staged = nullptr;
-    bool has_hash = false;
-    Bytes old;  ///< The old tree's bytes, kept because a live application may change them meanwhile.
+    FileState* state = nullptr;
+    std::optional<Digest> have;  ///< What is there now.
+    Bytes kept;                  ///< Its bytes, where others may change them meanwhile, or while they are patched.
+    std::optional<PieceSet> patch;
+    Digest hash{};  ///< With `patch`: what the patched extent must be.
   };
 
-  Outcome<void> fill(ExtentSource& source);
+  Outcome<void> work(ExtentSource& source, PieceQueue& queue);
+  Outcome<void> fill(ExtentSource& source, PieceQueue& queue);
+  Outcome<void> end(ExtentSource& source);
   Outcome<void> start(Piece piece, std::vector<Want>& wants);
-  std::optional<Digest> digest_of_present(Pending& pending);
-  Outcome<void> take(const Answer& answer, bool verify);
-  Outcome<void> write(const Pending& pending, std::span<const std::byte> data);
+  Outcome<void> take(ExtentSource& source, const Answer& answer);
+  Outcome<void> take_same(Pending pending);
+  Outcome<void> take_data(Pending pending, const Answer& answer, bool verify);
+  Outcome<void> take_have(ExtentSource& source, Pending pending, const Digest& hash);
+  Outcome<void> take_pieces(ExtentSource& source, Pending pending, const Answer& answer);
+  Outcome<void> take_patch(ExtentSource& source, Pending pending, const Answer& answer);
+  Outcome<void> take_trouble(Pending pending);
+  Outcome<void> put(Pending pending, const Extent& extent);
+  Outcome<void> ask_again(ExtentSource& source, Pending pending, bool whole);
   Outcome<void> finished(const Pending& pending);
+  void wait_for(Pending pending);
   [[nodiscard]] bool is_full() const;
 
-  const EntryList& entries_;
-  StagedFiles files_;
+  Assembly& assembly_;
   PieceQueue& queue_;
-  Counts& counts_;
-  Meter& meter_;
   const Tick& tick_;
+  std::unique_ptr<SinkThread> thread_;
   Hasher hasher_;
-  Bytes scratch_;
+  Unpacker unpacker_;
   std::deque<Pending> pending_;
   std::uint64_t pending_bytes_ = 0;
-  std::size_t pending_old_ = 0;  ///< Of them, how many keep old bytes.
+  std::size_t pending_kept_ = 0;  ///< Of them, how many keep bytes.
 };
 
 }  // namespace roadstead::mover

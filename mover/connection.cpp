@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <stdexcept>
+#include <thread>
 
 #include "mover/address.h"
 
@@ -157,17 +158,34 @@ Outcome<void> Connection::send(std::span<const std::byte> frames) {
   while (!frames.empty()) {
     ERR_clear_error();
     std::size_t written = 0;
-    const int result = SSL_write_ex(ssl_.get(), frames.data(), frames.size(), &written);
+    const std::size_t most = throttle_ != nullptr ? std::min(frames.size(), Throttle::kSlice) : frames.size();
+    const int result = SSL_write_ex(ssl_.get(), frames.data(), most, &written);
     if (result == 1) {
       frames = frames.subspan(written);
+      bytes_ += written;
+      if (auto kept = keep_to_limit(written); !kept) return kept;
       continue;
     }
     const int error = SSL_get_error(ssl_.get(), result);
     if (error != SSL_ERROR_WANT_READ && error != SSL_ERROR_WANT_WRITE) return failed(broken(error));
-    if (auto waited = wait_for(error, std::nullopt); !waited) return waited;
+    const auto since = Session::Clock::now();
+    if (auto ready = wait_for(error, std::nullopt); !ready) return ready;
+    waited_ += Session::Clock::now() - since;
   }
   between_frames_ = true;
   last_sent_ = Session::Clock::now();
+  return {};
+}
+
+Outcome<void> Connection::keep_to_limit(std::size_t bytes) {
+  if (throttle_ == nullptr) return {};
+  const auto since = Session::Clock::now();
+  const auto until = throttle_->take(bytes, since);
+  for (auto now = since; now < until; now = Session::Clock::now()) {
+    if (auto why = session_->interruption()) return failed(std::move(*why));
+    std::this_thread::sleep_for(std::min<Session::Clock::duration>(until - now, kSlice));
+  }
+  waited_ += Session::Clock::now() - since;
   return {};
 }
 
@@ -200,6 +218,7 @@ Outcome<void> Connection::read_exactly(std::span<std::byte> out, Deadline deadli
     const int result = SSL_read_ex(ssl_.get(), out.data(), out.size(), &read);
     if (result == 1) {
       out = out.subspan(read);
+      bytes_ += read;
       session_->heard();
       continue;
     }

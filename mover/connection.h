@@ -12,6 +12,7 @@
 #include "mover/files.h"
 #include "mover/outcome.h"
 #include "mover/session.h"
+#include "mover/throttle.h"
 #include "mover/wire.h"
 
 namespace roadstead::mover {
@@ -79,6 +80,14 @@ class Connection {
   /// Tells the peer why it ends, if a frame can begin now, and waits shortly for it to hear.
   void say_goodbye(const Failure& failure);
 
+  /// From now on what it sends keeps to this limit, which it may share with others; null: none. Outlives it.
+  void limit_by(Throttle* throttle) { throttle_ = throttle; }
+
+  /// How long sending has waited so far, for the line or the peer.
+  [[nodiscard]] std::chrono::nanoseconds waited() const { return waited_; }
+  /// Bytes of frames in both directions.
+  [[nodiscard]] std::uint64_t bytes() const { return bytes_; }
+
   /// From now on it belongs to another session.
   void attach(Session& session) { session_ = &session; }
 
@@ -96,6 +105,7 @@ class Connection {
   Outcome<Frame> receive_until(Deadline deadline);
   Outcome<void> read_exactly(std::span<std::byte> out, Deadline deadline);
   Outcome<void> wait_for(int ssl_result, Deadline deadline);
+  Outcome<void> keep_to_limit(std::size_t bytes);
   [[nodiscard]] Failure broken(int ssl_error);
 
   Fd socket_;
@@ -103,6 +113,9 @@ class Connection {
   std::string peer_;
   std::unique_ptr<SSL, Free> ssl_;
   Bytes payload_;
+  Throttle* throttle_ = nullptr;
+  std::chrono::nanoseconds waited_{0};
+  std::uint64_t bytes_ = 0;
   bool between_frames_ = false;  ///< Nothing half sent: a frame may begin.
   Session::Clock::time_point last_sent_;
 };

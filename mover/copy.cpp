@@ -13,8 +13,7 @@ CopyEnd copy_linked(const Copy& job, const Key& key, const std::stop_token& stop
   const Side side = job.role == Role::Send ? Side::Send : Side::Receive;
   auto linked = meet(*job.link, key, Purpose::Copy, side, session);
   if (!linked) return {{}, linked.error()};
-  return side == Side::Send ? send_tree(*job.source, *linked, session, meter)
-                            : receive_tree(*job.target, *linked, session, meter);
+  return side == Side::Send ? send_tree(job, *linked, session, meter) : receive_tree(job, *linked, session, meter);
 }
 
 /// Waits for a frame of one type.
@@ -53,8 +52,7 @@ Outcome<double> answer_round_trip(Connection& connection) {
 
 CopyEnd copy(const Copy& job, const Key& key, const std::stop_token& stop, Meter& meter) {
   const auto begin = Session::Clock::now();
-  CopyEnd end =
-      job.role == Role::Both ? copy_here(*job.source, *job.target, stop, meter) : copy_linked(job, key, stop, meter);
+  CopyEnd end = job.role == Role::Both ? copy_here(job, stop, meter) : copy_linked(job, key, stop, meter);
   const auto time = std::chrono::duration_cast<std::chrono::milliseconds>(Session::Clock::now() - begin);
   end.data.millis = static_cast<std::uint64_t>(time.count());
   return end;

@@ -19,11 +19,11 @@ struct CopyEnd {
 CopyEnd copy(const Copy& job, const Key& key, const std::stop_token& stop, Meter& meter);
 
 /// The two ends over connections that stand already.
-CopyEnd send_tree(const Source& source, Linked& linked, Session& session, Meter& meter);
-CopyEnd receive_tree(const Target& target, Linked& linked, Session& session, Meter& meter);
+CopyEnd send_tree(const Copy& job, Linked& linked, Session& session, Meter& meter);
+CopyEnd receive_tree(const Copy& job, Linked& linked, Session& session, Meter& meter);
 
 /// Both ends in one process.
-CopyEnd copy_here(const Source& source, const Target& target, const std::stop_token& stop, Meter& meter);
+CopyEnd copy_here(const Copy& job, const std::stop_token& stop, Meter& meter);
 
 /// Runs the verb "connect".
 Outcome<ConnectData> probe(const Link& link, const Key& key, const std::stop_token& stop);

@@ -4,11 +4,11 @@
 #include <future>
 #include <thread>
 
+#include "mover/answerer.h"
 #include "mover/assembly.h"
 #include "mover/copy.h"
 #include "mover/guarded.h"
-#include "mover/source_file.h"
-#include "mover/zero.h"
+#include "mover/open_source.h"
 
 namespace roadstead::mover {
 namespace {
@@ -61,10 +61,11 @@ class RemoteSource final : public ExtentSource {
   std::span<const std::byte> rest_;  ///< Of the last frame, the answers not yet taken.
 };
 
-/// A source in this process. Its data needs no hash: it has not travelled.
+/// A source in this process. Its data has not travelled, so it is not verified.
 class LocalSource final : public ExtentSource {
  public:
-  explicit LocalSource(const Scan& scan) : files_(scan), buffer_(kExtent) {}
+  LocalSource(TreeSource& source, const KnownExtents& known, SentCounts& counts, Compression compression, bool names)
+      : answerer_(source, known, counts, compression, names), buffer_(Answerer::room_for({.length = kExtent})) {}
 
   Outcome<void> ask(const std::vector<Want>& wants) override {
     wants_.insert(wants_.end(), wants.begin(), wants.end());
@@ -74,59 +75,89 @@ class LocalSource final : public ExtentSource {
   Outcome<Answer> next() override {
     const Want want = wants_.front();
     wants_.pop_front();
-    if (!wants_.empty()) files_.announce(wants_.front().file, wants_.front().offset, wants_.front().length);
-    const std::span data(buffer_.data(), want.length);
-    if (want.have) hasher_.start();
-    if (auto read = files_.read(want.file, want.offset, data, want.have ? &hasher_ : nullptr); !read)
-      return failed(read.error());
-    Answer answer{{AnswerKind::Data, kPlain, want.file, want.offset, want.length, want.length, {}}, data};
-    if (want.have && *want.have == hasher_.finish())
-      answer.header.kind = AnswerKind::Same;
-    else if (is_zero(data))
-      answer.header.kind = AnswerKind::Zero;
-    return answer;
+    if (!wants_.empty()) answerer_.announce(wants_.front());
+    const auto used = answerer_.answer(want, buffer_);
+    if (!used) return failed(used.error());
+    std::span<const std::byte> rest = std::span(buffer_).first(*used);
+    const auto header = take_answer(rest);
+    if (!header) return failed(header.error());
+    return Answer{*header, rest};
   }
 
-  Outcome<void> end() override { return files_.close(); }
+  Outcome<void> end() override { return answerer_.end(); }
   [[nodiscard]] bool hashed() const override { return false; }
 
  private:
-  SourceFiles files_;
-  Hasher hasher_;
+  Answerer answerer_;
   Bytes buffer_;
   std::deque<Want> wants_;
 };
 
-/// What a result says of either kind of copy.
-CopyEnd end_of(const EntryList& entries, const Told& skipped, const Counts& counts, const Meter& meter,
-               const std::optional<StagedTree>& tree, std::optional<Failure> failure) {
-  CopyEnd end;
-  end.data.bytes_total = entries.data_bytes();
-  end.data.bytes_done = meter.bytes_done();
-  end.data.bytes_sent = counts.sent;
-  end.data.bytes_same = counts.same;
-  end.data.bytes_verified = counts.verified;
-  end.data.files_total = entries.files();
-  end.data.files_done = meter.files_done();
-  end.data.entries = entries.size();
-  end.data.skipped_count = skipped.count;
-  end.data.skipped = skipped.names;
-  end.data.tree_inode = tree ? tree->inode() : 0;
-  end.failure = std::move(failure);
-  if (!end.failure || end.failure->reason != "NoSpace" || end.failure->from_peer || !tree) return end;
-  end.data.needed_bytes = end.data.bytes_total - end.data.bytes_done;
-  end.data.free_bytes = tree->free_bytes();
-  end.failure->message +=
-      fmt::format(" ({} bytes are still to be written, {} are free)", end.data.needed_bytes, end.data.free_bytes);
-  return end;
-}
+/// What both kinds of receiving share: the sink, its counts, and what became of a live source's files.
+class Receipt {
+ public:
+  Receipt(const EntryList& entries, Meter& meter) : entries_(entries), meter_(meter) {}
+
+  [[nodiscard]] CopyData data(const Sink* sink) const {
+    CopyData data;
+    data.bytes_total = entries_.data_bytes();
+    data.bytes_done = meter_.bytes_done();
+    data.bytes_sent = counts.sent;
+    data.bytes_same = counts.same;
+    data.bytes_verified = counts.verified;
+    data.files_total = entries_.files();
+    data.files_done = meter_.files_done();
+    data.entries = entries_.size();
+    data.skipped_count = announced.skipped.count;
+    data.skipped = announced.skipped.names;
+    data.changed = changes.changed;
+    data.unreadable = changes.unreadable;
+    data.wire_bytes = wire_bytes;
+    if (sink != nullptr) sink->tell(data);
+    return data;
+  }
+
+  [[nodiscard]] CopyEnd end(const Sink* sink, std::optional<Failure> failure) const {
+    CopyEnd end{data(sink), std::move(failure)};
+    if (!end.failure || end.failure->reason != "NoSpace" || end.failure->from_peer || sink == nullptr) return end;
+    end.data.needed_bytes = end.data.bytes_total - std::min(end.data.bytes_total, end.data.bytes_done);
+    end.data.free_bytes = sink->free_bytes();
+    end.failure->message +=
+        fmt::format(" ({} bytes are still to be written, {} are free)", end.data.needed_bytes, end.data.free_bytes);
+    return end;
+  }
+
+  /// Takes restated files; those that are to be asked for again are returned.
+  Outcome<std::vector<std::uint32_t>> restate(const std::vector<Restated>& all, Sink& sink) {
+    std::vector<std::uint32_t> again;
+    for (const Restated& one : all) {
+      if (one.file >= entries_.size() || entries_[one.file].type != EntryType::File)
+        return failed(protocol_error("the peer restates what is no file"));
+      take(changes, one, entries_);
+      if (one.final) continue;
+      if (auto done = one.entry ? sink.restate(one.file) : sink.leave_out(one.file); !done) return failed(done.error());
+      if (one.entry) again.push_back(one.file);
+    }
+    return again;
+  }
+
+  Counts counts;
+  Troubles troubles;
+  EntriesEnd announced;
+  Changes changes;
+  std::uint64_t wire_bytes = 0;
+
+ private:
+  const EntryList& entries_;
+  Meter& meter_;
+};
 
 // ---- over connections -----------------------------------------------------------------------------------------------
 
 class Receiving {
  public:
-  Receiving(const Target& target, Linked& linked, Session& session, Meter& meter)
-      : target_(target),
+  Receiving(const Copy& job, Linked& linked, Session& session, Meter& meter)
+      : job_(job),
         linked_(linked),
         session_(session),
         meter_(meter),
@@ -137,26 +168,29 @@ class Receiving {
   CopyEnd run() {
     guarded(session_, first(), [&] { return all(); });
     for (auto& other : others_) other.wait();
-    if (tree_) tree_->journal().flush();
-    return end_of(entries_, skipped_, counts_, meter_, tree_, session_.failure());
+    auto failure = session_.failure();
+    if (sink_ && failure) sink_->abandon();
+    for (const auto& connection : linked_.connections) receipt_.wire_bytes += connection->bytes();
+    return receipt_.end(sink_.get(), std::move(failure));
   }
 
  private:
   Connection& first() { return *linked_.connections.front(); }
 
   Outcome<void> all() {
-    auto tree = StagedTree::open(target_);
-    if (!tree) return failed(tree.error());
-    tree_.emplace(std::move(*tree));
+    auto sink = open_sink(job_);
+    if (!sink) return failed(sink.error());
+    sink_ = std::move(*sink);
+    if (sink_->already_there()) return say_done();
     meter_.enter("Scanning");
     if (auto heard = hear_entries(); !heard) return heard;
     meter_.set_totals(entries_.data_bytes(), entries_.files());
     meter_.enter("Copying");
-    if (auto prepared = tree_->prepare(entries_, alone_); !prepared) return prepared;
-    if (auto enough = tree_->check_space(entries_); !enough) return enough;
+    if (auto prepared = sink_->prepare(entries_, receipt_.announced, alone_); !prepared) return prepared;
+    if (auto told = tell_known(); !told) return told;
     if (auto built = build(); !built) return built;
     meter_.enter("Finishing");
-    if (auto finished = tree_->finish(entries_, alone_); !finished) return finished;
+    if (auto finished = sink_->finish(receipt_.changes, receipt_.data(nullptr), alone_); !finished) return finished;
     return say_done();
   }
 
@@ -176,33 +210,74 @@ class Receiving {
       if (!end) return failed(end.error());
       if (entries_.size() == 0 || end->entries != entries_.size() || end->data_bytes != entries_.data_bytes())
         return failed(protocol_error("the peer's totals do not fit its entries"));
-      skipped_ = std::move(end->skipped);
+      receipt_.changes.unreadable = end->unreadable;
+      receipt_.announced = std::move(*end);
       return {};
     }
   }
 
-  /// One worker per connection; the first on this thread, which afterwards keeps the session alive.
+  Outcome<void> tell_known() {
+    const auto prefixes = sink_->known(kMaxAllKnown);
+    for (std::span<const std::uint64_t> rest(prefixes); !rest.empty();) {
+      const auto part = rest.first(std::min(rest.size(), kMaxKnown));
+      if (auto sent = first().send(FrameType::Known, encode_known(part)); !sent) return sent;
+      rest = rest.subspan(part.size());
+    }
+    return first().send(FrameType::Known);
+  }
+
+  /// One worker per connection; the first on this thread, which meanwhile keeps the session alive.
   Outcome<void> build() {
+    Assembly assembly{*sink_, entries_, receipt_.counts, meter_, receipt_.troubles};
+    PieceQueue queue(entries_);
     for (std::size_t i = 1; i < linked_.connections.size(); ++i)
       others_.push_back(std::async(std::launch::async, [&, &connection = *linked_.connections[i]] {
-        return guarded(session_, connection, [&] { return work(connection, go_on_); });
+        return guarded(session_, connection, [&] { return work(assembly, queue, connection); });
       }));
-    auto done = work(first(), keep_alive_);
+    RemoteSource source(first());
+    auto done = Worker(assembly, queue, keep_alive_)
+                    .run(
+                        source, [&] { return await_others(); }, [&] { return restate(); });
     if (!done) session_.fail(done.error());
-    for (auto& other : others_)
-      while (other.wait_for(50ms) != std::future_status::ready)
-        if (done) {
-          done = keep_alive();
-          if (!done) session_.fail(done.error());
-        }
+    for (auto& other : others_) other.wait();
     if (!done) return done;
     if (auto why = session_.failure()) return failed(std::move(*why));
     return {};
   }
 
-  Outcome<void> work(Connection& connection, const Tick& tick) {
+  Outcome<void> work(Assembly& assembly, PieceQueue& queue, Connection& connection) {
     RemoteSource source(connection);
-    return Worker(*tree_, entries_, queue_, counts_, meter_, tick).run(source);
+    return Worker(assembly, queue, go_on_).run(source);
+  }
+
+  Outcome<void> await_others() {
+    for (auto& other : others_)
+      while (other.wait_for(50ms) != std::future_status::ready)
+        if (auto alive = keep_alive(); !alive) return alive;
+    return {};
+  }
+
+  /// Asks what became of troubled files, and of those that changed unnoticed here.
+  Outcome<std::vector<std::uint32_t>> restate() {
+    if (!receipt_.announced.live) return std::vector<std::uint32_t>{};
+    if (auto sent = first().send(FrameType::Troubled, encode(receipt_.troubles.take())); !sent)
+      return failed(sent.error());
+    std::vector<std::uint32_t> again;
+    for (;;) {
+      const auto frame = first().receive();
+      if (!frame) return failed(frame.error());
+      if (frame->type == FrameType::Alive) continue;
+      if (frame->type != FrameType::Restated) return failed(protocol_error("the peer did not say what has changed"));
+      if (frame->payload.empty()) return again;
+      const auto restated = decode_restated(frame->payload);
+      if (!restated) return failed(restated.error());
+      for (const Restated& one : *restated)
+        if (one.entry && !one.final && one.file < entries_.size())
+          if (auto noted = entries_.restate(one.file, *one.entry); !noted) return failed(noted.error());
+      const auto more = receipt_.restate(*restated, *sink_);
+      if (!more) return more;
+      again.insert(again.end(), more->begin(), more->end());
+    }
   }
 
   Outcome<void> say_done() {
@@ -214,12 +289,12 @@ class Receiving {
         if (frame->type == FrameType::Done) return {};
       }
     }();
-    // The tree is durable. Whether the sender has heard so changes nothing.
+    // What was asked for is durable. Whether the sender has heard so changes nothing.
     static_cast<void>(told);
     return {};
   }
 
-  [[nodiscard]] Tally tally() const { return {meter_.bytes_done(), meter_.files_done(), counts_.verified}; }
+  [[nodiscard]] Tally tally() const { return {meter_.bytes_done(), meter_.files_done(), receipt_.counts.verified}; }
 
   Outcome<void> go_on() {
     if (auto why = session_.interruption()) return failed(std::move(*why));
@@ -245,7 +320,7 @@ class Receiving {
     return keep_alive();
   }
 
-  const Target& target_;
+  const Copy& job_;
   Linked& linked_;
   Session& session_;
   Meter& meter_;
@@ -254,10 +329,8 @@ class Receiving {
   Tick go_on_;
   Session::Clock::time_point last_alive_ = Session::Clock::now();
   EntryList entries_;
-  Told skipped_;
-  Counts counts_;
-  std::optional<StagedTree> tree_;
-  PieceQueue queue_{entries_};
+  Receipt receipt_{entries_, meter_};
+  std::unique_ptr<Sink> sink_;
   std::vector<std::future<Outcome<void>>> others_;
 };
 
@@ -265,50 +338,70 @@ class Receiving {
 
 class Copying {
  public:
-  Copying(const Source& source, const Target& target, std::stop_token stop, Meter& meter)
-      : source_(source),
-        target_(target),
-        session_(std::move(stop), std::chrono::hours(1)),
-        meter_(meter),
-        tick_([this] { return go_on(); }) {}
+  Copying(const Copy& job, std::stop_token stop, Meter& meter)
+      : job_(job), session_(std::move(stop), std::chrono::hours(1)), meter_(meter), tick_([this] { return go_on(); }) {}
 
   CopyEnd run() {
     if (auto done = all(); !done) session_.fail(done.error());
-    if (tree_) tree_->journal().flush();
-    return end_of(scan_.entries, scan_.skipped, counts_, meter_, tree_, session_.failure());
+    auto failure = session_.failure();
+    if (sink_ && failure) sink_->abandon();
+    const EntryList none;
+    return receipt_ ? receipt_->end(sink_.get(), std::move(failure))
+                    : Receipt(none, meter_).end(sink_.get(), std::move(failure));
   }
 
  private:
   Outcome<void> all() {
-    auto tree = StagedTree::open(target_);
-    if (!tree) return failed(tree.error());
-    tree_.emplace(std::move(*tree));
+    auto sink = open_sink(job_);
+    if (!sink) return failed(sink.error());
+    sink_ = std::move(*sink);
+    if (sink_->already_there()) return {};
     meter_.enter("Scanning");
-    auto scanned = scan(source_, session_.stop());
-    if (!scanned) return failed(scanned.error());
-    scan_ = std::move(*scanned);
-    meter_.set_totals(scan_.entries.data_bytes(), scan_.entries.files());
+    auto source = open_source(*job_.source, session_.stop());
+    if (!source) return failed(source.error());
+    source_ = std::move(*source);
+    const EntryList& entries = source_->entries();
+    receipt_.emplace(entries, meter_);
+    receipt_->announced = source_->end_of_entries();
+    receipt_->changes.unreadable = receipt_->announced.unreadable;
+    meter_.set_totals(entries.data_bytes(), entries.files());
     meter_.enter("Copying");
-    if (auto prepared = tree_->prepare(scan_.entries, tick_); !prepared) return prepared;
-    if (auto enough = tree_->check_space(scan_.entries); !enough) return enough;
-    if (auto built = build(); !built) return built;
+    if (auto prepared = sink_->prepare(entries, receipt_->announced, tick_); !prepared) return prepared;
+    known_.add(sink_->known(kMaxAllKnown));
+    known_.done();
+    if (auto built = build(entries); !built) return built;
     meter_.enter("Finishing");
-    return tree_->finish(scan_.entries, tick_);
+    return sink_->finish(receipt_->changes, receipt_->data(nullptr), tick_);
   }
 
-  Outcome<void> build() {
-    PieceQueue queue(scan_.entries);
+  Outcome<void> build(const EntryList& entries) {
+    Assembly assembly{*sink_, entries, receipt_->counts, meter_, receipt_->troubles};
+    PieceQueue queue(entries);
     const unsigned threads = std::clamp(std::thread::hardware_concurrency(), 1U, 4U);
-    std::vector<std::future<void>> workers;
-    for (unsigned i = 0; i < threads; ++i)
-      workers.push_back(std::async(std::launch::async, [&] {
-        LocalSource source(scan_);
-        auto done = Worker(*tree_, scan_.entries, queue, counts_, meter_, tick_).run(source);
-        if (!done) session_.fail(done.error());
+    std::vector<std::future<void>> others;
+    const auto await_others = [&]() -> Outcome<void> {
+      for (auto& other : others) other.wait();
+      return go_on();
+    };
+    for (unsigned i = 1; i < threads; ++i)
+      others.push_back(std::async(std::launch::async, [&] {
+        LocalSource source = local();
+        if (auto done = Worker(assembly, queue, tick_).run(source); !done) session_.fail(done.error());
       }));
-    for (auto& worker : workers) worker.get();
+    LocalSource source = local();
+    auto done = Worker(assembly, queue, tick_).run(source, await_others, [&] { return restate(source); });
+    if (!done) session_.fail(done.error());
+    for (auto& other : others) other.wait();
     if (auto why = session_.failure()) return failed(std::move(*why));
     return {};
+  }
+
+  LocalSource local() { return {*source_, known_, sent_, job_.compression, sink_->wants_names()}; }
+
+  Outcome<std::vector<std::uint32_t>> restate(LocalSource& source) {
+    if (!receipt_->announced.live) return std::vector<std::uint32_t>{};
+    if (auto closed = source.end(); !closed) return failed(closed.error());
+    return receipt_->restate(source_->restate(receipt_->troubles.take()), *sink_);
   }
 
   Outcome<void> go_on() {
@@ -316,24 +409,25 @@ class Copying {
     return {};
   }
 
-  const Source& source_;
-  const Target& target_;
+  const Copy& job_;
   Session session_;
   Meter& meter_;
   Tick tick_;
-  Scan scan_;
-  Counts counts_;
-  std::optional<StagedTree> tree_;
+  std::unique_ptr<TreeSource> source_;
+  KnownExtents known_;
+  SentCounts sent_;
+  std::unique_ptr<Sink> sink_;
+  std::optional<Receipt> receipt_;
 };
 
 }  // namespace
 
-CopyEnd receive_tree(const Target& target, Linked& linked, Session& session, Meter& meter) {
-  return Receiving(target, linked, session, meter).run();
+CopyEnd receive_tree(const Copy& job, Linked& linked, Session& session, Meter& meter) {
+  return Receiving(job, linked, session, meter).run();
 }
 
-CopyEnd copy_here(const Source& source, const Target& target, const std::stop_token& stop, Meter& meter) {
-  return Copying(source, target, stop, meter).run();
+CopyEnd copy_here(const Copy& job, const std::stop_token& stop, Meter& meter) {
+  return Copying(job, stop, meter).run();
 }
 
 }  // namespace roadstead::mover

@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <future>
 
+#include "mover/answerer.h"
 #include "mover/copy.h"
 #include "mover/guarded.h"
-#include "mover/source_file.h"
-#include "mover/zero.h"
+#include "mover/open_source.h"
 
 namespace roadstead::mover {
 namespace {
@@ -14,23 +14,18 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr std::chrono::milliseconds kAlive = 500ms;
-constexpr std::size_t kEntriesFrame = std::size_t{256} << 10;  ///< An Entries frame goes out when it is this full.
-constexpr std::size_t kExtentsFrame = std::size_t{512} << 10;  ///< An Extents frame too.
-
-struct Sent {
-  std::atomic<std::uint64_t> data{0};
-  std::atomic<std::uint64_t> same{0};
-  std::atomic<std::uint64_t> verified{0};  ///< As the receiver says.
-};
+constexpr std::size_t kEntriesFrame = std::size_t{256} << 10;   ///< An Entries frame goes out when it is this full.
+constexpr std::size_t kExtentsFrame = std::size_t{512} << 10;   ///< An Extents frame too.
+constexpr std::size_t kRestatedFrame = std::size_t{512} << 10;  ///< And one of restated files.
 
 /// Tells the receiver about entries while they are listed.
 class Announcer {
  public:
   explicit Announcer(Connection& connection) : connection_(connection) {}
 
-  Outcome<void> listed(const Scan& scan) {
-    for (; next_ < scan.entries.size(); ++next_) {
-      append(payload_, scan.entries.entry_of(next_));
+  Outcome<void> listed(const EntryList& entries) {
+    for (; next_ < entries.size(); ++next_) {
+      append(payload_, entries.entry_of(next_));
       if (payload_.size() < kEntriesFrame) continue;
       if (auto sent = flush(); !sent) return sent;
     }
@@ -39,12 +34,14 @@ class Announcer {
     return hear();
   }
 
-  Outcome<void> end(const Scan& scan) {
-    if (auto told = listed(scan); !told) return told;
+  Outcome<void> end(const TreeSource& source) {
+    if (auto told = listed(source.entries()); !told) return told;
     if (auto sent = flush(); !sent) return sent;
-    return connection_.send(FrameType::EntriesEnd,
-                            encode(EntriesEnd{scan.entries.size(), scan.entries.data_bytes(), scan.skipped}));
+    return connection_.send(FrameType::EntriesEnd, encode(source.end_of_entries()));
   }
+
+  /// The receiver has everything already: not a word more is wanted.
+  [[nodiscard]] bool done() const { return done_; }
 
  private:
   Outcome<void> flush() {
@@ -54,12 +51,14 @@ class Announcer {
     return sent;
   }
 
-  /// The receiver only speaks now to say that it is still there, or that it fails.
+  /// The receiver only speaks now to say that it is still there, that it has everything, or that it fails.
   Outcome<void> hear() {
-    while (connection_.readable()) {
+    while (!done_ && connection_.readable()) {
       const auto frame = connection_.receive();
       if (!frame) return failed(frame.error());
-      if (frame->type != FrameType::Alive)
+      if (frame->type == FrameType::Done)
+        done_ = true;
+      else if (frame->type != FrameType::Alive)
         return failed(protocol_error("the peer spoke before it had heard all entries"));
     }
     return {};
@@ -68,17 +67,25 @@ class Announcer {
   Connection& connection_;
   std::uint32_t next_ = 0;
   Bytes payload_;
+  bool done_ = false;
+};
+
+/// What the threads of a sender share.
+struct Sending {
+  TreeSource& source;
+  KnownExtents known;
+  SentCounts counts;
+  Meter& meter;
+  Compression compression;
 };
 
 /// Answers the wants of one connection.
 class Server {
  public:
-  Server(const Scan& scan, Connection& connection, Sent& counts, Meter& meter)
-      : scan_(scan),
-        files_(scan),
+  Server(Sending& shared, Connection& connection)
+      : shared_(shared),
         connection_(connection),
-        counts_(counts),
-        meter_(meter),
+        answerer_(shared.source, shared.known, shared.counts, shared.compression),
         out_(kFrameHeader + payload_limit(FrameType::Extents)) {}
 
   /// Until the receiver ends; on the first connection until it says that all is durable.
@@ -93,15 +100,18 @@ class Server {
         case FrameType::Alive:
           if (auto heard = hear(frame->payload); !heard) return heard;
           break;
+        case FrameType::Troubled:
+          if (auto told = restate(frame->payload); !told) return told;
+          break;
         case FrameType::End:
-          if (auto closed = files_.close(); !closed) return closed;
+          if (auto closed = answerer_.end(); !closed) return closed;
           if (auto sent = connection_.send(FrameType::End); !sent || !is_first) return sent;
           break;
         case FrameType::Done:
           if (auto heard = hear(frame->payload); !heard) return heard;
           return connection_.send(FrameType::Done);
         default:
-          return failed(protocol_error("the peer sent a frame that a receiver does not send"));
+          return failed(protocol_error("the peer sent a frame that a receiver does not send now"));
       }
     }
   }
@@ -110,8 +120,8 @@ class Server {
   Outcome<void> hear(std::span<const std::byte> payload) {
     const auto tally = decode_tally(payload);
     if (!tally) return failed(tally.error());
-    meter_.raise(tally->bytes_done, tally->files_done);
-    counts_.verified = tally->bytes_verified;
+    shared_.meter.raise(tally->bytes_done, tally->files_done);
+    shared_.counts.verified = tally->bytes_verified;
     return {};
   }
 
@@ -120,34 +130,18 @@ class Server {
     if (!wants) return failed(wants.error());
     for (std::size_t i = 0; i < wants->size(); ++i) {
       if (auto answered = answer((*wants)[i]); !answered) return answered;
-      if (i + 1 < wants->size()) files_.announce((*wants)[i + 1].file, (*wants)[i + 1].offset, (*wants)[i + 1].length);
+      if (i + 1 < wants->size()) answerer_.announce((*wants)[i + 1]);
     }
     return flush();
   }
 
   Outcome<void> answer(const Want& want) {
-    if (want.file >= scan_.entries.size() || scan_.entries[want.file].type != EntryType::File ||
-        want.offset > scan_.entries[want.file].size || want.length > scan_.entries[want.file].size - want.offset)
-      return failed(protocol_error("the peer wants what the source does not have"));
-    if (used_ + kAnswerHeader + want.length > out_.size())
+    if (used_ + Answerer::room_for(want) > out_.size())
       if (auto sent = flush(); !sent) return sent;
-    const std::span header(out_.data() + used_, kAnswerHeader);
-    const std::span data(out_.data() + used_ + kAnswerHeader, want.length);
-    hasher_.start();
-    if (auto read = files_.read(want.file, want.offset, data, &hasher_); !read) return read;
-    AnswerHeader answer{AnswerKind::Data, kPlain, want.file, want.offset, want.length, want.length, hasher_.finish()};
-    if (want.have == answer.hash)
-      answer.kind = AnswerKind::Same;
-    else if (is_zero(data))
-      answer.kind = AnswerKind::Zero;
-    if (answer.kind != AnswerKind::Data) {
-      answer.stored = 0;
-      answer.hash = {};
-    }
-    put_answer(header.first<kAnswerHeader>(), answer);
-    used_ += kAnswerHeader + answer.stored;
-    if (answer.kind == AnswerKind::Data) counts_.data += want.length;
-    if (answer.kind == AnswerKind::Same) counts_.same += want.length;
+    const auto used = answerer_.answer(want, std::span(out_).subspan(used_));
+    if (!used) return failed(used.error());
+    used_ += *used;
+    bytes_ += want.length;
     return used_ >= kExtentsFrame ? flush() : Outcome<void>{};
   }
 
@@ -157,69 +151,118 @@ class Server {
                {FrameType::Extents, static_cast<std::uint32_t>(used_ - kFrameHeader)});
     auto sent = connection_.send(std::span(out_).first(used_));
     used_ = kFrameHeader;
+    answerer_.packing().sent(PackingChoice::Clock::now(), bytes_, connection_.waited());
     return sent;
   }
 
-  const Scan& scan_;
-  SourceFiles files_;
+  /// All other connections have ended: what they held open is closed, what changed under them is known.
+  Outcome<void> restate(std::span<const std::byte> payload) {
+    const auto troubled = decode_troubled(payload);
+    if (!troubled) return failed(troubled.error());
+    for (const std::uint32_t file : *troubled)
+      if (file >= shared_.source.entries().size() || shared_.source.entries()[file].type != EntryType::File)
+        return failed(protocol_error("the peer asks for what is no file"));
+    if (auto closed = answerer_.end(); !closed) return closed;
+    std::vector<Restated> part;
+    std::size_t bytes = 0;
+    for (Restated& one : shared_.source.restate(*troubled)) {
+      part.push_back(std::move(one));
+      bytes += encode(std::vector{part.back()}).size();
+      if (bytes < kRestatedFrame) continue;
+      if (auto sent = connection_.send(FrameType::Restated, encode(std::exchange(part, {}))); !sent) return sent;
+      bytes = 0;
+    }
+    if (!part.empty())
+      if (auto sent = connection_.send(FrameType::Restated, encode(part)); !sent) return sent;
+    return connection_.send(FrameType::Restated);
+  }
+
+  Sending& shared_;
   Connection& connection_;
-  Sent& counts_;
-  Meter& meter_;
-  Hasher hasher_;
+  Answerer answerer_;
   Bytes out_;  ///< A frame in the making; files are read straight into it.
   std::size_t used_ = kFrameHeader;
+  std::uint64_t bytes_ = 0;  ///< Of files, answered so far.
 };
 
-Outcome<Scan> announce(const Source& source, Connection& connection, const Session& session) {
-  Announcer announcer(connection);
-  auto scanned = scan(source, session.stop(), [&](const Scan& so_far) { return announcer.listed(so_far); });
-  if (!scanned) return scanned;
-  if (auto told = announcer.end(*scanned); !told) return failed(told.error());
-  return scanned;
+/// What the receiver's repository has, up to the frame that says that this is all.
+Outcome<void> hear_known(Connection& connection, KnownExtents& known) {
+  for (;;) {
+    const auto frame = connection.receive();
+    if (!frame) return failed(frame.error());
+    if (frame->type == FrameType::Alive) continue;
+    if (frame->type != FrameType::Known) return failed(protocol_error("the peer asked before it had said what it has"));
+    if (frame->payload.empty()) break;
+    const auto prefixes = decode_known(frame->payload);
+    if (!prefixes) return failed(prefixes.error());
+    if (known.size() + prefixes->size() > kMaxAllKnown)
+      return failed(protocol_error("the peer has more extents than it may tell of"));
+    known.add(*prefixes);
+  }
+  known.done();
+  return {};
 }
 
-void serve_all(const Scan& scan, Linked& linked, Session& session, Sent& counts, Meter& meter) {
+void serve_all(Sending& shared, Linked& linked, Session& session) {
   std::vector<std::future<Outcome<void>>> others;
   for (std::size_t i = 1; i < linked.connections.size(); ++i)
     others.push_back(std::async(std::launch::async, [&, &connection = *linked.connections[i]] {
-      return guarded(session, connection, [&] { return Server(scan, connection, counts, meter).run(false); });
+      return guarded(session, connection, [&] { return Server(shared, connection).run(false); });
     }));
   Connection& first = *linked.connections.front();
-  guarded(session, first, [&] { return Server(scan, first, counts, meter).run(true); });
+  guarded(session, first, [&] { return Server(shared, first).run(true); });
   for (auto& other : others) other.wait();
+}
+
+CopyData data_of(const Sending& sending, const Linked& linked) {
+  const EntryList& entries = sending.source.entries();
+  const EntriesEnd announced = sending.source.end_of_entries();
+  CopyData data;
+  data.bytes_total = entries.data_bytes();
+  data.bytes_done = sending.meter.bytes_done();
+  data.bytes_sent = sending.counts.data;
+  data.bytes_same = sending.counts.same;
+  data.bytes_verified = sending.counts.verified;
+  data.files_total = entries.files();
+  data.files_done = sending.meter.files_done();
+  data.entries = entries.size();
+  data.skipped_count = announced.skipped.count;
+  data.skipped = announced.skipped.names;
+  data.changed = sending.source.changes().changed;
+  data.unreadable = sending.source.changes().unreadable;
+  for (const auto& connection : linked.connections) data.wire_bytes += connection->bytes();
+  return data;
 }
 
 }  // namespace
 
-CopyEnd send_tree(const Source& source, Linked& linked, Session& session, Meter& meter) {
-  CopyEnd end;
-  Sent counts;
-  Scan scanned;
+CopyEnd send_tree(const Copy& job, Linked& linked, Session& session, Meter& meter) {
   meter.enter("Scanning");
+  Throttle throttle(std::max<std::uint64_t>(job.bandwidth_limit, 1));
+  if (job.bandwidth_limit > 0)
+    for (const auto& connection : linked.connections) connection->limit_by(&throttle);
   Connection& first = *linked.connections.front();
+  Announcer announcer(first);
+  std::unique_ptr<TreeSource> source;
   const auto announced = guarded(session, first, [&]() -> Outcome<void> {
-    auto result = announce(source, first, session);
-    if (!result) return failed(result.error());
-    scanned = std::move(*result);
+    auto opened =
+        open_source(*job.source, session.stop(), [&](const Scan& so_far) { return announcer.listed(so_far.entries); });
+    if (!opened) return failed(opened.error());
+    source = std::move(*opened);
+    if (auto told = announcer.end(*source); !told) return told;
     return {};
   });
+  if (!source) return {{}, session.failure()};
+  Sending sending{*source, {}, {}, meter, job.compression};
   if (announced) {
-    meter.set_totals(scanned.entries.data_bytes(), scanned.entries.files());
+    meter.set_totals(source->entries().data_bytes(), source->entries().files());
     meter.enter("Copying");
-    serve_all(scanned, linked, session, counts, meter);
+    if (announcer.done())
+      static_cast<void>(first.send(FrameType::Done));
+    else if (guarded(session, first, [&] { return hear_known(first, sending.known); }))
+      serve_all(sending, linked, session);
   }
-  end.failure = session.failure();
-  end.data.bytes_total = scanned.entries.data_bytes();
-  end.data.bytes_done = meter.bytes_done();
-  end.data.bytes_sent = counts.data;
-  end.data.bytes_same = counts.same;
-  end.data.bytes_verified = counts.verified;
-  end.data.files_total = scanned.entries.files();
-  end.data.files_done = meter.files_done();
-  end.data.entries = scanned.entries.size();
-  end.data.skipped_count = scanned.skipped.count;
-  end.data.skipped = scanned.skipped.names;
-  return end;
+  return {data_of(sending, linked), session.failure()};
 }
 
 }  // namespace roadstead::mover

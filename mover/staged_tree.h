@@ -10,11 +10,9 @@
 #include "mover/entry.h"
 #include "mover/journal.h"
 #include "mover/place.h"
+#include "mover/sink.h"
 
 namespace roadstead::mover {
-
-/// Called now and then during long work: keeps the connection alive and says when to stop.
-using Tick = std::function<Outcome<void>()>;
 
 /// A file that is being built, and what is already there that may be right.
 struct StagedFile {

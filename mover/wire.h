@@ -41,9 +41,10 @@ enum class FrameType : std::uint8_t {
 };
 
 inline constexpr std::size_t kFrameHeader = 8;
-inline constexpr std::size_t kMaxExtent = std::size_t{4} << 20;  ///< Bytes of a file in one extent.
-inline constexpr std::size_t kMaxWants = 128;                    ///< In one frame.
-inline constexpr std::size_t kMaxKnown = std::size_t{1} << 16;   ///< Extents named in one frame.
+inline constexpr std::size_t kMaxExtent = std::size_t{4} << 20;    ///< Bytes of a file in one extent.
+inline constexpr std::size_t kMaxWants = 512;                      ///< In one frame.
+inline constexpr std::size_t kMaxKnown = std::size_t{1} << 16;     ///< Extents named in one frame.
+inline constexpr std::size_t kMaxAllKnown = std::size_t{1} << 22;  ///< And in all of them.
 
 /// How an extent's bytes are stored.
 inline constexpr std::uint8_t kPlain = 0;

@@ -67,6 +67,9 @@ class Transfer : public ::testing::Test {
   Source source_{scratch_.str() + "/source", {}, std::nullopt};
   Target target_{scratch_.str() + "/volume", "default.uat.db"};
   fs::path tree_ = scratch_ / "volume/.roadstead/default.uat.db/tree";
+
+  [[nodiscard]] Copy sending() const { return {.role = Role::Send, .source = source_}; }
+  [[nodiscard]] Copy receiving() const { return {.role = Role::Receive, .target = target_}; }
 };
 
 // ---- both directions
@@ -88,8 +91,8 @@ class EveryWay : public Transfer, public ::testing::WithParamInterface<Way> {
     Door door(GetParam().connections);
     End serving, calling;
     const auto run = [&](Linked& linked, Side side, End& end) {
-      return side == Side::Send ? send_tree(source_, linked, end.session, end.meter)
-                                : receive_tree(target_, linked, end.session, end.meter);
+      return side == Side::Send ? send_tree(sending(), linked, end.session, end.meter)
+                                : receive_tree(receiving(), linked, end.session, end.meter);
     };
     const Side server = GetParam().sender_serves ? Side::Send : Side::Receive;
     const Side caller = GetParam().sender_serves ? Side::Receive : Side::Send;
@@ -384,8 +387,8 @@ class Hostile : public Transfer {
       if (linked) script(*linked->connections.front());
     });
     auto linked = std::move(door.listener).accept(door.link, kKey, Purpose::Copy, side, real.session);
-    CopyEnd end = side == Side::Send ? send_tree(source_, *linked, real.session, real.meter)
-                                     : receive_tree(target_, *linked, real.session, real.meter);
+    CopyEnd end = side == Side::Send ? send_tree(sending(), *linked, real.session, real.meter)
+                                     : receive_tree(receiving(), *linked, real.session, real.meter);
     linked = failed(cancelled());
     villain.get();
     return end;
@@ -532,6 +535,7 @@ TEST_F(Hostile, AReceiverGetsOnlyWhatTheSourceHas) {
     const CopyEnd end = send_to([&](Connection& c) {
       while (const auto frame = c.receive())
         if (frame->type == FrameType::EntriesEnd) break;
+      EXPECT_TRUE(c.send(FrameType::Known));
       Bytes payload;
       append(payload, want);
       EXPECT_TRUE(c.send(FrameType::Want, payload));
@@ -557,6 +561,7 @@ TEST_F(Hostile, ASourceThatChangesMeanwhileIsAFailureThatNamesTheFile) {
       while (const auto frame = c.receive())
         if (frame->type == FrameType::EntriesEnd) break;
       change(scratch_ / "source/f");
+      EXPECT_TRUE(c.send(FrameType::Known));
       Bytes payload;
       append(payload, Want{1, 0, 100000, {}});
       EXPECT_TRUE(c.send(FrameType::Want, payload));
@@ -592,6 +597,7 @@ TEST_F(Hostile, ASourceThatIsWrittenToAfterItWasReadIsNoticedAtTheEnd) {
   const CopyEnd end = send_to([&](Connection& c) {
     while (const auto frame = c.receive())
       if (frame->type == FrameType::EntriesEnd) break;
+    EXPECT_TRUE(c.send(FrameType::Known));
     Bytes payload;
     append(payload, Want{1, 0, 100000, {}});
     EXPECT_TRUE(c.send(FrameType::Want, payload));
@@ -616,7 +622,7 @@ TEST_F(Hostile, CancelledItEndsSoonAndTellsThePeer) {
   });
   auto linked = std::move(door.listener).accept(door.link, kKey, Purpose::Copy, Side::Receive, real.session);
   ASSERT_TRUE(linked);
-  const CopyEnd end = receive_tree(target_, *linked, real.session, real.meter);
+  const CopyEnd end = receive_tree(receiving(), *linked, real.session, real.meter);
   linked = failed(cancelled());
   ASSERT_TRUE(end.failure);
   EXPECT_EQ(end.failure->reason, "Cancelled");

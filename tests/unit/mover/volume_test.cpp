@@ -314,7 +314,7 @@ TEST_F(LocalCopy, ChangedBehindItsBackIsNoticedByItsChangeTime) {
   set_time(other, before.st_mtim.tv_sec, before.st_mtim.tv_nsec);
   const CopyEnd again = run();
   ASSERT_FALSE(again.failure);
-  EXPECT_EQ(again.data.bytes_sent, std::uint64_t{1} << 20) << "one extent of it";
+  EXPECT_EQ(again.data.bytes_sent, kPiece) << "one piece of it";
   EXPECT_EQ(snapshot(tree_), snapshot(scratch_ / "source"));
 }
 
@@ -345,7 +345,7 @@ TEST_F(LocalCopy, TakesTheOldTreesExtentsWhereTheyAreTheSame) {
   }
   const CopyEnd end = run();
   ASSERT_FALSE(end.failure) << end.failure->message;
-  EXPECT_EQ(end.data.bytes_sent, std::uint64_t{1} << 20);
+  EXPECT_EQ(end.data.bytes_sent, kPiece);
   EXPECT_EQ(snapshot(tree_), snapshot(scratch_ / "source"));
 }
 

@@ -266,20 +266,20 @@ TEST(Pieces, AreCutAtMultiplesOfTheExtentWhateverTheRange) {
   for (int i = 0; i < 3; ++i) {
     const auto piece = queue.take();
     ASSERT_TRUE(piece);
-    dense.push_back({piece->offset, piece->length});
+    dense.push_back({piece->spot.offset, piece->spot.length});
     EXPECT_EQ(piece->file->finished_one(), i == 2);
   }
   EXPECT_EQ(dense, (std::vector<Range>{{0, kExtent}, {kExtent, kExtent}, {2 * kExtent, 5}}));
   for (int i = 0; i < 3; ++i) {
     const auto piece = queue.take();
     ASSERT_TRUE(piece);
-    holes.push_back({piece->offset, piece->length});
+    holes.push_back({piece->spot.offset, piece->spot.length});
     EXPECT_EQ(piece->file->finished_one(), i == 2);
   }
   EXPECT_EQ(holes, (std::vector<Range>{{kExtent - 4, 4}, {kExtent, 4}, {3 * kExtent, 1}}));
   const auto empty = queue.take();
   ASSERT_TRUE(empty);
-  EXPECT_EQ(empty->length, 0U);
+  EXPECT_EQ(empty->spot.length, 0U);
   EXPECT_TRUE(empty->file->finished_one());
   EXPECT_FALSE(queue.take());
 }
@@ -288,8 +288,8 @@ TEST(Pieces, OfAHugeFileCostNoMemoryBeforeTheyAreTaken) {
   EntryList entries = with_root();
   ASSERT_TRUE(entries.add(file(0, "huge", std::uint64_t{1} << 50)));
   PieceQueue queue(entries);
-  EXPECT_EQ(queue.take()->offset, 0U);
-  EXPECT_EQ(queue.take()->offset, kExtent);
+  EXPECT_EQ(queue.take()->spot.offset, 0U);
+  EXPECT_EQ(queue.take()->spot.offset, kExtent);
 }
 
 TEST(Filter, PatternsMatchNamesOrWholePaths) {

@@ -1,0 +1,16 @@
+#include "mover/sink.h"
+
+#include "mover/staged_sink.h"
+
+namespace roadstead::mover {
+
+Outcome<bool> SinkThread::have(const Spot&, FileState&, const Digest&) { return false; }
+
+std::vector<std::uint64_t> Sink::known(std::size_t) const { return {}; }
+
+Outcome<std::unique_ptr<Sink>> open_sink(const Copy& job) {
+  if (job.target) return open_staged_sink(*job.target);
+  return failed("Refused", "this mover has no such sink", "bring a newer mover image to this host");
+}
+
+}  // namespace roadstead::mover
