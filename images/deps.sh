@@ -56,7 +56,9 @@ if [ -z "$only_build" ]; then
   program promtool prometheus
   program psql postgresql-client
   program python3 python3
-  program rsync rsync              # the benchmarks compare with it
+  program restic restic            # the benchmarks compare with both
+  program rsync rsync
+  package openssh-sftp-server      # what restic speaks to
   program sqlite3 sqlite3
   program ssh openssh-client
   program sshd openssh-server
