@@ -1,329 +1,295 @@
 #include "reconcilers/backup/reconciler.h"
 
-#include <algorithm>
+#include <map>
 #include <mutex>
 #include <nlohmann/json.hpp>
 
-#include "operator/base/hash.h"
-#include "operator/base/log.h"
-#include "reconcilers/backup/decide.h"
+#include "reconcilers/backup/base_backups.h"
+#include "reconcilers/backup/volume_run.h"
 #include "reconcilers/support/backup_names.h"
-#include "reconcilers/support/barman.h"
-#include "reconcilers/support/labels.h"
 #include "reconcilers/support/pace.h"
 #include "reconcilers/support/typed_client.h"
-#include "reconcilers/support/worker.h"
 
 namespace roadstead::reconcilers {
 namespace {
 
 using namespace std::chrono_literals;
-using backup::Act;
-using backup::Decision;
-using backup::Observed;
+using backup::Run;
+using backup::StepKind;
+using crds::ConditionStatus;
 
-constexpr std::string_view kStep = "backup";
-constexpr auto kCancelGrace = 30s;
-// barman waits so long for the last WAL; production is nudged meanwhile, so it takes seconds.
-constexpr int kWalWaitSeconds = 600;
+/// Steps gone through in one look; then others have their turn.
+constexpr int kStepsPerLook = 40;
+/// Progress alone is written at most this often.
+constexpr Millis kProgressInterval{2'000};
 
-std::string annotation_of(const crds::Backup& object, std::string_view name) {
-  const auto found = object.metadata.annotations.find(std::string(name));
-  return found == object.metadata.annotations.end() ? std::string() : found->second;
-}
-
-/// Why a server cannot make a base backup now; empty: it can.
-std::string hindrance(const crds::BarmanServer& server) {
-  if (server.metadata.deletion_timestamp) return fmt::format("BarmanServer {} is being deleted", server.metadata.name);
-  for (const char* type : {"StandingContainer", "Postgresql", "Streaming"}) {
-    const auto* condition = crds::find_condition(server.status.conditions, type);
-    if (condition == nullptr) return fmt::format("BarmanServer {} is not set up yet", server.metadata.name);
-    if (condition->status != crds::ConditionStatus::True)
-      return fmt::format("BarmanServer {}: {}", server.metadata.name, condition->message);
-  }
-  return {};
+/// The status without what merely moves.
+nlohmann::json lasting(const crds::Backup& object) {
+  crds::Backup copy = object;
+  copy.status.progress.reset();
+  copy.status.summary.reset();
+  return crds::to_json(copy).at("status");
 }
 
 class BackupReconciler final : public Reconciler {
  public:
-  explicit BackupReconciler(Context& context) : context_(context) {}
+  explicit BackupReconciler(Context& context) : context_(context), base_backups_(context) {}
 
   Result<Action> reconcile(const ObjectKey& key, std::stop_token stop) override {
     auto object = get<crds::Backup>(context_.api, key.ns, key.name);
     if (!object) {
-      pace_.forget(key);
+      forget_pace(key);
       return object.error().kind == ErrorKind::NotFound ? Result<Action>(Action::await_change())
                                                         : tl::unexpected(object.error());
     }
     const Limits limits{.stop = stop, .connect = 5s, .idle = 20s};
-    if (object->metadata.deletion_timestamp || crds::is_finished(object->status)) return let_go(*object, limits);
+    const bool volumes = is_of_volumes(*object);
+    if (object->metadata.deletion_timestamp) return volumes ? dispose(*object, limits) : let_go(*object, limits);
+    if (crds::is_finished(object->status)) return volumes ? settle(*object, limits) : let_go(*object, limits);
     if (const auto wait = pace_.wait(key, object->metadata.resource_version, context_.clock.now()))
       return Action::requeue(*wait);
-    return look_and_act(*object, limits);
+    return volumes ? go(*object, limits) : look_at_barman(*object, limits);
   }
 
  private:
-  /// What a look at the world needs: the server, its engine, its barman.
-  struct Place {
-    crds::BarmanServer server;
-    BarmanAccess access;
-  };
+  static Action again() { return Action::requeue(Millis{100}); }
 
-  Result<Action> look_and_act(crds::Backup& object, const Limits& limits) {
-    Observed seen;
-    std::optional<Place> place = find_place(object, seen);
-    if (place) observe(object, *place, seen, limits);
-    // From here to the worker's start no other Backup may decide to start as well.
-    std::unique_lock starting(starting_, std::defer_lock);
-    Decision decision = backup::decide(object, seen, context_.clock.now());
-    if (decision.act == Act::Start) {
-      starting.lock();
-      observe_others(object, *place, seen, limits);
-      if (seen.not_ready.empty())
-        if (auto ready = context_.images.ensure(place->access.host, place->server.spec.image, limits); !ready)
-          seen.not_ready = ready.error().message;
-      decision = backup::decide(object, seen, context_.clock.now());
+  /// What has begun goes on as what it was, whatever the policy says now.
+  bool is_of_volumes(const crds::Backup& object) {
+    if (object.status.barman || !backup::annotation_of(object, kCatalogServerAnnotation).empty()) return false;
+    if (backup::is_begun(object.status) || !object.status.snapshots.empty()) return true;
+    if (object.spec.source) return !object.spec.source->barman;
+    if (!object.spec.policy_ref) return false;
+    const auto policy = get<crds::BackupPolicy>(context_.api, object.metadata.ns, object.spec.policy_ref->name);
+    return policy && !policy->spec.source.barman;
+  }
+
+  // ---- base backups -----------------------------------------------------------------------------------------------
+
+  Result<Action> look_at_barman(crds::Backup& object, const Limits& limits) {
+    auto wait = base_backups_.look(object, limits);
+    if (!wait) return tl::unexpected(wait.error());
+    if (crds::is_finished(object.status)) {
+      tell_end(object);
+      return let_go(object, limits);
     }
-    if (backup::claims(seen, decision) && claim(object))
-      if (auto written = update(context_.api, object); !written) return tl::unexpected(written.error());
-
-    const int attempt = decision.attempt > 0 ? decision.attempt : std::max(1, seen.worker.attempt);
-    const std::string worker =
-        seen.made_from_catalogue || !place ? std::string() : worker_name(worker_id(object, place->server, attempt));
-    const std::string host = place ? place->server.spec.host_ref.name : std::string();
-    const bool had_finished = crds::is_finished(object.status);
-    object.status = backup::status_after(object, seen, decision, host, worker, context_.clock.now());
-    if (auto written = update_status(context_.api, object); !written) return tl::unexpected(written.error());
-    if (!had_finished && crds::is_finished(object.status)) tell_end(object);
-    if (auto done = act(object, place, decision, limits); !done) return tl::unexpected(done.error());
-    if (crds::is_finished(object.status)) return let_go(object, limits);
-    pace_.set(key_of(object), object.metadata.resource_version, context_.clock.now(), decision.again);
-    return Action::requeue(decision.again);
-  }
-
-  /// Before the first side effect; one made by hand counts for its policy like any other. True if something changed.
-  static bool claim(crds::Backup& object) {
-    bool changed = crds::add_finalizer(object.metadata, kBackupFinalizer);
-    if (object.spec.policy_ref)
-      changed |= object.metadata.labels.insert({std::string(crds::kPolicyLabel), object.spec.policy_ref->name}).second;
-    return changed;
-  }
-
-  // ---- looking ----------------------------------------------------------------------------------------------------
-
-  Result<std::string> server_name(const crds::Backup& object) {
-    if (const std::string name = annotation_of(object, kCatalogServerAnnotation); !name.empty()) return name;
-    if (object.status.barman) return object.status.barman->server;
-    if (object.spec.source && object.spec.source->barman) return object.spec.source->barman->server_ref.name;
-    if (!object.spec.policy_ref) return fail(ErrorKind::Invalid, "spec names neither a policy nor a source");
-    auto policy = get<crds::BackupPolicy>(context_.api, object.metadata.ns, object.spec.policy_ref->name);
-    if (!policy) return within("spec.policyRef " + object.spec.policy_ref->name, policy.error());
-    if (!policy->spec.source.barman)
-      return fail(ErrorKind::Invalid, "BackupPolicy {} has no source that can be backed up", policy->metadata.name);
-    return policy->spec.source.barman->server_ref.name;
-  }
-
-  std::optional<Place> find_place(const crds::Backup& object, Observed& seen) {
-    seen.made_from_catalogue = !annotation_of(object, kCatalogIdAnnotation).empty();
-    auto name = server_name(object);
-    if (!name) {
-      seen.unresolved = name.error();
-      return std::nullopt;
-    }
-    auto server = get<crds::BarmanServer>(context_.api, object.metadata.ns, *name);
-    if (!server) {
-      seen.unresolved = Error{server.error().kind, fmt::format("BarmanServer {}: {}", *name, server.error().message)};
-      return std::nullopt;
-    }
-    seen.server = *name;
-    auto access = barman_access(context_, *server);
-    if (!access) {
-      seen.unresolved = access.error();
-      return std::nullopt;
-    }
-    return Place{std::move(*server), std::move(*access)};
-  }
-
-  void observe(const crds::Backup& object, const Place& place, Observed& seen, const Limits& limits) {
-    seen.not_ready = hindrance(place.server);
-    if (auto done = observe_run(object, place, seen, limits); !done) seen.unreachable = done.error();
-  }
-
-  Result<void> observe_run(const crds::Backup& object, const Place& place, Observed& seen, const Limits& limits) {
-    Engine& engine = *place.access.host.engine;
-    auto highest = highest_attempt(engine, worker_id(object, place.server, 1), limits);
-    if (!highest) return tl::unexpected(highest.error());
-    seen.highest_attempt = *highest;
-    const int attempt = std::max({1, static_cast<int>(object.status.attempt), *highest});
-    auto worker = observe_worker(engine, worker_id(object, place.server, attempt), limits);
-    if (!worker) return tl::unexpected(worker.error());
-    seen.worker = std::move(*worker);
-    seen.worker.attempt = attempt;
-    Barman barman = place.access.barman(limits);
-    if (seen.worker.state == WorkerState::Running) {
-      if (auto rows = barman.base_backup_progress(); rows && !rows->empty()) seen.progress = rows->front();
-      return {};
-    }
-    if (auto read = read_catalogue(object, barman, seen); !read) {
-      // Before barman is set up there is no catalogue and nothing of ours in it.
-      if (!seen.not_ready.empty() && object.status.attempt == 0) return {};
-      return read;
-    }
-    return observe_others(object, place, seen, limits);
-  }
-
-  Result<void> read_catalogue(const crds::Backup& object, Barman& barman, Observed& seen) {
-    auto listed = barman.list_backups();
-    if (!listed) return tl::unexpected(listed.error());
-    const std::string id = annotation_of(object, kCatalogIdAnnotation);
-    bool unfinished = false;
-    for (const ListedBackup& one : *listed) {
-      const auto name = parse_barman_backup_name(one.backup.name);
-      const bool ours = id.empty() ? name && name->ns == object.metadata.ns && name->backup == object.metadata.name
-                                   : one.backup.id == id;
-      const bool open = one.backup.status == "STARTED" || one.backup.status == "EMPTY";
-      unfinished = unfinished || open;
-      if (!ours) {
-        if (open) seen.waits_for = fmt::format("base backup {} that is being made", one.backup.id);
-        continue;
-      }
-      seen.entries.insert(seen.entries.begin(), one.backup);  // the list is newest first
-      if (name) seen.highest_attempt = std::max(seen.highest_attempt, name->attempt);
-      if (one.backup.status != "DONE" && one.backup.status != "FAILED") continue;
-      auto details = barman.show_backup(one.backup.id);
-      if (!details) return tl::unexpected(details.error());
-      seen.entries.front() = details->backup;
-      if (one.backup.status == "DONE") seen.details = std::move(*details);
-    }
-    if (!unfinished) return {};
-    auto held = barman.backup_lock_held();
-    if (!held) return tl::unexpected(held.error());
-    seen.backup_lock_held = *held;
-    if (!*held) seen.waits_for.clear();  // what is unfinished is dead
-    return {};
-  }
-
-  /// One base backup of a server at a time, and a host has room for so many workers only.
-  Result<void> observe_others(const crds::Backup& object, const Place& place, Observed& seen, const Limits& limits) {
-    auto workers =
-        place.access.host.engine->list_containers({{std::string(label::kInstallation), context_.installation},
-                                                   {std::string(label::kRole), std::string(kWorkerRole)}},
-                                                  limits);
-    if (!workers) return tl::unexpected(workers.error());
-    int running = 0;
-    for (const ContainerSummary& worker : *workers) {
-      if (worker.state != ContainerState::Running) continue;
-      ++running;
-      const auto owner = owner_of(worker.labels, context_.installation);
-      if (!owner || owner == key_of(object)) continue;
-      const bool backs_up = value_of(worker.labels, label::kStep) == kStep &&
-                            value_of(worker.labels, label::kItem) == seen.server && owner->ns == object.metadata.ns;
-      const bool deletes = *owner == key_of(place.server) && value_of(worker.labels, label::kStep) == "delete";
-      if (backs_up) seen.waits_for = fmt::format("Backup {}, which this server makes now", owner->name);
-      if (deletes) seen.waits_for = "the deletion of an unfinished base backup";
-    }
-    if (seen.waits_for.empty() && running >= kWorkersPerHost)
-      seen.waits_for = fmt::format("a free place on host {}: {} workers run there, which is the limit",
-                                   place.server.spec.host_ref.name, running);
-    return {};
-  }
-
-  [[nodiscard]] WorkerId worker_id(const crds::Backup& object, const crds::BarmanServer& server, int attempt) const {
-    return {.installation = context_.installation,
-            .owner = key_of(object),
-            .item = server.metadata.name,
-            .step = std::string(kStep),
-            .attempt = attempt,
-            .spec_hash = sha256_hex("base backup of " + server.metadata.name).substr(0, 16)};
-  }
-
-  // ---- acting -----------------------------------------------------------------------------------------------------
-
-  Result<void> act(const crds::Backup& object, const std::optional<Place>& place, const Decision& decision,
-                   const Limits& limits) {
-    switch (decision.act) {
-      case Act::Start:
-        return start(object, *place, decision.attempt, limits);
-      case Act::AwaitWal: {
-        // Helps it on; barman's own minute would do the same, and may be doing it right now.
-        Barman barman = place->access.barman(limits);
-        (void)barman.nudge().and_then([&] { return barman.archive_wal(); });
-        return {};
-      }
-      case Act::FailAttempt:
-        tell(context_.api, object, true, decision.reason, decision.message);
-        return remove_worker(*place->access.host.engine, worker_id(object, place->server, decision.attempt), 0s,
-                             limits);
-      case Act::None:
-      case Act::Wait:
-      case Act::Follow:
-      case Act::Fail:
-      case Act::Complete:
-        return {};
-    }
-    return {};
-  }
-
-  Result<void> start(const crds::Backup& object, const Place& place, int attempt, const Limits& limits) {
-    WorkerSpec spec;
-    spec.id = worker_id(object, place.server, attempt);
-    const std::string name = barman_backup_name(object.metadata.ns, object.metadata.name, attempt);
-    spec.container =
-        barman_worker_container(place.server, place.access.setup,
-                                {"barman", "-f", "json", "backup", "--wait", "--wait-timeout",
-                                 std::to_string(kWalWaitSeconds), "--name", name, place.server.metadata.name});
-    spec.files = barman_files(place.access.setup);
-    auto made = ensure_worker(*place.access.host.engine, spec, limits);
-    if (!made) return tl::unexpected(made.error());
-    tell(context_.api, object, false, "BackupStarted",
-         fmt::format("Attempt {} runs in container {} on host {}", attempt, worker_name(spec.id),
-                     place.server.spec.host_ref.name));
-    return {};
+    set_pace(object, *wait);
+    return Action::requeue(*wait);
   }
 
   /// Finished, or not wanted any more: the worker goes (what ran is ended), then the finalizer.
   Result<Action> let_go(crds::Backup& object, const Limits& limits) {
-    pace_.forget(key_of(object));
+    forget_pace(key_of(object));
     if (!crds::has_finalizer(object.metadata, kBackupFinalizer)) return Action::await_change();
-    Observed seen;
-    auto place = find_place(object, seen);
-    if (place) {
-      Engine& engine = *place->access.host.engine;
-      auto highest = highest_attempt(engine, worker_id(object, place->server, 1), limits);
-      if (!highest) return tl::unexpected(highest.error());
-      // SIGTERM first: barman then takes its own half-made backup for failed.
-      Limits patient = limits;
-      patient.idle = kCancelGrace + 15s;
-      if (*highest > 0)
-        if (auto removed = remove_worker(engine, worker_id(object, place->server, *highest), kCancelGrace, patient);
-            !removed)
-          return tl::unexpected(removed.error());
-      if (auto removed = remove_workers_of(engine, context_.installation, key_of(object), {}, limits); !removed)
-        return tl::unexpected(removed.error());
-    } else if (seen.unresolved && is_retryable(seen.unresolved->kind)) {
-      return tl::unexpected(*seen.unresolved);
+    if (auto cleared = base_backups_.clear(object, limits); !cleared) return tl::unexpected(cleared.error());
+    return release(object);
+  }
+
+  // ---- volumes ----------------------------------------------------------------------------------------------------
+
+  /// One look: steps as far as they go, each stored before the next.
+  Result<Action> go(crds::Backup& object, const Limits& limits) {
+    for (int i = 0; i < kStepsPerLook; ++i) {
+      const auto ref = backup::current_step(object);
+      if (!ref) return end(object, limits);
+      if (const auto wait = backup::pause_left(object.status, *ref, context_.clock.now())) return pause(object, *wait);
+      if (ref->kind != StepKind::Plan && !object.metadata.deletion_timestamp && backup::claim(object))
+        if (auto held = update(context_.api, object); !held) return retry_or(held.error());
+      auto wait = take_step(object, *ref, limits);
+      if (!wait) return retry_or(wait.error());
+      if (limits.stop.stop_requested()) return again();  // what was begun is found by whoever comes next
+      if (*wait) return pause(object, **wait);
     }
-    crds::remove_finalizer(object.metadata, kBackupFinalizer);
-    if (auto written = update(context_.api, object); !written && written.error().kind != ErrorKind::NotFound)
+    return again();
+  }
+
+  /// One step and its place in the status. Returns when to look again; nothing: at once.
+  Result<std::optional<Millis>> take_step(crds::Backup& object, const backup::StepRef& ref, const Limits& limits) {
+    const crds::Backup before = object;
+    Run run{context_, object, limits};
+    const Outcome outcome = backup::perform(run, ref);
+    if (limits.stop.stop_requested()) return std::optional(Millis{100});
+    const auto wait = backup::take(object, ref, outcome, context_.clock.now());
+    if (auto written = store(run, before, std::holds_alternative<Working>(outcome)); !written)
       return tl::unexpected(written.error());
+    tell_change(object, before);
+    if (ref.kind == StepKind::Plan && std::holds_alternative<Done>(outcome))
+      tell(context_.api, object, false, "BackupStarted", "The run has begun.");
+    return wait;
+  }
+
+  Result<Action> end(crds::Backup& object, const Limits& limits) {
+    const crds::Backup before = object;
+    Run run{context_, object, limits};
+    backup::finish(object, context_.clock.now());
+    if (auto written = store(run, before, false); !written) return retry_or(written.error());
+    tell_end(object);
+    return settle(object, limits);
+  }
+
+  /// After the end: what is to be forgotten with the object holds it, nothing else does.
+  Result<Action> settle(crds::Backup& object, const Limits& limits) {
+    forget_pace(key_of(object));
+    const bool held = crds::has_finalizer(object.metadata, kBackupFinalizer);
+    if (object.spec.deletion_policy == crds::DeletionPolicy::Delete && !object.status.snapshots.empty()) {
+      if (held) return Action::await_change();
+      crds::add_finalizer(object.metadata, kBackupFinalizer);
+      auto written = update(context_.api, object);
+      return written ? Result<Action>(Action::await_change()) : retry_or(written.error());
+    }
+    if (!held) return Action::await_change();
+    Run run{context_, object, limits};
+    if (auto removed = backup::remove_workers(run); !removed) return tl::unexpected(removed.error());
+    return release(object);
+  }
+
+  /// Being deleted: what ran is ended, the hooks after are run where any was begun, data goes where that is asked for.
+  Result<Action> dispose(crds::Backup& object, const Limits& limits) {
+    if (!crds::has_finalizer(object.metadata, kBackupFinalizer)) return Action::await_change();
+    if (const auto wait = pace_.wait(key_of(object), object.metadata.resource_version, context_.clock.now()))
+      return Action::requeue(*wait);
+    if (!crds::is_finished(object.status)) {
+      Run run{context_, object, limits};
+      if (auto removed = backup::remove_workers(run); !removed)
+        return waits_to_go(object, "HostUnreachable", removed.error().message, kHostRetry);
+      for (int i = 0; i < kStepsPerLook; ++i) {
+        const auto ref = backup::current_step(object);
+        if (!ref) break;
+        if (const auto wait = backup::pause_left(object.status, *ref, context_.clock.now()))
+          return pause(object, *wait);
+        auto wait = take_step(object, *ref, limits);
+        if (!wait) return retry_or(wait.error());
+        if (*wait) return pause(object, **wait);
+      }
+    }
+    if (object.spec.deletion_policy == crds::DeletionPolicy::Delete)
+      if (auto outcome = forget_data(object, limits)) return *outcome;
+    Run run{context_, object, limits};
+    if (auto removed = backup::remove_workers(run); !removed)
+      return waits_to_go(object, "HostUnreachable", removed.error().message, kHostRetry);
+    forget_pace(key_of(object));
+    return release(object);
+  }
+
+  /// Nothing: the data is gone.
+  std::optional<Result<Action>> forget_data(crds::Backup& object, const Limits& limits) {
+    Run run{context_, object, limits};
+    const Outcome outcome = backup::forget(run);
+    for (const auto& clean_up : run.after_write) clean_up();
+    if (std::holds_alternative<Done>(outcome)) return std::nullopt;
+    if (const auto* working = std::get_if<Working>(&outcome))
+      return pause(object, std::max(working->again, Millis{500}));
+    if (const auto* blocked = std::get_if<Blocked>(&outcome))
+      return waits_to_go(object, blocked->reason, blocked->message, blocked->again);
+    if (const auto* lost = std::get_if<Unreachable>(&outcome))
+      return waits_to_go(object, "HostUnreachable",
+                         fmt::format("host {}: {}; its snapshots are forgotten when it is back, or at once after "
+                                     "`roadstead delete host {}`, which leaves them there",
+                                     lost->host, lost->message, lost->host),
+                         kHostRetry);
+    const auto* retry = std::get_if<Retry>(&outcome);
+    return waits_to_go(object, retry != nullptr ? retry->reason : "Failed",
+                       retry != nullptr ? retry->message : "the snapshots cannot be forgotten", kBlockedRetry);
+  }
+
+  /// Told on the object, since nobody sees why it stays otherwise.
+  Result<Action> waits_to_go(crds::Backup& object, const std::string& reason, const std::string& message,
+                             Millis again) {
+    const crds::Backup before = object;
+    crds::set_condition(object.status.conditions,
+                        {.type = "Blocked",
+                         .status = ConditionStatus::True,
+                         .reason = reason,
+                         .message = "Its deletion waits: " + message,
+                         .last_transition_time = {},
+                         .observed_generation = object.metadata.generation},
+                        context_.clock.now());
+    if (lasting(object) != lasting(before))
+      if (auto written = update_status(context_.api, object); !written) return retry_or(written.error());
+    tell_change(object, before);
+    return pause(object, again);
+  }
+
+  /// One write per step. What only moves is written every two seconds at most.
+  Result<void> store(Run& run, const crds::Backup& before, bool working) {
+    crds::Backup& object = run.backup;
+    crds::refresh_summary(object.status);
+    const bool moved_only = working && lasting(object) == lasting(before);
+    if (!moved_only || progress_due(object))
+      if (crds::to_json(object) != crds::to_json(before))
+        if (auto done = update_status(context_.api, object); !done) return done;
+    for (const auto& clean_up : std::exchange(run.after_write, {})) clean_up();
+    return {};
+  }
+
+  bool progress_due(const crds::Backup& object) {
+    std::lock_guard lock(mutex_);
+    Time& last = progress_written_[key_of(object)];
+    const Time now = context_.clock.now();
+    if (!has_passed(last, kProgressInterval, now)) return false;
+    last = now;
+    return true;
+  }
+
+  // ---- both -------------------------------------------------------------------------------------------------------
+
+  Result<Action> pause(const crds::Backup& object, Millis wait) {
+    set_pace(object, wait);
+    return Action::requeue(wait);
+  }
+
+  /// Somebody changed the object in between: it is read again.
+  static Result<Action> retry_or(const Error& error) {
+    if (error.kind == ErrorKind::Conflict) return again();
+    return tl::unexpected(error);
+  }
+
+  Result<Action> release(crds::Backup& object) {
+    crds::remove_finalizer(object.metadata, kBackupFinalizer);
+    auto written = update(context_.api, object);
+    if (!written && written.error().kind != ErrorKind::NotFound) return retry_or(written.error());
     return Action::await_change();
+  }
+
+  void set_pace(const crds::Backup& object, Millis wait) {
+    pace_.set(key_of(object), object.metadata.resource_version, context_.clock.now(), wait);
+  }
+
+  void forget_pace(const ObjectKey& key) {
+    pace_.forget(key);
+    std::lock_guard lock(mutex_);
+    progress_written_.erase(key);
+  }
+
+  void tell_change(const crds::Backup& object, const crds::Backup& before) {
+    for (const char* type : {"Blocked", "HooksSucceeded"}) {
+      const auto* was = crds::find_condition(before.status.conditions, type);
+      const auto* is = crds::find_condition(object.status.conditions, type);
+      if (is == nullptr) continue;
+      if (was != nullptr && was->status == is->status && was->reason == is->reason) continue;
+      const bool bad = (is->status == ConditionStatus::True) == (std::string_view(type) == "Blocked");
+      tell(context_.api, object, bad, is->reason, is->message);
+    }
   }
 
   void tell_end(const crds::Backup& object) {
     const bool complete = crds::is_true(object.status.conditions, "Complete");
     const auto policy = object.metadata.labels.find(std::string(crds::kPolicyLabel));
-    const bool made_here = annotation_of(object, kCatalogIdAnnotation).empty();
-    if (policy != object.metadata.labels.end() && made_here)
+    const bool made_here = backup::annotation_of(object, kCatalogIdAnnotation).empty();
+    if (policy != object.metadata.labels.end() && made_here && object.status.phase)
       context_.metrics
-          .counter(metric::kBackupsFinished, {object.metadata.ns, policy->second, complete ? "Succeeded" : "Failed"})
+          .counter(metric::kBackupsFinished,
+                   {object.metadata.ns, policy->second, std::string(crds::to_string(*object.status.phase))})
           .add();
     const auto* condition = crds::find_condition(object.status.conditions, complete ? "Complete" : "Failed");
     if (condition != nullptr && made_here) tell(context_.api, object, !complete, condition->reason, condition->message);
   }
 
   Context& context_;
+  backup::BaseBackups base_backups_;
   Pace pace_;
-  std::mutex starting_;  // held from the last look at other workers to the start of one
+  std::mutex mutex_;  // guards progress_written_
+  std::map<ObjectKey, Time> progress_written_;
 };
 
 }  // namespace

@@ -10,8 +10,9 @@
 
 namespace roadstead::reconcilers {
 
-/// Makes one base backup: a worker runs barman, barman's catalogue tells what became of it. Done once, it never
-/// changes. Deleting the object while it runs ends the run; deleting it later deletes no data. `context` outlives it.
+/// Makes one base backup (a worker runs barman, barman's catalogue tells what became of it), or snapshots of volumes
+/// (pairs of movers, the repositories tell). Done once, it never changes. Deleting the object while it runs ends the
+/// run; deleting it later deletes data only with deletionPolicy Delete, and never a base backup. `context` outlives it.
 std::unique_ptr<Reconciler> make_backup_reconciler(Context& context);
 
 /// The Backups that a change of `object` concerns: a Backup itself.

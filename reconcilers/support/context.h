@@ -4,6 +4,7 @@
 
 #include "metrics/metrics.h"
 #include "operator/base/clock.h"
+#include "operator/ports/http_hook.h"
 #include "operator/ports/resource_client.h"
 #include "operator/ports/secrets.h"
 #include "reconcilers/support/hosts.h"
@@ -21,6 +22,7 @@ struct Context {
   const Clock& clock;
   std::string installation;         ///< --installation; part of every name and label.
   std::string installation_secret;  ///< What the keys of transfers are derived from (HKDF); never leaves the process.
+  HttpHooks* http = nullptr;        ///< For hooks that are requests; null: there are none.
 };
 
 }  // namespace roadstead::reconcilers
