@@ -164,6 +164,12 @@ std::optional<Line> parse_line(std::string_view text) {
   return std::nullopt;
 }
 
+std::string to_json(const SnapshotSeen& seen) { return dumped(written(seen)); }
+
+Result<SnapshotSeen> parse_snapshot_seen(std::string_view text) {
+  return data_read<SnapshotSeen>(text, [](const Json& json) { return read_snapshot(json); });
+}
+
 std::string to_json(const CopyData& data) {
   Json json{{"bytesTotal", data.bytes_total},        {"bytesDone", data.bytes_done},
             {"bytesSent", data.bytes_sent},          {"bytesSame", data.bytes_same},

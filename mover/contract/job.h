@@ -460,6 +460,8 @@ std::string repository_directory(std::string_view source_host, std::string_view 
 /// Whose a mark is, read out of its text; `volume` is left to the caller.
 MarkSeen read_mark(std::string_view text);
 
+/// A manifest's header.
+std::string to_json(const SnapshotSeen& seen);
 std::string to_json(const CopyData& data);
 std::string to_json(const ConnectData& data);
 std::string to_json(const InspectData& data);
@@ -472,6 +474,7 @@ std::string to_json(const ForgetData& data);
 std::string to_json(const VerifyData& data);
 
 /// Fields that are absent keep their defaults, so that a failed worker's partial data can be read too.
+Result<SnapshotSeen> parse_snapshot_seen(std::string_view text);
 Result<CopyData> parse_copy_data(std::string_view text);
 Result<ConnectData> parse_connect_data(std::string_view text);
 Result<InspectData> parse_inspect_data(std::string_view text);

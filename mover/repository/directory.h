@@ -1,0 +1,66 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "mover/files.h"
+#include "mover/repository/format.h"
+
+namespace roadstead::mover {
+
+/// What a repository directory is opened for. Reading, verifying and writing go on beside each other; there is one
+/// writer and one verifier; nobody is there while it is swept.
+enum class Use { Read, Write, Sweep, Verify };
+
+inline constexpr const char* kPartSuffix = ".part";
+/// A manifest while it is written: no snapshot's id begins with a dot.
+inline constexpr const char* kManifestPart = ".part";
+inline constexpr const char* kDamagedName = "damaged";
+
+/// An extent of a pack whose bytes are not what they should be.
+struct DamagedExtent {
+  Digest name{};
+  PackId pack = 0;
+  auto operator<=>(const DamagedExtent&) const = default;
+};
+
+/// A repository directory and its locks, which end with it: killing the mover unlocks it.
+class RepositoryDirectory {
+ public:
+  /// Write makes what is missing. NotFound: no repository is there. Busy: others are at it, at once, without waiting.
+  static Outcome<RepositoryDirectory> open(const std::string& path, Use use);
+
+  [[nodiscard]] const std::string& path() const { return path_; }
+  [[nodiscard]] int root() const { return root_.get(); }
+  [[nodiscard]] int packs() const { return packs_.get(); }
+  [[nodiscard]] int snapshots() const { return snapshots_.get(); }
+
+  /// Of sealed packs, and of those a writer left unfinished.
+  [[nodiscard]] Outcome<std::vector<PackId>> pack_ids() const;
+  [[nodiscard]] Outcome<std::vector<PackId>> part_ids() const;
+  /// In the order of their bytes.
+  [[nodiscard]] Outcome<std::vector<std::string>> snapshot_ids() const;
+
+  /// Sorted. What cannot be read is no list: DiskError, or Damaged with what to do.
+  [[nodiscard]] Outcome<std::vector<DamagedExtent>> damaged() const;
+  Outcome<void> write_damaged(std::vector<DamagedExtent> damaged) const;
+
+  [[nodiscard]] std::uint64_t free_bytes() const;
+
+  /// The failure of a call that should have written `bytes`: where the disk is full, told with numbers.
+  [[nodiscard]] Failure write_failure(int error, std::string_view what, std::uint64_t bytes) const;
+
+ private:
+  RepositoryDirectory() = default;
+  Outcome<void> make();
+  Outcome<void> check_format() const;
+  Outcome<void> lock(Use use);
+  Outcome<Fd> locked(const char* name, int operation, std::string_view who, bool make) const;
+  [[nodiscard]] Outcome<std::vector<PackId>> ids_with(std::string_view suffix) const;
+
+  std::string path_;
+  Fd root_, packs_, snapshots_;
+  Fd lock_, role_lock_;
+};
+
+}  // namespace roadstead::mover

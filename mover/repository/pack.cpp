@@ -1,0 +1,275 @@
+#include "mover/repository/pack.h"
+
+#include <fcntl.h>
+#include <sys/uio.h>
+
+#include <algorithm>
+#include <cstring>
+
+namespace roadstead::mover {
+namespace {
+
+constexpr std::uint64_t kWriteOut = std::uint64_t{8} << 20;  // bytes between two hints to the kernel
+constexpr std::size_t kClosedPacks = 2;
+
+std::string part_name(PackId id) { return name_of(id) + kPartSuffix; }
+
+/// For messages: below the repository's path.
+std::string place_of(PackId id, std::string_view suffix = "") { return "packs/" + name_of(id) + std::string(suffix); }
+
+/// Calls `visit` for every record from the front until one is impossible or cannot be read, or `visit` says no. Returns
+/// where that was.
+template <class Visit>
+std::uint64_t walk(int file, std::uint64_t size, Visit visit) {
+  std::uint64_t at = kPackHeader;
+  std::array<std::byte, kPackHeader> start{};
+  if (read_at(file, start, 0) != static_cast<ssize_t>(start.size()) || !is_pack_header(start)) return 0;
+  while (at + kRecordHeader <= size && at <= kMaxPackBytes) {
+    std::array<std::byte, kRecordHeader> raw{};
+    if (read_at(file, raw, at) != static_cast<ssize_t>(raw.size())) break;
+    const auto extent = read_record_header(raw, static_cast<std::uint32_t>(at));
+    if (!extent || at + extent->record_bytes() > size || !visit(*extent)) break;
+    at += extent->record_bytes();
+  }
+  return at;
+}
+
+Outcome<void> write_all(const RepositoryDirectory& directory, const OpenPack& pack,
+                        std::span<const std::span<const std::byte>> parts) {
+  std::vector<iovec> pieces;
+  std::uint64_t bytes = 0;
+  for (const auto part : parts) {
+    pieces.push_back({const_cast<std::byte*>(part.data()), part.size()});
+    bytes += part.size();
+  }
+  const ssize_t n =
+      ::pwritev(pack.file.get(), pieces.data(), static_cast<int>(pieces.size()), static_cast<off_t>(pack.size));
+  if (n == static_cast<ssize_t>(bytes)) return {};
+  // A full disk takes a part of it and tells why only when asked for the rest.
+  int error = n < 0 && errno != EINTR ? errno : 0;
+  std::uint64_t done = n < 0 ? 0 : static_cast<std::uint64_t>(n), at = pack.size + done;
+  for (std::size_t i = 0; i < parts.size() && error == 0; ++i) {
+    const std::size_t skip = std::min<std::uint64_t>(done, parts[i].size());
+    done -= skip;
+    error = write_at(pack.file.get(), parts[i].subspan(skip), at);
+    at += parts[i].size() - skip;
+  }
+  if (error != 0) return failed(directory.write_failure(error, place_of(pack.id, kPartSuffix), bytes));
+  return {};
+}
+
+/// The pack as far as its extents are right; what comes after is cut off.
+Outcome<OpenPack> checked_part(const RepositoryDirectory& directory, PackId id) {
+  OpenPack pack;
+  pack.id = id;
+  pack.file = Fd(::openat(directory.packs(), part_name(id).c_str(), O_RDWR | O_NOFOLLOW | O_CLOEXEC));
+  if (!pack.file) return failed_call(errno, "open {}/{}", directory.path(), place_of(id, kPartSuffix));
+  const auto status = status_of(pack.file.get());
+  if (!status) return failed(status.error());
+  ExtentChecker checker;
+  Bytes record;
+  pack.size = walk(pack.file.get(), static_cast<std::uint64_t>(status->st_size), [&](const PackedExtent& extent) {
+    const auto right = read_record(pack.file.get(), extent, record);
+    const bool kept = right && *right && checker.plain(extent, std::span(record).subspan(kRecordHeader));
+    if (kept) pack.extents.push_back(extent);
+    return kept;
+  });
+  if (::ftruncate(pack.file.get(), static_cast<off_t>(pack.size)) != 0)
+    return failed_call(errno, "cut {}/{}", directory.path(), place_of(id, kPartSuffix));
+  return pack;
+}
+
+}  // namespace
+
+Outcome<Fd> open_pack(const RepositoryDirectory& directory, PackId id) {
+  Fd file(::openat(directory.packs(), name_of(id).c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
+  if (!file) return failed_call(errno, "open {}/{}", directory.path(), place_of(id));
+  return file;
+}
+
+Outcome<PackSeen> look_at_pack(const RepositoryDirectory& directory, PackId id) {
+  const auto file = open_pack(directory, id);
+  if (!file) return failed(file.error());
+  const auto status = status_of(file->get());
+  if (!status) return failed(status.error());
+  PackSeen pack;
+  pack.id = id;
+  pack.bytes = static_cast<std::uint64_t>(status->st_size);
+  pack.written_nanos = status->st_mtim.tv_sec * std::int64_t{1'000'000'000} + status->st_mtim.tv_nsec;
+  std::array<std::byte, kPackTrailer> raw{};
+  if (pack.bytes >= kPackHeader + kPackTrailer &&
+      read_at(file->get(), raw, pack.bytes - kPackTrailer) == static_cast<ssize_t>(kPackTrailer))
+    pack.trailer = read_trailer(raw, pack.bytes);
+  if (pack.trailer)
+    pack.count = pack.trailer->count;
+  else
+    walk(file->get(), pack.bytes, [&](const PackedExtent&) { return ++pack.count != 0; });
+  return pack;
+}
+
+std::vector<PackedExtent> extents_of(int file, const PackSeen& pack) {
+  if (pack.trailer) {
+    Bytes raw(pack.trailer->footer_bytes());
+    if (read_at(file, raw, pack.trailer->footer) == static_cast<ssize_t>(raw.size()))
+      if (auto extents = read_footer(raw, *pack.trailer)) return std::move(*extents);
+  }
+  std::vector<PackedExtent> extents;
+  walk(file, pack.bytes, [&](const PackedExtent& extent) {
+    if (extents.size() < pack.count) extents.push_back(extent);
+    return extents.size() < pack.count;
+  });
+  return extents;
+}
+
+Outcome<bool> read_record(int file, const PackedExtent& extent, Bytes& record) {
+  record.resize(extent.record_bytes());
+  const ssize_t n = read_at(file, record, extent.offset);
+  if (n < 0 && errno != EIO) return failed_call(errno, "read a pack");
+  if (n != static_cast<ssize_t>(record.size())) return false;
+  const auto header = read_record_header(std::span(record).first<kRecordHeader>(), extent.offset);
+  return header && *header == extent;
+}
+
+std::optional<std::span<const std::byte>> ExtentChecker::plain(const PackedExtent& extent,
+                                                               std::span<const std::byte> stored) {
+  const auto bytes = unpacker_.unpack(extent.codec, stored, extent.length);
+  if (!bytes || hasher_.of(*bytes) != extent.name) return std::nullopt;
+  return *bytes;
+}
+
+Outcome<OpenPack> make_pack(const RepositoryDirectory& directory) {
+  OpenPack pack;
+  pack.id = random_pack_id();
+  pack.file = Fd(::openat(directory.packs(), part_name(pack.id).c_str(),
+                          O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
+  if (!pack.file) return failed(directory.write_failure(errno, place_of(pack.id, kPartSuffix), kPackHeader));
+  const auto header = pack_header();
+  if (const int error = write_at(pack.file.get(), header, 0))
+    return failed(directory.write_failure(error, place_of(pack.id, kPartSuffix), header.size()));
+  pack.size = header.size();
+  return pack;
+}
+
+Outcome<std::uint64_t> seal(const RepositoryDirectory& directory, OpenPack& pack) {
+  const Bytes end = pack_end(pack.extents, pack.size);
+  const auto failure = [&](int error) {
+    return failed(directory.write_failure(error, place_of(pack.id, kPartSuffix), end.size()));
+  };
+  if (const int error = write_at(pack.file.get(), end, pack.size)) return failure(error);
+  if (::fchmod(pack.file.get(), 0400) != 0) return failure(errno);
+  if (::fsync(pack.file.get()) != 0) {
+    // The kernel may take what it could not write for written: it is not to be kept.
+    const int error = errno;
+    ::unlinkat(directory.packs(), part_name(pack.id).c_str(), 0);
+    return failure(error);
+  }
+  if (::renameat(directory.packs(), part_name(pack.id).c_str(), directory.packs(), name_of(pack.id).c_str()) != 0)
+    return failure(errno);
+  pack.file.reset();
+  return pack.size + end.size();
+}
+
+Outcome<void> keep_unfinished(const RepositoryDirectory& directory) {
+  const auto ids = directory.part_ids();
+  if (!ids) return failed(ids.error());
+  for (const PackId id : *ids) {
+    auto pack = checked_part(directory, id);
+    if (!pack) return failed(pack.error());
+    if (!pack->extents.empty()) {
+      if (auto sealed = seal(directory, *pack); !sealed) return failed(sealed.error());
+    } else if (::unlinkat(directory.packs(), part_name(id).c_str(), 0) != 0) {
+      return failed_call(errno, "remove {}/{}", directory.path(), place_of(id, kPartSuffix));
+    }
+  }
+  if (ids->empty()) return {};
+  return sync_directory(directory.packs());
+}
+
+Outcome<OpenPack> PackPool::take() {
+  {
+    const std::lock_guard lock(mutex_);
+    // The fullest first: packs become full one after another.
+    const auto fullest = std::max_element(open_.begin(), open_.end(),
+                                          [](const OpenPack& a, const OpenPack& b) { return a.size < b.size; });
+    if (fullest != open_.end()) {
+      OpenPack pack = std::move(*fullest);
+      open_.erase(fullest);
+      return pack;
+    }
+  }
+  return make_pack(directory_);
+}
+
+Outcome<void> PackPool::append(std::vector<PackedExtent>& extents, std::span<const std::span<const std::byte>> parts) {
+  auto pack = take();
+  if (!pack) return failed(pack.error());
+  // A pack that could not be written stays where it is: the next writer keeps what is right of it.
+  if (auto written = write_all(directory_, *pack, parts); !written) return written;
+  std::uint64_t bytes = 0;
+  for (PackedExtent& extent : extents) {
+    extent.offset += static_cast<std::uint32_t>(pack->size);
+    bytes += extent.record_bytes();
+    pack->extents.push_back(extent);
+  }
+  pack->size += bytes;
+  if (pack->size - pack->under_way >= kWriteOut) {
+    ::sync_file_range(pack->file.get(), static_cast<off_t>(pack->under_way),
+                      static_cast<off_t>(pack->size - pack->under_way), SYNC_FILE_RANGE_WRITE);
+    pack->under_way = pack->size;
+  }
+  return give_back(std::move(*pack));
+}
+
+Outcome<void> PackPool::give_back(OpenPack pack) {
+  std::optional<OpenPack> due;
+  {
+    const std::lock_guard lock(mutex_);
+    if (pack.size < kPackBytes) {
+      open_.push_back(std::move(pack));
+      return {};
+    }
+    closed_.push_back(std::move(pack));
+    if (closed_.size() <= kClosedPacks) return {};
+    due = std::move(closed_.front());
+    closed_.erase(closed_.begin());
+  }
+  return seal_one(std::move(*due));
+}
+
+Outcome<void> PackPool::seal_one(OpenPack pack) {
+  const auto bytes = seal(directory_, pack);
+  if (!bytes) return failed(bytes.error());
+  const std::lock_guard lock(mutex_);
+  stored_bytes_ += *bytes;
+  sealed_.push_back(pack.id);
+  return {};
+}
+
+Outcome<void> PackPool::seal_all() {
+  std::vector<OpenPack> all;
+  {
+    const std::lock_guard lock(mutex_);
+    all = std::move(closed_);
+    for (OpenPack& pack : open_) all.push_back(std::move(pack));
+    closed_.clear();
+    open_.clear();
+  }
+  for (OpenPack& pack : all)
+    if (auto sealed = seal_one(std::move(pack)); !sealed) return sealed;
+  return sync_directory(directory_.packs());
+}
+
+std::uint64_t PackPool::stored_bytes() const {
+  const std::lock_guard lock(mutex_);
+  std::uint64_t bytes = stored_bytes_;
+  for (const auto* packs : {&open_, &closed_})
+    for (const OpenPack& pack : *packs) bytes += pack.size;
+  return bytes;
+}
+
+std::vector<PackId> PackPool::sealed() const {
+  const std::lock_guard lock(mutex_);
+  return sealed_;
+}
+
+}  // namespace roadstead::mover

@@ -1,0 +1,93 @@
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "mover/codec.h"
+#include "mover/repository/directory.h"
+
+namespace roadstead::mover {
+
+/// A sealed pack, as far as an index needs to know it.
+struct PackSeen {
+  PackId id = 0;
+  std::uint64_t bytes = 0;         ///< On the disk.
+  std::int64_t written_nanos = 0;  ///< When it was, by the file's time.
+  std::uint32_t first = 0;         ///< The index's number of its first extent.
+  std::uint32_t count = 0;
+  std::optional<PackTrailer> trailer;  ///< Nothing: its end is damaged.
+};
+
+/// Opens a sealed pack and reads its trailer; where that is damaged, its records are counted instead.
+Outcome<PackSeen> look_at_pack(const RepositoryDirectory& directory, PackId id);
+
+Outcome<Fd> open_pack(const RepositoryDirectory& directory, PackId id);
+
+/// What a pack holds, in the order of its records: at most `count`. Out of the records themselves where its end is
+/// damaged.
+std::vector<PackedExtent> extents_of(int file, const PackSeen& pack);
+
+/// Reads an extent's stored bytes and compares what stands before them; false where they are others.
+Outcome<bool> read_record(int file, const PackedExtent& extent, Bytes& record);
+
+/// The file's bytes of an extent, whose hash is right; nothing where they are others. Valid until the next call.
+class ExtentChecker {
+ public:
+  std::optional<std::span<const std::byte>> plain(const PackedExtent& extent, std::span<const std::byte> stored);
+
+ private:
+  Unpacker unpacker_;
+  Hasher hasher_;
+};
+
+/// A pack that is being written.
+struct OpenPack {
+  PackId id = 0;
+  Fd file;
+  std::uint64_t size = 0;
+  std::uint64_t under_way = 0;  ///< Bytes that the kernel was told to write out.
+  std::vector<PackedExtent> extents;
+};
+
+/// Makes the file and its header.
+Outcome<OpenPack> make_pack(const RepositoryDirectory& directory);
+
+/// Writes the end of a pack, syncs and renames it; its directory is not synced yet. Returns its size.
+Outcome<std::uint64_t> seal(const RepositoryDirectory& directory, OpenPack& pack);
+
+/// Seals what writers left unfinished, up to the first extent whose hash is wrong; removes what holds nothing. Durable.
+Outcome<void> keep_unfinished(const RepositoryDirectory& directory);
+
+/// The packs that are being written, shared by the threads of a backup: as many as threads write at the same moment, so
+/// that a small backup makes one. Safe from several threads.
+class PackPool {
+ public:
+  explicit PackPool(const RepositoryDirectory& directory) : directory_(directory) {}
+
+  /// Appends records to some pack: `extents` are theirs, their offsets counted from the first of `parts`.
+  Outcome<void> append(std::vector<PackedExtent>& extents, std::span<const std::span<const std::byte>> parts);
+
+  /// Seals all packs, durably. No append() at the same time.
+  Outcome<void> seal_all();
+
+  /// Of records and of what was sealed.
+  [[nodiscard]] std::uint64_t stored_bytes() const;
+
+  /// The packs sealed so far.
+  [[nodiscard]] std::vector<PackId> sealed() const;
+
+ private:
+  Outcome<OpenPack> take();
+  Outcome<void> give_back(OpenPack pack);
+  Outcome<void> seal_one(OpenPack pack);
+
+  const RepositoryDirectory& directory_;
+  mutable std::mutex mutex_;      // guards what follows
+  std::vector<OpenPack> open_;    ///< That nobody writes to now.
+  std::vector<OpenPack> closed_;  ///< Full, oldest first: on their way to the disk, so that sealing is short.
+  std::vector<PackId> sealed_;
+  std::uint64_t stored_bytes_ = 0;
+};
+
+}  // namespace roadstead::mover

@@ -1,0 +1,120 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "mover/repository/directory.h"
+#include "mover/repository/index.h"
+#include "mover/repository/pack.h"
+
+namespace roadstead::mover {
+
+/// A repository directory with its index in memory. Movable; what reads from it or writes to it must not outlive it.
+class Repository {
+ public:
+  /// Locks the directory and reads what its packs hold. Write also makes what is missing, keeps the whole extents of
+  /// packs that were left unfinished, and removes a manifest that was. Errors: those of RepositoryDirectory::open(),
+  /// TooLarge.
+  static Outcome<Repository> open(const std::string& path, Use use);
+
+  [[nodiscard]] const RepositoryDirectory& directory() const { return state_->directory; }
+
+  /// True for what is in a sealed pack or on its way into one; always for zero bytes. What is known to be damaged is
+  /// not there. Safe from several threads.
+  [[nodiscard]] bool has(const Digest& name) const;
+  [[nodiscard]] std::size_t extents() const { return state_->index.size(); }
+  /// The first eight bytes of names, those in the newest packs first; at most `most`.
+  [[nodiscard]] std::vector<std::uint64_t> prefixes(std::size_t most) const;
+
+  /// Seals what all PackWriters have written, durably; they must have finished.
+  Outcome<void> seal() { return state_->pool.seal_all(); }
+  /// What was added to the packs since open(), in bytes on the disk.
+  [[nodiscard]] std::uint64_t stored_bytes() const { return state_->pool.stored_bytes(); }
+  [[nodiscard]] std::uint64_t free_bytes() const { return state_->directory.free_bytes(); }
+
+  /// The packs as they were at open(), oldest first.
+  [[nodiscard]] const std::vector<PackSeen>& packs() const { return state_->packs; }
+  /// The number of an extent: its pack is that whose numbers, from `first`, hold it. Nothing where it is not in a pack
+  /// that was there at open().
+  [[nodiscard]] std::optional<std::uint32_t> number_of(const Digest& name) const;
+  [[nodiscard]] const PackSeen& pack_of(std::uint32_t number) const;
+
+ private:
+  friend class PackWriter;
+  struct State {
+    explicit State(RepositoryDirectory opened) : directory(std::move(opened)) {}
+    RepositoryDirectory directory;
+    std::vector<PackSeen> packs;
+    ExtentIndex index;
+    PackPool pool{directory};
+  };
+  explicit Repository(std::unique_ptr<State> state) : state_(std::move(state)) {}
+  Outcome<void> load();
+  Outcome<void> look_at_packs(const std::vector<PackId>& ids);
+  Outcome<void> load_pack(const PackSeen& pack, const std::vector<DamagedExtent>& damaged);
+
+  std::unique_ptr<State> state_;
+};
+
+/// An extent as it stands in its pack.
+struct StoredExtent {
+  std::uint8_t codec = kPlain;
+  std::uint32_t length = 0;          ///< Of the file's bytes.
+  std::span<const std::byte> bytes;  ///< Valid until the reader is used again.
+};
+
+/// Reads extents. One per thread. DamagedExtent: it cannot be had; the message names its pack.
+class ExtentReader {
+ public:
+  explicit ExtentReader(const Repository& repository) : repository_(repository) {}
+
+  /// The bytes as they are stored, not compared with the name: whoever gets them does that.
+  Outcome<StoredExtent> stored(const Digest& name);
+
+  /// The file's bytes, whose hash is the name. Valid until the reader is used again.
+  Outcome<std::span<const std::byte>> plain(const Digest& name);
+
+ private:
+  struct Open {
+    Fd file;
+    std::vector<PackedExtent> extents;
+    std::uint64_t used = 0;  ///< When, counted in reads.
+  };
+  Outcome<const PackedExtent*> seek(const Digest& name);
+  Outcome<Open*> open(const PackSeen& pack);
+
+  const Repository& repository_;
+  std::unordered_map<PackId, Open> open_;  ///< A few.
+  std::uint64_t reads_ = 0;
+  int file_ = -1;  ///< Of what seek() found.
+  Bytes record_;
+  ExtentChecker checker_;
+};
+
+/// Adds extents. One per thread; cheap.
+class PackWriter {
+ public:
+  explicit PackWriter(Repository& repository) : state_(*repository.state_) {}
+  PackWriter(const PackWriter&) = delete;
+  PackWriter& operator=(const PackWriter&) = delete;
+  /// What was added and not finished is written as well as may be: the next attempt need not bring it again.
+  ~PackWriter() { [[maybe_unused]] const auto ignored = finish(); }
+
+  /// Takes an extent of `length` bytes, stored as they are (kPlain) or packed; the caller has compared them with the
+  /// name. One that is there, or that another thread has taken, is not written again. NoSpace with numbers.
+  Outcome<void> add(const Digest& name, std::uint8_t codec, std::uint32_t length, std::span<const std::byte> stored);
+
+  /// Everything taken is in a pack; durable with Repository::seal().
+  Outcome<void> finish();
+
+ private:
+  Outcome<void> write_out(std::span<const std::byte> last);
+
+  Repository::State& state_;
+  Bytes buffer_;
+  std::vector<PackedExtent> extents_;  ///< In the buffer, but for the stored bytes of the last.
+};
+
+}  // namespace roadstead::mover
