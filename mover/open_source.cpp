@@ -1,9 +1,12 @@
 #include "mover/open_source.h"
 
+#include "mover/snapshot_source.h"
+
 namespace roadstead::mover {
 
 Outcome<std::unique_ptr<TreeSource>> open_source(const Source& source, const std::stop_token& stop,
                                                  const Listed& listed) {
+  if (source.snapshot) return open_snapshot_source(source.path, *source.snapshot);
   return open_directory_source(source, stop, listed);
 }
 

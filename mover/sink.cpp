@@ -1,5 +1,6 @@
 #include "mover/sink.h"
 
+#include "mover/repository_sink.h"
 #include "mover/staged_sink.h"
 
 namespace roadstead::mover {
@@ -10,6 +11,7 @@ std::vector<std::uint64_t> Sink::known(std::size_t) const { return {}; }
 
 Outcome<std::unique_ptr<Sink>> open_sink(const Copy& job) {
   if (job.target) return open_staged_sink(*job.target);
+  if (job.snapshot) return open_repository_sink(*job.snapshot);
   return failed("Refused", "this mover has no such sink", "bring a newer mover image to this host");
 }
 

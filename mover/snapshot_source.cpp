@@ -1,0 +1,96 @@
+#include "mover/snapshot_source.h"
+
+#include <algorithm>
+
+#include "mover/repository/manifest.h"
+#include "mover/repository/repository.h"
+
+namespace roadstead::mover {
+namespace {
+
+class SnapshotReader final : public TreeReader {
+ public:
+  SnapshotReader(const Repository& repository, const Manifest& manifest) : manifest_(manifest), extents_(repository) {}
+
+  Outcome<bool> find(const Spot& spot, std::span<std::byte>, bool) override {
+    hash_ = manifest_.digests[manifest_.entries[spot.file].first_extent + spot.index];
+    length_ = spot.length;
+    return true;
+  }
+
+  [[nodiscard]] const Digest& hash() const override { return hash_; }
+  [[nodiscard]] bool is_zero() override { return hash_ == kZeroDigest; }
+
+  Outcome<std::span<const std::byte>> plain() override {
+    auto plain = extents_.plain(hash_);
+    if (plain && plain->size() != length_) return failed(wrong_length());
+    return plain;
+  }
+
+  Outcome<StoredBytes> stored() override {
+    const auto stored = extents_.stored(hash_);
+    if (!stored) return failed(stored.error());
+    if (stored->length != length_) return failed(wrong_length());
+    return StoredBytes{stored->codec, stored->bytes};
+  }
+
+  Outcome<bool> read(const Spot& spot, const std::vector<Range>& ranges, Bytes& out) override {
+    if (const auto found = find(spot, {}, true); !found) return found;
+    out.clear();
+    if (is_zero()) {
+      for (const Range& range : ranges) out.resize(out.size() + range.length);
+      return true;
+    }
+    const auto whole = plain();
+    if (!whole) return failed(whole.error());
+    for (const Range& range : ranges) {
+      const auto part = whole->subspan(range.offset, range.length);
+      out.insert(out.end(), part.begin(), part.end());
+    }
+    return true;
+  }
+
+ private:
+  [[nodiscard]] Failure wrong_length() const {
+    return {"DamagedSnapshot", fmt::format("snapshot {} names an extent of another length", manifest_.header.id),
+            "verify the repository, and restore another snapshot"};
+  }
+
+  const Manifest& manifest_;
+  ExtentReader extents_;
+  Digest hash_{};
+  std::size_t length_ = 0;
+};
+
+class SnapshotSource final : public TreeSource {
+ public:
+  SnapshotSource(Repository repository, Manifest manifest)
+      : repository_(std::move(repository)), manifest_(std::move(manifest)) {}
+
+  [[nodiscard]] const EntryList& entries() const override { return manifest_.entries; }
+
+  [[nodiscard]] EntriesEnd end_of_entries() const override {
+    return {entries().size(), entries().data_bytes(), {}, {}, false, to_json(manifest_.header)};
+  }
+
+  std::unique_ptr<TreeReader> reader() override { return std::make_unique<SnapshotReader>(repository_, manifest_); }
+  std::vector<Restated> restate(const std::vector<std::uint32_t>&) override { return {}; }
+  [[nodiscard]] const Changes& changes() const override { return none_; }
+
+ private:
+  Repository repository_;
+  Manifest manifest_;
+  Changes none_;
+};
+
+}  // namespace
+
+Outcome<std::unique_ptr<TreeSource>> open_snapshot_source(const std::string& path, const std::string& id) {
+  auto repository = Repository::open(path, Use::Read);
+  if (!repository) return failed(repository.error());
+  auto manifest = read_manifest(repository->directory(), id);
+  if (!manifest) return failed(manifest.error());
+  return std::make_unique<SnapshotSource>(std::move(*repository), std::move(*manifest));
+}
+
+}  // namespace roadstead::mover
