@@ -15,18 +15,20 @@ constexpr std::array<MetricRow, sizeof...(Definitions)> rows(const Definitions&.
   return {row(definitions)...};
 }
 
-constexpr auto kAll =
-    rows(metric::kBuildInfo, metric::kStartTimestamp, metric::kSchedulerLastTick, metric::kManifestFilesBroken,
-         metric::kManifestObjectsMissing, metric::kManifestLastScan, metric::kHostReachable, metric::kHostLastSeen,
-         metric::kHostFree, metric::kBaseBackupLastSuccess, metric::kBaseBackupAge, metric::kBaseBackupMaxAge,
-         metric::kBaseBackups, metric::kWalSinceBaseBackup, metric::kWalLag, metric::kWalMaxLag, metric::kArchiveSize,
-         metric::kSlotState, metric::kBarmanCheck, metric::kBarmanLastMinute, metric::kPolicyLastSuccess,
-         metric::kPolicyAge, metric::kPolicyLastFailure, metric::kPolicyNextRun, metric::kPolicyInterval,
-         metric::kPolicySuspended, metric::kPolicyLastMissed, metric::kPolicyMissedRuns, metric::kBackupsFinished,
-         metric::kRestoreFailed, metric::kRestoreFinished, metric::kRestoreDuration, metric::kBytesMoved,
-         metric::kQueueDepth, metric::kQueueAdds, metric::kQueueDuration, metric::kQueueWorkDuration,
-         metric::kQueueRetries, metric::kQueueUnfinishedWork, metric::kQueueLongestRunning, metric::kReconcileTotal,
-         metric::kReconcileErrors, metric::kReconcileTime, metric::kActiveWorkers, metric::kMaxConcurrentReconciles);
+constexpr auto kAll = rows(
+    metric::kBuildInfo, metric::kStartTimestamp, metric::kSchedulerLastTick, metric::kManifestFilesBroken,
+    metric::kManifestObjectsMissing, metric::kManifestLastScan, metric::kHostReachable, metric::kHostLastSeen,
+    metric::kHostFree, metric::kHostUncovered, metric::kBaseBackupLastSuccess, metric::kBaseBackupAge,
+    metric::kBaseBackupMaxAge, metric::kBaseBackups, metric::kWalSinceBaseBackup, metric::kWalLag, metric::kWalMaxLag,
+    metric::kArchiveSize, metric::kSlotState, metric::kBarmanCheck, metric::kBarmanLastMinute,
+    metric::kPolicyLastSuccess, metric::kPolicyAge, metric::kPolicyLastFailure, metric::kPolicyNextRun,
+    metric::kPolicyInterval, metric::kPolicySuspended, metric::kPolicyLastMissed, metric::kPolicyMissedRuns,
+    metric::kBackupsFinished, metric::kPolicySourceSuspicious, metric::kPolicyRepositoryUnhealthy, metric::kSnapshots,
+    metric::kSnapshotNewest, metric::kSnapshotAge, metric::kRepositoryStored, metric::kRepositoryDamaged,
+    metric::kRepositoryLastVerified, metric::kRestoreFailed, metric::kRestoreFinished, metric::kRestoreDuration,
+    metric::kBytesMoved, metric::kQueueDepth, metric::kQueueAdds, metric::kQueueDuration, metric::kQueueWorkDuration,
+    metric::kQueueRetries, metric::kQueueUnfinishedWork, metric::kQueueLongestRunning, metric::kReconcileTotal,
+    metric::kReconcileErrors, metric::kReconcileTime, metric::kActiveWorkers, metric::kMaxConcurrentReconciles);
 
 }  // namespace
 

@@ -37,6 +37,7 @@ inline constexpr std::string_view kServerCheck[] = {"namespace", "server", "chec
 inline constexpr std::string_view kServerState[] = {"namespace", "server", "state"};
 inline constexpr std::string_view kPolicy[] = {"namespace", "policy"};
 inline constexpr std::string_view kPolicyResult[] = {"namespace", "policy", "result"};
+inline constexpr std::string_view kRepository[] = {"namespace", "policy", "host", "source_host", "volume"};
 inline constexpr std::string_view kRestore[] = {"namespace", "restore"};
 inline constexpr std::string_view kResult[] = {"result"};
 inline constexpr std::string_view kVersion[] = {"version"};
@@ -84,6 +85,8 @@ inline constexpr GaugeDefinition kHostLastSeen{{"roadstead_host_last_seen_timest
 inline constexpr GaugeDefinition kHostFree{
     {"roadstead_host_free_bytes", "bytes",
      "Free space where the host's Docker Engine keeps volumes; NaN: not measured yet.", detail::kHost}};
+inline constexpr GaugeDefinition kHostUncovered{
+    {"roadstead_host_uncovered_volumes", "", "Volumes on the host that no policy backs up.", detail::kHost}};
 
 // Barman servers.
 inline constexpr GaugeDefinition kBaseBackupLastSuccess{
@@ -150,6 +153,34 @@ inline constexpr CounterDefinition kPolicyMissedRuns{
 inline constexpr CounterDefinition kBackupsFinished{
     {"roadstead_backups_finished_total", "", "Backups that ended, by result (Succeeded, PartiallyFailed, Failed).",
      detail::kPolicyResult}};
+
+inline constexpr GaugeDefinition kPolicySourceSuspicious{
+    {"roadstead_policy_source_suspicious", "",
+     "1 if the newest snapshot of a volume is suspiciously small, so that retention is held back, else 0.",
+     detail::kPolicy}};
+inline constexpr GaugeDefinition kPolicyRepositoryUnhealthy{
+    {"roadstead_policy_repository_unhealthy", "",
+     "1 if a repository of the policy is damaged or cannot be read, else 0.", detail::kPolicy}};
+
+// What a policy's repositories hold; `host` keeps it, `source_host` has the volume.
+inline constexpr GaugeDefinition kSnapshots{
+    {"roadstead_snapshots", "", "Snapshots of the policy in the repository.", detail::kRepository}};
+inline constexpr GaugeDefinition kSnapshotNewest{
+    {"roadstead_snapshot_newest_timestamp_seconds", "seconds",
+     "The time of the data in the newest snapshot, Unix time; 0: there is none.", detail::kRepository}};
+inline constexpr AgeDefinition kSnapshotAge{
+    {"roadstead_snapshot_newest_age_seconds", "seconds", "Age of the data in the newest snapshot; +Inf: there is none.",
+     detail::kRepository},
+    &kSnapshotNewest};
+inline constexpr GaugeDefinition kRepositoryStored{{"roadstead_repository_stored_bytes", "bytes",
+                                                    "What the volume takes in the repository, on the disk.",
+                                                    detail::kRepository}};
+inline constexpr GaugeDefinition kRepositoryDamaged{
+    {"roadstead_repository_damaged_extents", "",
+     "Pieces of data that are damaged or missing in the repository, as far as they were read.", detail::kRepository}};
+inline constexpr GaugeDefinition kRepositoryLastVerified{
+    {"roadstead_repository_last_verified_timestamp_seconds", "seconds",
+     "When a part of the repository was last verified, Unix time; 0: never.", detail::kRepository}};
 
 // Restores.
 inline constexpr GaugeDefinition kRestoreFailed{

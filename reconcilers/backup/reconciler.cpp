@@ -46,6 +46,8 @@ class BackupReconciler final : public Reconciler {
     const bool volumes = is_of_volumes(*object);
     if (object->metadata.deletion_timestamp) return volumes ? dispose(*object, limits) : let_go(*object, limits);
     if (crds::is_finished(object->status)) return volumes ? settle(*object, limits) : let_go(*object, limits);
+    // Nothing is run: the policy that found its snapshot in a repository writes its status.
+    if (!backup::annotation_of(*object, kFoundInRepositoryAnnotation).empty()) return Action::await_change();
     if (const auto wait = pace_.wait(key, object->metadata.resource_version, context_.clock.now()))
       return Action::requeue(*wait);
     return volumes ? go(*object, limits) : look_at_barman(*object, limits);

@@ -65,9 +65,9 @@ void take_backups(crds::BackupPolicyStatus& status, const std::string& policy,
   }
   status.counts = counts;
   if (newest == nullptr) return;
-  status.last_backup = crds::LastBackup{
-      newest->metadata.name, newest->status.barman ? newest->status.barman->backup_id : std::string(),
-      newest->status.finished_at, newest->status.barman ? newest->status.barman->size_bytes : std::nullopt};
+  status.last_backup =
+      crds::LastBackup{newest->metadata.name, newest->status.barman ? newest->status.barman->backup_id : std::string(),
+                       newest->status.finished_at, crds::size_bytes(newest->status)};
 }
 
 crds::Backup run_for(const crds::BackupPolicy& policy, Time scheduled) {

@@ -1,16 +1,22 @@
 #include "reconcilers/backup_policy/reconciler.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "crds/barman_server.h"
 #include "reconcilers/backup_policy/decide.h"
+#include "reconcilers/backup_policy/keeper.h"
 #include "reconcilers/support/typed_client.h"
 
 namespace roadstead::reconcilers {
 namespace {
 
+using backup_policy::Keeper;
+using backup_policy::Named;
 using backup_policy::Plan;
 using backup_policy::ReadSchedule;
+using backup_policy::Scope;
 
 // A clock that is set while nobody looks is noticed after this at the latest.
 constexpr Millis kLongest = std::chrono::minutes(5);
@@ -18,32 +24,80 @@ constexpr Millis kShortest{100};
 
 class BackupPolicyReconciler final : public Reconciler {
  public:
-  explicit BackupPolicyReconciler(Context& context) : context_(context) {}
+  explicit BackupPolicyReconciler(Context& context) : context_(context), keeper_(context) {}
 
-  Result<Action> reconcile(const ObjectKey& key, std::stop_token) override {
+  Result<Action> reconcile(const ObjectKey& key, std::stop_token stop) override {
+    const Limits limits{.stop = stop, .connect = Millis{5'000}, .idle = Millis{20'000}};
     auto policy = get<crds::BackupPolicy>(context_.api, key.ns, key.name);
-    if (!policy) return policy.error().kind == ErrorKind::NotFound ? forget(key) : tl::unexpected(policy.error());
+    if (!policy)
+      return policy.error().kind == ErrorKind::NotFound ? forget(key, limits) : tl::unexpected(policy.error());
     if (policy->metadata.deletion_timestamp) return Action::await_change();
-    auto backups = list<crds::Backup>(context_.api, key.ns, fmt::format("{}={}", crds::kPolicyLabel, key.name));
-    if (!backups) return tl::unexpected(backups.error());
+    auto objects = list<crds::Backup>(context_.api, key.ns);
+    if (!objects) return tl::unexpected(objects.error());
+    auto scope = find_scope(*policy);
+    if (!scope) return tl::unexpected(scope.error());
     const auto schedule = backup_policy::read_schedule(policy->spec.schedule);
     const Time now = context_.clock.now();
-    Plan plan = backup_policy::plan_for(*policy, *backups, schedule, find_source(*policy), now);
+    Plan plan = backup_policy::plan_for(*policy, of_policy(*objects, key.name), schedule, scope->ready, now);
     // The object first: its name is its scheduled time, so that a status lost in between repeats nothing.
     if (plan.create)
       if (auto made = make_run(*policy, *plan.create); !made) return tl::unexpected(made.error());
     policy->status = std::move(plan.status);
+    Keeper::Look look;
+    if (schedule && !scope->places.empty()) {
+      auto looked = keeper_.look(*policy, *scope, *objects, *schedule, limits);
+      if (!looked) return tl::unexpected(looked.error());
+      look = std::move(*looked);
+    }
     if (auto written = update_status(context_.api, *policy); !written) return tl::unexpected(written.error());
+    for (const auto& stored : look.after_write) stored();
+    std::move(look.events.begin(), look.events.end(), std::back_inserter(plan.events));
     for (auto& event : plan.events)
       tell(context_.api, *policy, event.warning, std::move(event.reason), std::move(event.message));
     measure(*policy, schedule, now);
-    if (!plan.look_again) return Action::requeue(kLongest);
-    return Action::requeue(std::clamp(*plan.look_again - now, kShortest, kLongest));
+    measure_repositories(*policy);
+    Millis wait = kLongest;
+    if (plan.look_again) wait = std::min(wait, *plan.look_again - now);
+    if (look.again) wait = std::min(wait, *look.again);
+    return Action::requeue(std::max(wait, kShortest));
   }
 
  private:
-  Result<void> find_source(const crds::BackupPolicy& policy) {
-    if (!policy.spec.source.barman) return {};
+  static std::vector<crds::Backup> of_policy(const std::vector<crds::Backup>& all, const std::string& policy) {
+    std::vector<crds::Backup> own;
+    std::copy_if(all.begin(), all.end(), std::back_inserter(own), [&](const crds::Backup& object) {
+      const auto label = object.metadata.labels.find(std::string(crds::kPolicyLabel));
+      return label != object.metadata.labels.end() && label->second == policy;
+    });
+    return own;
+  }
+
+  /// What the policy backs up and where to; of a barman server only whether it is there.
+  Result<Scope> find_scope(const crds::BackupPolicy& policy) {
+    if (policy.spec.source.barman) {
+      Scope scope;
+      scope.ready = find_server(policy);
+      return scope;
+    }
+    Named named;
+    std::set<std::string> hosts;
+    if (policy.spec.source.host_ref) hosts.insert(policy.spec.source.host_ref->name);
+    for (const crds::Destination& destination : policy.spec.destinations) hosts.insert(destination.host_ref.name);
+    for (const std::string& name : hosts) {
+      auto host = get<crds::Host>(context_.api, {}, name);
+      if (host) named.hosts.emplace(name, std::move(*host));
+      if (!host && host.error().kind != ErrorKind::NotFound) return tl::unexpected(host.error());
+    }
+    if (policy.spec.source.repository)
+      for (const crds::NameRef& ref : policy.spec.source.repository->policy_refs) {
+        auto copied = get<crds::BackupPolicy>(context_.api, policy.metadata.ns, ref.name);
+        if (copied) named.policies.emplace(ref.name, std::move(*copied));
+        if (!copied && copied.error().kind != ErrorKind::NotFound) return tl::unexpected(copied.error());
+      }
+    return backup_policy::scope_of(policy, named);
+  }
+
+  Result<void> find_server(const crds::BackupPolicy& policy) {
     const std::string& name = policy.spec.source.barman->server_ref.name;
     auto server = get<crds::BarmanServer>(context_.api, policy.metadata.ns, name);
     if (server) return {};
@@ -85,12 +139,36 @@ class BackupPolicyReconciler final : public Reconciler {
       (void)context_.metrics.counter(metric::kBackupsFinished, {labels[0], labels[1], result});
   }
 
-  Result<Action> forget(const ObjectKey& key) {
+  void measure_repositories(const crds::BackupPolicy& policy) {
+    for (const crds::RepositoryStatus& one : policy.status.repositories) {
+      const LabelValues labels{policy.metadata.ns, policy.metadata.name, one.host, one.source_host, one.volume};
+      const auto number = [&](const GaugeDefinition& definition, std::int64_t value) {
+        context_.metrics.gauge(definition, labels).set(static_cast<double>(value));
+      };
+      if (one.last_listed_time) {
+        number(metric::kSnapshots, one.snapshots);
+        number(metric::kRepositoryStored, one.stored_bytes);
+        context_.metrics.gauge(metric::kSnapshotNewest, labels).set(one.newest.value_or(Time{}));
+      }
+      number(metric::kRepositoryDamaged, one.damaged_extents);
+      context_.metrics.gauge(metric::kRepositoryLastVerified, labels).set(one.last_verified_time.value_or(Time{}));
+    }
+    if (policy.spec.source.barman) return;
+    context_.metrics.gauge(metric::kPolicySourceSuspicious, {policy.metadata.ns, policy.metadata.name})
+        .set(crds::is_true(policy.status.conditions, "SourceSuspicious") ? 1 : 0);
+    const auto* health = crds::find_condition(policy.status.conditions, "RepositoryHealthy");
+    context_.metrics.gauge(metric::kPolicyRepositoryUnhealthy, {policy.metadata.ns, policy.metadata.name})
+        .set(health != nullptr && health->status == crds::ConditionStatus::False ? 1 : 0);
+  }
+
+  Result<Action> forget(const ObjectKey& key, const Limits& limits) {
+    keeper_.forget(key, limits);
     context_.metrics.remove_series({{"namespace", key.ns}, {"policy", key.name}});
     return Action::await_change();
   }
 
   Context& context_;
+  Keeper keeper_;
 };
 
 }  // namespace

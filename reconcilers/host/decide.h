@@ -1,9 +1,13 @@
 #pragma once
 
+#include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
+#include "crds/backup_policy.h"
+#include "crds/barman_server.h"
 #include "crds/host.h"
 #include "mover/contract/job.h"
 #include "operator/ports/engine.h"
@@ -15,12 +19,21 @@ struct Space {
   std::int64_t total_bytes = 0;
 };
 
+/// Which policies back up which volumes of a host.
+struct Coverage {
+  std::map<std::string, std::vector<std::string>> policies;  ///< Volume → "namespace/name", sorted.
+  std::set<std::string> own;  ///< Volumes that hold backups themselves, and what is restored from them.
+};
+Coverage coverage_of(const crds::Host& host, const std::vector<crds::BackupPolicy>& policies,
+                     const std::vector<crds::BarmanServer>& servers);
+
 /// What one look at an engine gave. An engine that did not answer leaves the rest empty.
 struct Observed {
   Result<EngineInfo> info = fail(ErrorKind::Unavailable, "not asked yet");
   std::optional<std::vector<VolumeInfo>> volumes;
   std::optional<Space> space;                                      ///< Only when it was measured this time.
   std::optional<std::vector<crds::UnfinishedRestore>> unfinished;  ///< Only when the marks were read this time.
+  std::optional<Coverage> coverage;
 };
 
 /// How often an engine that answers is looked at, and one that does not. A host that vanishes is told within 30 s.
@@ -40,6 +53,7 @@ struct Shown {
   double reachable = 0;
   Time last_seen{};       ///< As fine as kLastSeenStep; 0: never.
   double free_bytes = 0;  ///< NaN: not measured yet. 0 would be a full disk.
+  double uncovered = 0;   ///< NaN: not known yet.
 };
 Shown shown(const crds::HostStatus& status);
 

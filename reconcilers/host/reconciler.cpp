@@ -50,6 +50,9 @@ class HostReconciler final : public Reconciler {
     seen.info = handle->engine->info(limits);
     if (!seen.info) return seen;
     if (auto volumes = handle->engine->list_volumes(limits)) seen.volumes = std::move(*volumes);
+    const auto policies = list<crds::BackupPolicy>(context_.api);
+    const auto servers = list<crds::BarmanServer>(context_.api);
+    if (policies && servers) seen.coverage = host::coverage_of(host, *policies, *servers);
     if (survey_due(host.metadata.name)) measuring = !survey(*handle, *seen.info, seen, limits);
     return seen;
   }
@@ -112,6 +115,7 @@ class HostReconciler final : public Reconciler {
     context_.metrics.gauge(metric::kHostReachable, labels).set(shown.reachable);
     context_.metrics.gauge(metric::kHostLastSeen, labels).set(shown.last_seen);
     context_.metrics.gauge(metric::kHostFree, labels).set(shown.free_bytes);
+    context_.metrics.gauge(metric::kHostUncovered, labels).set(shown.uncovered);
   }
 
   void tell_change(const crds::Host& host, const crds::HostStatus& before) {
@@ -138,7 +142,13 @@ class HostReconciler final : public Reconciler {
 std::unique_ptr<Reconciler> make_host_reconciler(Context& context) { return std::make_unique<HostReconciler>(context); }
 
 std::vector<ObjectKey> host_wakes(const nlohmann::json& object) {
-  if (object.value("kind", "") != crds::Kind<crds::Host>::kind) return {};
+  const std::string kind = object.value("kind", "");
+  if (kind == crds::Kind<crds::BackupPolicy>::kind) {
+    const nlohmann::json::json_pointer from("/spec/source/hostRef/name");
+    if (!object.contains(from) || !object.at(from).is_string()) return {};
+    return {{std::string(crds::Kind<crds::Host>::kind), {}, object.at(from).get<std::string>()}};
+  }
+  if (kind != crds::Kind<crds::Host>::kind) return {};
   return {{std::string(crds::Kind<crds::Host>::kind), {}, object.at("metadata").value("name", "")}};
 }
 

@@ -13,7 +13,7 @@ namespace roadstead::reconcilers {
 /// Touches nothing on the host but a worker of its own that measures the disk. `context` outlives it.
 std::unique_ptr<Reconciler> make_host_reconciler(Context& context);
 
-/// The Hosts that a change of `object` concerns: a Host itself.
+/// The Hosts that a change of `object` concerns: a Host itself, the one whose volumes a BackupPolicy backs up.
 std::vector<ObjectKey> host_wakes(const nlohmann::json& object);
 
 }  // namespace roadstead::reconcilers

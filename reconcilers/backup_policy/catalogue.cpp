@@ -1,0 +1,146 @@
+#include "reconcilers/backup_policy/catalogue.h"
+
+#include <algorithm>
+
+#include "reconcilers/support/backup_names.h"
+#include "reconcilers/support/repository.h"
+
+namespace roadstead::reconcilers::backup_policy {
+namespace {
+
+bool is_at(const crds::BackupSnapshot& snapshot, const Place& place) {
+  return snapshot.host == place.host && snapshot.source_host == place.source_host && snapshot.volume == place.volume;
+}
+
+const crds::Backup* object_named(const std::vector<crds::Backup>& objects, const std::string& name) {
+  const auto found =
+      std::find_if(objects.begin(), objects.end(), [&](const auto& object) { return object.metadata.name == name; });
+  return found == objects.end() ? nullptr : &*found;
+}
+
+/// Its status was lost between two calls.
+bool is_unfinished_copy(const crds::Backup& object) {
+  return object.metadata.annotations.contains(std::string(kFoundInRepositoryAnnotation)) &&
+         !crds::is_finished(object.status);
+}
+
+bool holds(const Listing& listing, const std::string& id) {
+  const auto& all = listing.data.snapshots;
+  const auto& unreadable = listing.data.unreadable;
+  return std::any_of(all.begin(), all.end(), [&](const auto& seen) { return seen.id == id; }) ||
+         std::find(unreadable.begin(), unreadable.end(), id) != unreadable.end();
+}
+
+void finish(crds::BackupStatus& status, const OwnSnapshot& snapshot) {
+  const bool partial = snapshot.seen.unreadable.count > 0;
+  status.phase = partial ? crds::BackupPhase::PartiallyFailed : crds::BackupPhase::Succeeded;
+  status.started_at = snapshot.seen.data_as_of;
+  status.finished_at = snapshot.seen.finished_at;
+  status.data_as_of = snapshot.seen.data_as_of;
+  crds::set_condition(
+      status.conditions,
+      {partial ? "Failed" : "Complete", crds::ConditionStatus::True, partial ? "PartiallyFailed" : "FoundInRepository",
+       partial
+           ? fmt::format("Found in the repository; {} files could not be read then.", snapshot.seen.unreadable.count)
+           : std::string("Found in the repository."),
+       std::nullopt, 0},
+      snapshot.seen.finished_at);
+}
+
+crds::Backup object_for(const Owner& owner, const Place& place, const OwnSnapshot& snapshot) {
+  const mover::Origin& origin = snapshot.origin;
+  crds::Backup object;
+  object.metadata.ns = owner.ns;
+  object.metadata.name = origin.backup;
+  object.metadata.annotations[std::string(kFoundInRepositoryAnnotation)] = "true";
+  object.metadata.labels[std::string(crds::kPolicyLabel)] = origin.policy;
+  object.spec.policy_ref = crds::NameRef{origin.policy};
+  object.spec.scheduled_time = origin.scheduled_time;
+  finish(object.status, snapshot);
+  object.status.snapshots.push_back(snapshot_status(snapshot.seen, place.host, place.source_host, place.volume));
+  crds::refresh_summary(object.status);
+  return object;
+}
+
+/// Left alone: what has not ended, and what the listing knows too little of.
+bool is_settled(const crds::Backup& object, const Listing& listing) {
+  return !object.metadata.deletion_timestamp && crds::is_finished(object.status) && object.status.finished_at &&
+         *object.status.finished_at < listing.begun;
+}
+
+bool lists(const crds::Backup& object, const Place& place, const std::string& id) {
+  const auto& all = object.status.snapshots;
+  return std::any_of(all.begin(), all.end(), [&](const auto& one) { return is_at(one, place) && one.id == id; });
+}
+
+/// The object with what the listing adds and takes away; nothing: it tells the truth.
+std::optional<crds::Backup> corrected(const crds::Backup& object, const Place& place, const Listing& listing,
+                                      const std::vector<OwnSnapshot>& own) {
+  crds::Backup changed = object;
+  auto& snapshots = changed.status.snapshots;
+  const auto gone =
+      std::erase_if(snapshots, [&](const auto& one) { return is_at(one, place) && !holds(listing, one.id); });
+  const std::size_t left = snapshots.size();
+  for (const OwnSnapshot& snapshot : own)
+    if (snapshot.origin.backup == object.metadata.name && !lists(changed, place, snapshot.seen.id))
+      snapshots.push_back(snapshot_status(snapshot.seen, place.host, place.source_host, place.volume));
+  if (gone == 0 && left == snapshots.size()) return std::nullopt;
+  crds::refresh_summary(changed.status);
+  return changed;
+}
+
+}  // namespace
+
+std::vector<OwnSnapshot> own_snapshots(const Owner& owner, const Listing& listing) {
+  std::vector<OwnSnapshot> own;
+  for (const mover::SnapshotSeen& seen : listing.data.snapshots) {
+    auto origin = mover::parse_origin(seen.origin);
+    if (!origin || origin->installation != owner.installation || origin->ns != owner.ns) continue;
+    if (origin->backup.empty() || !owner.policies.contains(origin->policy)) continue;
+    own.push_back({seen, std::move(*origin)});
+  }
+  return own;
+}
+
+ObjectChanges object_changes(const Owner& owner, const Place& place, const Listing& listing,
+                             const std::vector<crds::Backup>& objects, bool fresh) {
+  ObjectChanges changes;
+  const std::vector<OwnSnapshot> own = own_snapshots(owner, listing);
+  for (const OwnSnapshot& snapshot : own) {
+    const crds::Backup* object = object_named(objects, snapshot.origin.backup);
+    if (object == nullptr && !fresh) changes.lacks_objects = true;
+    if (object == nullptr && fresh) changes.create.push_back(object_for(owner, place, snapshot));
+    if (object == nullptr || !is_unfinished_copy(*object)) continue;
+    crds::Backup again = *object;
+    again.status = object_for(owner, place, snapshot).status;
+    changes.update.push_back(std::move(again));
+  }
+  for (const crds::Backup& object : objects) {
+    if (!is_settled(object, listing)) continue;
+    auto changed = corrected(object, place, listing, own);
+    if (!changed) continue;
+    if (changed->status.snapshots.empty())
+      changes.remove.push_back(object.metadata.name);
+    else
+      changes.update.push_back(std::move(*changed));
+  }
+  return changes;
+}
+
+std::vector<std::string> spent_objects(const std::string& policy, const std::vector<crds::Backup>& objects,
+                                       std::size_t keep) {
+  std::vector<const crds::Backup*> spent;
+  for (const crds::Backup& object : objects) {
+    const auto label = object.metadata.labels.find(std::string(crds::kPolicyLabel));
+    if (label == object.metadata.labels.end() || label->second != policy) continue;
+    if (object.metadata.deletion_timestamp || !crds::is_finished(object.status)) continue;
+    if (object.status.snapshots.empty() && !object.status.barman && !object.spec.keep) spent.push_back(&object);
+  }
+  std::sort(spent.begin(), spent.end(),
+            [](const auto* a, const auto* b) { return a->status.finished_at > b->status.finished_at; });
+  std::vector<std::string> names;
+  for (std::size_t i = keep; i < spent.size(); ++i) names.push_back(spent[i]->metadata.name);
+  return names;
+}
+
+}  // namespace roadstead::reconcilers::backup_policy

@@ -1,0 +1,52 @@
+#pragma once
+
+// From what a repository directory holds to Backup objects: the repository is the truth, the objects follow it.
+
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "crds/backup.h"
+#include "mover/contract/job.h"
+#include "reconcilers/backup_policy/places.h"
+
+namespace roadstead::reconcilers::backup_policy {
+
+/// What a directory held when it was listed.
+struct Listing {
+  Time begun{};  ///< When it was asked for: what ended before then is in it.
+  mover::SnapshotsData data;
+};
+
+/// Whose snapshots count.
+struct Owner {
+  std::string installation, ns;
+  std::set<std::string> policies;
+};
+
+struct OwnSnapshot {
+  mover::SnapshotSeen seen;
+  mover::Origin origin;
+};
+/// The snapshots that carry one of the owner's policies, by data time; others stay out of its sight.
+std::vector<OwnSnapshot> own_snapshots(const Owner& owner, const Listing& listing);
+
+struct ObjectChanges {
+  std::vector<crds::Backup> create;  ///< With the status they get at once: they have ended long ago.
+  std::vector<crds::Backup> update;  ///< Their status changed.
+  std::vector<std::string> remove;   ///< None of their snapshots is left.
+  bool lacks_objects = false;        ///< Like `create`, of a listing that is not `fresh` any more: list again.
+};
+
+/// What has to change so that the Backups of the namespace tell what `place` holds. Those that have not ended, are
+/// being deleted or ended after the listing was begun are left alone. `fresh`: the listing is of this very look; an
+/// older one may tell of a snapshot that was forgotten together with its object.
+ObjectChanges object_changes(const Owner& owner, const Place& place, const Listing& listing,
+                             const std::vector<crds::Backup>& objects, bool fresh);
+
+/// Backups of the policy that ended without leaving any snapshot, beyond the newest `keep`: nobody misses them.
+std::vector<std::string> spent_objects(const std::string& policy, const std::vector<crds::Backup>& objects,
+                                       std::size_t keep);
+
+}  // namespace roadstead::reconcilers::backup_policy
