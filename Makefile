@@ -37,8 +37,9 @@ test: deps ## Installs, builds, then unit, component and fleet tests (root)
 demo: deps build ## Three hosts, a database under load, a backup, a restore onto another host (root)
 	python3 tests/fleet/demo.py
 
-bench: build ## Prints memory, idle CPU, start time of the operator and the mover's speed against rsync (root)
+bench: build ## Prints the operator's memory, idle CPU and start time, and volumes' speed against rsync and restic (root)
 	python3 tests/bench/bench.py
+	python3 tests/bench/volumes.py
 
 soak: build ## Longer: a restore broken at each single call; random kills on the fleet (root)
 	ROADSTEAD_EVERY_CALL=1 ctest --preset $(PRESET) -R reconcilers_restore_request --timeout 3600

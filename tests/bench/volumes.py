@@ -32,7 +32,7 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "fleet"))
 
 import volume_tree  # noqa: E402
-from fleet import REPOSITORY, Fleet, FleetError, ensure_images, run  # noqa: E402
+from fleet import REPOSITORY, Fleet, FleetError, ensure_images, in_parallel, run  # noqa: E402
 
 RELEASE = REPOSITORY / "build/release"
 BUILD = pathlib.Path(os.environ.get("ROADSTEAD_BUILD") or (RELEASE if (RELEASE / "bin/roadstead-mover.tar").exists() else REPOSITORY / "build/dev"))
@@ -157,7 +157,11 @@ class Contender:
     def prepare(self):
         pass
 
+    def ready(self):
+        """What belongs to the next run and not to its time."""
+
     def measured(self):
+        self.ready()
         with self.bench.quiet():
             meter = Meter((self.bench.origin, self.bench.target))
             try:
@@ -222,48 +226,57 @@ class Restic(Contender):
 class Mover(Contender):
     """Both movers in containers, as the operator starts them: annex2 serves and receives, production2 calls and sends."""
 
-    sink = {}
+    live = False
 
     def prepare(self):
         self.number, self.result = 0, {}
         self.path = self.disk.folder("sink")
 
-    def run(self):
+    def ready(self):
         self.number += 1
-        link = {"transfer": f"bench-{self.number}", "connections": CONNECTIONS, "waitSeconds": 30, "idleSeconds": 30}
-        send = {"verb": "copy", "role": "Send", "source": {"path": "/source", "live": True}, **self.bench.send_options,
+        link = {"transfer": f"bench-{self.number}", "connections": CONNECTIONS, "waitSeconds": 60, "idleSeconds": 30}
+        send = {"verb": "copy", "role": "Send", "source": {"path": "/source", "live": self.live},
                 "link": {**link, "mode": "Call", "address": self.disk.host.address, "port": PORT}}
         receive = {"verb": "copy", "role": "Receive", "link": {**link, "mode": "Serve", "port": PORT}, **self.sink_part()}
-        sides = [(self.disk.host, "bench-receive", receive, ["-p", f"{PORT}:{PORT}", "-v", f"{self.path}:/sink"]),
-                 (self.bench.origin.host, "bench-send", send, ["-v", f"{self.source}:/source:ro"])]
-        self.result = self.bench.run_movers(sides, "bench-receive")
+        self.sides = [(self.disk.host, "bench-receive", receive, ["-p", f"{PORT}:{PORT}", "-v", f"{self.path}:/sink"]),
+                      (self.bench.origin.host, "bench-send", send, ["-v", f"{self.source}:/source:ro"])]
+        self.bench.make_movers(self.sides)
+
+    def run(self):
+        self.bench.run_movers(self.sides)
 
     def told(self):
-        return {"net": self.result["net"], "millis": self.result["data"].get("millis", 0), "sent": self.result["data"].get("bytesSent", 0)}
+        self.result = self.bench.end_of_movers(self.sides)["bench-receive"]
+        return {"net": self.result["net"]}
 
 
 class Staged(Mover):
     name = "staged"
 
-    def sink_part(self):
-        return {"target": {"parent": "/sink", "request": "default.bench.item"}}
+    def request(self):
+        return f"default.bench.item-{self.number}"
 
-    def run(self):
+    def sink_part(self):
+        return {"target": {"parent": "/sink", "request": self.request()}}
+
+    def ready(self):
         if self.number:  # what was copied is what the application uses now, and the basis of the next
-            self.bench.one_mover(self.disk.host, {"verb": "exchange", "parent": "/sink", "request": "default.bench.item",
+            self.bench.one_mover(self.disk.host, {"verb": "exchange", "parent": "/sink", "request": self.request(),
                                                   "inode": self.result["data"]["treeInode"]}, self.path)
-        super().run()
+            self.bench.one_mover(self.disk.host, {"verb": "discard", "parent": "/sink", "request": self.request(), "inode": 0}, self.path)
+        super().ready()
 
     def prepare(self):
         super().prepare()
         (self.disk.path / "sink/_data").mkdir()
 
     def verify(self):
-        self.same_by_rsync(self.disk.path / "sink/.roadstead/default.bench.item/tree")
+        self.same_by_rsync(self.disk.path / "sink/.roadstead" / self.request() / "tree")
 
 
 class Repository(Mover):
     name = "repository"
+    live = True  # as a backup of a volume in use is made
 
     def sink_part(self):
         return {"snapshot": {"path": "/sink", "id": f"default.bench-{self.number}", "origin": {"host": "production2", "volume": "bench"}}}
@@ -295,7 +308,6 @@ class Bench:
         self.synced = arguments.disk
         self.folder = directory if arguments.disk else pathlib.Path(tempfile.mkdtemp(prefix="roadstead-bench-", dir="/dev/shm"))
         self.origin, self.target = Side(fleet.production2), Side(fleet.annex2)
-        self.send_options = {}
         for side in (self.origin, self.target):
             side.host.docker("import", "-c", 'ENTRYPOINT ["/roadstead-mover"]', BUILD / "bin/roadstead-mover.tar", "bench-mover")
 
@@ -323,24 +335,26 @@ class Bench:
             host.docker("create", "--name", name, "--log-driver", "json-file", *options, "bench-mover")
             host.docker("cp", f"{folder}/.", f"{name}:/")
 
-    def run_movers(self, sides, receiver):
-        """Starts them; returns the receiver's result and the seconds both ran."""
+    def make_movers(self, sides):
         key = os.urandom(32).hex()
         for host, name, job, options in sides:
             self.make_container(host, name, job, key, options)
-        for host, name, _, _ in sides:
-            host.docker("start", name)
-        results = {}
-        for host, name, _, _ in reversed(sides):
-            host.docker("wait", name, timeout=1800)
-            results[name] = self.result_of(host, name)
+
+    @staticmethod
+    def run_movers(sides):
+        in_parallel(lambda side: side[0].docker("start", side[1]), sides)
+        in_parallel(lambda side: side[0].docker("wait", side[1], timeout=1800), sides)
+
+    def end_of_movers(self, sides):
+        """Results by name, with the seconds in which both ran; removes the containers."""
+        results = {name: self.result_of(host, name) for host, name, _, _ in sides}
         bad = {name: said for name, said in results.items() if not said["ok"]}
         if bad:
             raise FleetError(f"the mover failed: {bad}")
         starts, ends = zip(*(self.times_of(host, name) for host, name, _, _ in sides))
         for host, name, _, _ in sides:
             host.docker("rm", name)
-        return {**results[receiver], "net": (max(ends) - max(starts)).total_seconds()}
+        return {name: {**said, "net": (max(ends) - max(starts)).total_seconds()} for name, said in results.items()}
 
     def one_mover(self, host, job, path, *options):
         self.make_container(host, "bench-one", job, "", ["-v", f"{path}:/sink", *options])
@@ -430,7 +444,7 @@ def pages(bench):
         try:
             for name in bench.arguments.only:
                 contenders.append(CONTENDERS[name](bench, source, size // MIB * 5 // 2 + 512))
-                contenders[-1].run()
+                contenders[-1].measured()
             for number in range(bench.arguments.runs):
                 changed = volume_tree.change_pages(source, 0.02)
                 for contender in contenders:

@@ -1,16 +1,24 @@
 #!/usr/bin/env bash
-# All tests on real engines but the long ones, as two runs beside each other, each on a fleet of its own: they wait more
-# than they compute. Prints both, and fails if one fails.
+# All tests on real engines but the long ones, as three runs beside each other, each on a fleet of its own: they wait
+# more than they compute. Prints all, and fails if one fails.
 set -uo pipefail
 cd "$(dirname "$0")"
-second_log=$(mktemp)
-trap 'rm -f "$second_log"' EXIT
+logs=$(mktemp -d)
+trap 'rm -rf "$logs"' EXIT
+
+run() {
+  ROADSTEAD_PREFIX=$1 python3 -m pytest -q -m "not soak" --durations=5 "${@:2}"
+}
 
 python3 fleet.py images || exit 1
-ROADSTEAD_PREFIX=e2f python3 -m pytest -q -m "not soak" --durations=5 test_failures.py > "$second_log" 2>&1 &
-python3 -m pytest -q -m "not soak" --durations=5 test_fleet.py test_spine.py test_manifests.py test_alerts.py test_kill.py
-first=$?
-wait $!
-second=$?
-cat "$second_log"
-[ $first = 0 ] && [ $second = 0 ]
+run e2f test_failures.py > "$logs/failures" 2>&1 &
+failures=$!
+run e2v test_volume_tree.py test_volumes.py > "$logs/volumes" 2>&1 &
+volumes=$!
+run e2e test_fleet.py test_spine.py test_manifests.py test_alerts.py test_kill.py
+failed=$?
+for job in $failures $volumes; do
+  wait $job || failed=1
+done
+cat "$logs"/*
+exit $failed

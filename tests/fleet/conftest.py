@@ -7,7 +7,7 @@ from operator_process import PROGRAM
 from scene import Scene
 
 # cheap ones first; those that break production's WAL last
-ORDER = ["test_fleet", "test_spine", "test_manifests", "test_alerts", "test_kill", "test_failures"]
+ORDER = ["test_volume_tree", "test_fleet", "test_spine", "test_manifests", "test_alerts", "test_kill", "test_failures", "test_volumes"]
 
 
 def pytest_configure(config):

@@ -642,6 +642,16 @@ class Fleet:
     def _start_again(host, container):
         return host.docker("start", container, check=False).returncode == 0
 
+    @contextlib.contextmanager
+    def slow_line_to(self, host, mbit):
+        """Until the end of the block the host receives no faster than this."""
+        shape = ("tc", "-n", self.lan, "qdisc")
+        run(*shape, "replace", "dev", host.name, "root", "tbf", "rate", f"{mbit}mbit", "burst", "256kb", "latency", "100ms")
+        try:
+            yield
+        finally:
+            run(*shape, "del", "dev", host.name, "root", check=False)
+
     def start_writer(self, rate=20.0, payload_bytes=200):
         return self.writer.start(rate, payload_bytes)
 

@@ -7,7 +7,7 @@ import re
 import threading
 import time
 
-from fleet import DATABASE, VOLUME, Fleet, ensure_images, in_parallel, run, wait_for
+from fleet import DATABASE, VOLUME, Fleet, ensure_images, in_parallel, wait_for
 from operator_process import Operator, condition_of, is_finished
 
 SERVER, POLICY, INITIAL = "montagu", "montagu-base", "montagu-initial"
@@ -108,15 +108,8 @@ class Scene:
         """Something to lose, and little that a copy could find there already: what an earlier restore brought is gone."""
         self.uat.psql(f"INSERT INTO site(name) VALUES ('{GONE}'); DROP TABLE IF EXISTS filler; CHECKPOINT")
 
-    @contextlib.contextmanager
     def slow_line_to(self, host, mbit):
-        """Until the end of the block the host receives no faster than this."""
-        shape = ("ip", "netns", "exec", self.fleet.lan, "tc", "qdisc")
-        run(*shape, "replace", "dev", host.name, "root", "tbf", "rate", f"{mbit}mbit", "burst", "256kb", "latency", "100ms")
-        try:
-            yield
-        finally:
-            run(*shape, "del", "dev", host.name, "root", check=False)
+        return self.fleet.slow_line_to(host, mbit)
 
     def standing_container(self):
         """The name of barman's container on annex2."""

@@ -1,0 +1,554 @@
+"""Volumes on three real engines: backed up, thinned out, restored, verified, copied once more; and nothing is lost on the way."""
+
+import contextlib
+import json
+import os
+import pathlib
+import random
+import shutil
+import subprocess
+import sys
+import time
+
+import pytest
+import volume_tree
+from fleet import REPOSITORY as SOURCES
+from fleet import run, wait_for
+from operator_process import PROGRAM, ProgressWatch, condition_of, is_finished
+from scene import explain
+from volume_scene import APPLICATION, POLICY, REPOSITORY, VOLUME, VolumeScene
+from volume_tree import MIB
+
+READER = SOURCES / "docs/read_repository.py"
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """The site with a first backup made."""
+    assert PROGRAM.exists(), f"{PROGRAM} is not there; `make build`, or set ROADSTEAD_BUILD"
+    made = VolumeScene(tmp_path_factory.mktemp("volumes"), os.environ.get("ROADSTEAD_PREFIX", "e2v"))
+    try:
+        made.up()
+        made.operator.apply(made.policy())
+        made.first = made.back_up("first")
+        yield made
+    finally:
+        made.down()
+
+
+def status_of(backup, host="annex2", volume=VOLUME):
+    return next(one for one in backup["status"]["snapshots"] if one["host"] == host and one["volume"] == volume)
+
+
+def read(*words, check=True):
+    """Runs the independent reader."""
+    return run(sys.executable, READER, *words, check=check, timeout=300)
+
+
+# ------------------------------------------------------------------------------------------------------- backup, restore
+
+
+def test_a_backup_tells_what_it_holds(site):
+    snapshot = status_of(site.first)
+    assert snapshot["id"] == "default.first" and site.snapshots() == ["default.first"]
+    assert snapshot["skippedCount"] == 1 and snapshot["skipped"] == ["specials/socket"]
+    assert snapshot["logicalBytes"] > site.sparse_size > snapshot["dataBytes"] > 0
+    assert 0 < snapshot["storedBytes"] <= snapshot["dataBytes"] * 1.05
+    assert site.first["status"]["phase"] == "Succeeded"
+    site.assert_no_workers("first")
+
+
+def test_a_second_backup_of_the_same_sends_nothing_and_stores_nothing(site):
+    snapshot = status_of(site.back_up("unchanged"))
+    assert snapshot["sentBytes"] == 0 and snapshot["storedBytes"] == 0
+
+
+def test_a_staged_restore_equals_the_volume_in_everything_but_its_sockets(site):
+    request = site.run_restore("staged", strategy="Staged")
+    assert site.differences() == []
+    assert request["status"]["plan"]["strategy"] == "Staged"
+    site.assert_application_runs()
+    site.assert_no_workers("staged")
+    assert sorted(os.listdir(site.data(site.uat, VOLUME).parent / ".roadstead/default.staged.files")) == ["mark.json"]
+
+
+def spoil(top):
+    """What an in-place restore finds: pages, sizes, types, links, owners that differ, and things nobody backed up."""
+    volume_tree.change_pages(top / "small/0000", 0.5)
+    os.truncate(top / "large", 123)
+    (top / "names/...").unlink()
+    (top / "names/...").mkdir()
+    shutil.rmtree(top / "empty/a")
+    (top / "empty/a").write_text("a file where a directory was")
+    (top / "extra/deep").mkdir(parents=True)
+    (top / "extra/deep/file").write_text("nobody backed this up")
+    os.chown(top / "modes/file-4755", 1, 1)
+    os.link(top / "large", top / "links/joined")
+    os.setxattr(top / "large", "user.extra", b"1")
+    with open(top / "sparse", "r+b") as file:
+        file.write(os.urandom(3 * MIB))
+
+
+def test_an_in_place_restore_of_a_spoiled_volume_equals_the_volume_too(site):
+    spoil(site.data(site.uat, VOLUME))
+    before = os.stat(site.data(site.uat, VOLUME)).st_ino
+    request = site.run_restore("in-place", strategy="InPlace")
+    assert site.differences() == []
+    assert request["status"]["plan"]["strategy"] == "InPlace" and os.stat(site.data(site.uat, VOLUME)).st_ino == before
+    site.assert_application_runs()
+
+
+def test_a_restore_under_a_running_application_stops_nothing(site):
+    started = site.uat.docker("inspect", "-f", "{{.State.StartedAt}}", APPLICATION).stdout
+    (site.data(site.uat, VOLUME) / "large").write_bytes(b"other")
+    site.run_restore("under-way", strategy="InPlace", applications={"stop": {"mode": "None"}})
+    assert site.differences() == []
+    assert site.uat.docker("inspect", "-f", "{{.State.StartedAt}}", APPLICATION).stdout == started
+
+
+def test_a_missing_volume_is_made(site):
+    site.run_restore("into-nothing", to="new_volume")
+    assert site.differences(site.data(site.uat, "new_volume")) == []
+    site.uat.docker("volume", "rm", "new_volume")
+
+
+def test_a_rollback_brings_the_old_data_back_while_it_is_kept(site):
+    top = site.data(site.uat, VOLUME)
+    (top / "of-uat").write_text("kept")
+    site.run_restore("regretted", strategy="Staged", keepPreviousSeconds=3600)
+    assert not (top / "of-uat").exists()
+    site.operator.apply(site.restore("regretted", strategy="Staged", keepPreviousSeconds=3600, rollback=True))
+    site.operator.wait_condition("restorerequest", "regretted", "RolledBack", seconds=60)
+    assert (top / "of-uat").read_text() == "kept"
+    site.assert_application_runs()
+    (top / "of-uat").unlink()
+
+
+def test_as_of_a_time_restores_what_was_there_then(site):
+    volume = "changing"
+    top = site.data(site.production, volume)
+    site.make_volume(volume, lambda place: (place / "version").write_text("1"))
+    site.operator.apply(site.policy(volume, [volume]))
+    as_of = status_of(site.back_up("version-1", volume), volume=volume)["dataAsOf"]
+    (top / "version").write_text("2")
+    site.back_up("version-2", volume)
+    for name, extra, expected in (("newest", {}, "2"), ("earlier", {"asOf": as_of}, "1")):
+        site.run_restore(name, volume=volume, source={"backupPolicyRef": {"name": volume}, **extra})
+        assert (site.data(site.uat, volume) / "version").read_text() == expected
+    site.run_restore("by-name", volume=volume, source={"backupRef": {"name": "version-1"}})
+    assert (site.data(site.uat, volume) / "version").read_text() == "1"
+
+
+def test_a_reader_of_one_page_restores_a_snapshot_without_roadstead(site, tmp_path):
+    assert "default.first" in read("list", site.repository()).stdout
+    read("verify", site.repository(), "default.first")
+    read("restore", site.repository(), "default.first", tmp_path / "restored")
+    assert site.differences(tmp_path / "restored") == []
+
+
+# ------------------------------------------------------------------------------------------------------------ live trees
+
+
+def test_a_volume_in_use_is_as_its_writers_left_it_at_some_moment_of_the_run(site):
+    """An appended file is a beginning of itself, a replaced one is one of its versions; what changed is named."""
+    volume = "live"
+    top = site.make_volume(volume, lambda place: place)
+    volume_tree.small_files(top / "still", 200)
+    volume_tree.large_file(top / "large", 24 * MIB)
+    site.operator.apply(site.policy(volume, [volume]))
+    writers = {"log": volume_tree.Appender(top / "log"), "state": volume_tree.Replacer(top / "state")}
+    try:
+        with site.slow_line_to(site.annex, 80):
+            began = time.time()
+            backup = site.back_up("live-1", volume)
+    finally:
+        for writer in writers.values():
+            writer.finish()
+    snapshot = status_of(backup, volume=volume)
+    assert snapshot["consistency"] == "CrashConsistent", snapshot
+    assert set(snapshot.get("changed", [])) <= {"log", "state", "state.part"}, snapshot
+    site.run_restore("live-1", volume=volume, source={"backupRef": {"name": "live-1"}})
+    restored = site.data(site.uat, volume)
+    for name, writer in writers.items():
+        assert writer.problems_of(restored / name, began) is None
+    assert volume_tree.by_walk(top / "still", restored / "still") == []
+
+
+# ---------------------------------------------------------------------------------------- retention, deletion, off site
+
+
+def make_history(site, volume, runs):
+    top = site.make_volume(volume, lambda place: place)
+    site.operator.apply(site.policy(volume, [volume]))
+    for number in range(runs):
+        volume_tree.large_file(top / "changing", MIB)
+        site.back_up(f"{volume}-{number}", volume)
+
+
+def test_retention_says_what_it_would_remove_then_removes_it_and_frees_the_space(site):
+    make_history(site, "history", 4)
+    ids = [f"default.history-{number}" for number in range(4)]
+    assert site.snapshots(volume="history") == ids
+    site.operator.apply(site.policy("history", ["history"], retention={"keepLast": 2, "dryRun": True}))
+    policy = site.operator.wait("backuppolicy", "history", lambda o: len((o["status"].get("retention") or {}).get("wouldRemove", [])) >= 2, 60)
+    assert all(any(id_.split(".")[1] in one for one in policy["status"]["retention"]["wouldRemove"]) for id_ in ids[:2])
+    assert site.snapshots(volume="history") == ids
+    before = size_of_packs(site, "history")
+    site.operator.apply(site.policy("history", ["history"], retention={"keepLast": 2}))
+    wait_for("retention", lambda: site.snapshots(volume="history") == ids[2:], 90)
+    wait_for("the end of old packs", lambda: size_of_packs(site, "history") <= before - 2 * MIB * 0.9, 60)
+    wait_for("end of the objects", lambda: not [name for name in ("history-0", "history-1") if is_alive(site, name)], 60)
+    site.run_restore("history", volume="history", source={"backupPolicyRef": {"name": "history"}})
+    assert volume_tree.by_walk(site.data(site.production, "history"), site.data(site.uat, "history")) == []
+
+
+def size_of_packs(site, volume):
+    return sum(path.stat().st_size for path in (site.repository(volume=volume) / "packs").iterdir())
+
+
+def is_alive(site, name):
+    """Whether the operator still counts it among what can be restored."""
+    backup = site.operator.get("backup", name)
+    return bool(backup) and condition_of(backup, "Complete").get("status") == "True"
+
+
+def test_a_volume_that_shrank_suspiciously_holds_retention_back(site):
+    make_history(site, "shrinks", 3)
+    top = site.data(site.production, "shrinks")
+    (top / "changing").unlink()
+    site.operator.apply(site.policy("shrinks", ["shrinks"], retention={"keepLast": 1}))
+    wait_for("retention", lambda: site.snapshots(volume="shrinks") == ["default.shrinks-2"], 90)
+    site.back_up("shrinks-3", "shrinks")
+    policy = site.operator.wait_condition("backuppolicy", "shrinks", "SourceSuspicious", seconds=60)
+    assert "shrinks" in condition_of(policy, "SourceSuspicious")["message"]
+    assert site.snapshots(volume="shrinks") == ["default.shrinks-2", "default.shrinks-3"]
+
+
+def test_a_deleted_backup_takes_its_snapshot_along_only_where_it_says_so(site):
+    site.make_volume("deleted", lambda place: (place / "file").write_text("content"))
+    site.operator.apply(site.policy("deleted", ["deleted"]))
+    site.back_up("goes", "deleted", deletionPolicy="Delete")
+    site.back_up("stays", "deleted")
+    for name in ("goes", "stays"):
+        site.operator.cli("delete", "backup", name)
+    wait_for("end of the snapshot", lambda: site.snapshots(volume="deleted") == ["default.stays"], 60)
+    wait_for("the object made anew", lambda: site.operator.get("backup", "stays"), 120)
+
+
+def test_a_second_copy_off_site_is_made_with_its_history(site):
+    """Only what is missing travels; the copy restores by itself."""
+    site.operator.apply(json.dumps({"apiVersion": "roadstead.dev/v1alpha1", "kind": "BackupPolicy", "metadata": {"name": "off-site", "namespace": "default"},
+                                    "spec": {"source": {"hostRef": {"name": "annex2"}, "repository": {"policyRefs": [{"name": POLICY}]}},
+                                             "destinations": [{"hostRef": {"name": "uat"}}], "schedule": {"cron": "0 0 1 1 *"}}}))
+    site.back_up("off-site-1", "off-site")
+    ours = site.snapshots()
+    assert site.snapshots(site.uat) == ours
+    before = sum(path.stat().st_size for path in (site.repository(site.uat) / "packs").iterdir())
+    site.back_up("one-more")
+    site.back_up("off-site-2", "off-site")
+    assert site.snapshots(site.uat) == sorted([*ours, "default.one-more"])
+    assert sum(path.stat().st_size for path in (site.repository(site.uat) / "packs").iterdir()) == before
+    read("verify", site.repository(site.uat))
+    site.run_restore("from-off-site", source={"backupPolicyRef": {"name": POLICY}, "hostRef": {"name": "uat"}})
+    assert site.differences() == []
+
+
+# ----------------------------------------------------------------------------------------------------- when things break
+
+
+def rot(pack):
+    """One bit in the middle of a pack."""
+    os.chmod(pack, 0o600)
+    with open(pack, "r+b") as file:
+        file.seek(pack.stat().st_size // 3)
+        byte = file.read(1)
+        file.seek(-1, 1)
+        file.write(bytes([byte[0] ^ 4]))
+
+
+def test_bit_rot_is_found_named_and_repaired_by_the_next_backup(site):
+    volume = "rotten"
+    top = site.make_volume(volume, lambda place: place)
+    volume_tree.large_file(top / "precious", 5 * MIB)
+    verification = {"verification": {"schedule": {"cron": "* * * * *"}, "percentPerRun": 100}}
+    site.operator.apply(site.policy(volume, [volume], **verification))
+    site.back_up("rotten-1", volume)
+    rot(max((site.repository(volume=volume) / "packs").iterdir(), key=lambda path: path.stat().st_size))
+    policy = site.operator.wait_condition("backuppolicy", volume, "RepositoryHealthy", "False", seconds=150)
+    message = condition_of(policy, "RepositoryHealthy")["message"]
+    assert "precious" in message + json.dumps(policy["status"]["repositories"]), message
+    said = read("verify", site.repository(volume=volume), check=False)
+    assert said.returncode != 0
+    site.back_up("rotten-2", volume)
+    site.operator.wait_condition("backuppolicy", volume, "RepositoryHealthy", "True", seconds=150)
+    site.run_restore("rotten-1", volume=volume, source={"backupRef": {"name": "rotten-1"}})
+    assert volume_tree.by_walk(top, site.data(site.uat, volume)) == []
+    site.operator.apply(site.policy(volume, [volume]))
+
+
+def free_mib(path):
+    seen = os.statvfs(path)
+    return seen.f_bavail * seen.f_frsize // MIB
+
+
+@contextlib.contextmanager
+def filled_up(path, leave_mib):
+    """The disk below this path has only so much left, until the end of the block."""
+    filler = pathlib.Path(path) / "filler"
+    with open(filler, "wb") as file:
+        os.posix_fallocate(file.fileno(), 0, (free_mib(path) - leave_mib) * MIB)
+    try:
+        yield
+    finally:
+        filler.unlink(missing_ok=True)
+
+
+def test_a_full_repository_is_told_with_numbers_and_goes_on_by_itself(site):
+    volume = "too-large"
+    top = site.make_volume(volume, lambda place: place)
+    volume_tree.large_file(top / "large", 60 * MIB)
+    site.operator.apply(site.policy(volume, [volume], destinations=["uat"]))
+    with filled_up(site.uat.data_root / "volumes", 25):
+        site.operator.apply(site.backup("no-space", volume))
+        told = site.operator.wait("backup", "no-space", lambda o: "NoSpace" in json.dumps(o.get("status") or {}) or is_finished(o), 90)
+        assert not is_finished(told), explain(told)
+        assert any(word in json.dumps(told["status"]["conditions"]) for word in ("MiB", "GiB", "bytes")), explain(told)
+    site.end_of("backup", "no-space", seconds=240)
+    read("verify", site.repository(site.uat, volume))
+
+
+def test_a_full_target_loses_nothing_and_goes_on_by_itself(site):
+    volume = "too-large-to-restore"
+    top = site.make_volume(volume, lambda place: place)
+    volume_tree.large_file(top / "large", 60 * MIB)
+    site.make_volume(volume, lambda place: (place / "old").write_text("old"), site.uat)
+    site.operator.apply(site.policy(volume, [volume]))
+    site.back_up(volume, volume)
+    with filled_up(site.uat.data_root / "volumes", 25):
+        site.operator.apply(site.restore("no-room", volume=volume, source={"backupPolicyRef": {"name": volume}}, strategy="Staged"))
+        request = site.operator.wait("restorerequest", "no-room",
+                                     lambda o: condition_of(o, "Blocked").get("status") == "True" or is_finished(o), 90)
+        assert not is_finished(request), explain(request)
+        assert (site.data(site.uat, volume) / "old").read_text() == "old"
+    site.end_of("restorerequest", "no-room", seconds=240)
+    assert volume_tree.by_walk(top, site.data(site.uat, volume)) == []
+
+
+@contextlib.contextmanager
+def broken_disk(site, volume):
+    """The volume on an ext4 of its own on production2, in which the file `broken` cannot be read: its block map is garbage."""
+    image = site.fleet.dir / "broken.img"
+    with open(image, "wb") as file:
+        file.truncate(64 * MIB)
+    run("mkfs.ext4", "-q", "-m", "0", "-I", "256", "-O", "^has_journal,^metadata_csum", image)
+    place = site.make_volume(volume, lambda place: place)
+    mount = ("mount", "-o", "loop,errors=continue", image, place)
+    site.production.run(*mount)
+    try:
+        made = pathlib.Path(f"/proc/{site.production.first_process()}/root{place}")
+        shutil.rmtree(made / "lost+found")
+        (made / "good").write_text("good")
+        with open(made / "broken", "wb") as file:  # more stretches than fit into the inode
+            for number in range(12):
+                file.seek(number * 2 * MIB)
+                file.write(os.urandom(4096))
+        yield made, mount
+    finally:
+        site.production.run("umount", place, check=False)
+        image.unlink()
+
+
+def test_a_file_that_cannot_be_read_is_named_and_the_rest_is_backed_up(site):
+    volume = "unreadable"
+    with broken_disk(site, volume) as (made, mount):
+        site.operator.apply(site.policy(volume, [volume]))
+        site.back_up("readable", volume)
+        site.production.run("umount", mount[-1])
+        image = mount[-2]
+        said = run("debugfs", "-R", "stat /broken", image).stdout
+        block = int(said.split("(ETB0):")[1].split(",")[0].split()[0])
+        with open(image, "r+b") as file:
+            file.seek(block * block_size(image))
+            file.write(b"\xee" * 512)
+        site.production.run(*mount)
+        (made / "good").write_text("better")
+        with pytest.raises(OSError):
+            (made / "broken").read_bytes()
+        backup = site.back_up("partly", volume, good=False)
+    assert backup["status"]["phase"] == "PartiallyFailed", explain(backup)
+    assert status_of(backup, volume=volume)["unreadable"] == ["broken"]
+    assert "broken" in json.dumps(backup["status"]["conditions"])
+    assert site.snapshots(volume=volume) == ["default.partly", "default.readable"]
+    site.run_restore("partly", volume=volume, source={"backupRef": {"name": "partly"}})
+    assert (site.data(site.uat, volume) / "good").read_text() == "better"
+    site.run_restore("readable", volume=volume, source={"backupRef": {"name": "readable"}})
+    assert (site.data(site.uat, volume) / "broken").stat().st_size == 22 * MIB + 4096
+
+
+def block_size(image):
+    return int(next(line for line in run("dumpe2fs", "-h", image).stdout.splitlines() if line.startswith("Block size")).split(":")[1])
+
+
+def test_hooks_run_around_the_copy_and_a_failed_one_copies_nothing(site):
+    volume = "hooked"
+    site.make_volume(volume, lambda place: (place / "file").write_text("before"))
+    with contextlib.suppress(Exception):
+        site.production.docker("rm", "-f", "hooked")
+    site.production.docker("run", "-d", "--name", "hooked", "--init", "-v", f"{volume}:/data", "--entrypoint", "sleep",
+                           "roadstead/test-postgres:17", "infinity")
+
+    def hooks(command):
+        return {"before": [{"name": "save", "exec": {"container": "hooked", "command": ["sh", "-c", command]}}],
+                "after": [{"name": "done", "exec": {"container": "hooked", "command": ["sh", "-c", "echo after > /tmp/after"]}}]}
+    policy = json.loads(site.policy(volume, [volume]))
+    policy["spec"]["source"]["hooks"] = hooks("echo saved > /data/file")
+    site.operator.apply(json.dumps(policy))
+    site.back_up("hooked-1", volume)
+    assert site.production.docker("exec", "hooked", "cat", "/tmp/after").stdout == "after\n"
+    site.run_restore("hooked-1", volume=volume, source={"backupRef": {"name": "hooked-1"}})
+    assert (site.data(site.uat, volume) / "file").read_text() == "saved\n"
+    policy["spec"]["source"]["hooks"] = hooks("exit 3")
+    site.operator.apply(json.dumps(policy))
+    backup = site.back_up("hooked-2", volume, good=False)
+    assert condition_of(backup, "Failed").get("status") == "True" and "save" in condition_of(backup, "Failed")["message"], explain(backup)
+    assert site.snapshots(volume=volume) == ["default.hooked-1"]
+    site.production.docker("rm", "-f", "hooked")
+
+
+# ----------------------------------------------------------------------------------------------------------------- kills
+
+
+class Killer:
+    """Breaks one thing on the way of an object's work, and mends it."""
+
+    WAYS = ("either mover", "operator", "engine of annex2", "connection")
+
+    def __init__(self, site, name, chance):
+        self.site, self.name, self.chance, self.done = site, name, chance, []
+
+    def strike(self):
+        way = self.chance.choice(self.WAYS)
+        if way == "either mover":
+            workers = self.site.running_workers(self.name)
+            if not workers:
+                return
+            host, worker = self.chance.choice(workers)
+            host.docker("kill", worker, check=False)
+        elif way == "operator":
+            self.site.operator.kill()
+            self.site.operator.start()
+        elif way == "engine of annex2":
+            self.site.annex.stop_engine(hard=True)
+            self.site.annex.start_engine()
+        else:
+            self.site.production.unplug()
+            self.site.production.plug()
+        self.done.append(way)
+
+
+def survive(site, kind, name, chance, strikes, pause):
+    """Strikes until the object has ended, at most so often; returns it."""
+    killer = Killer(site, name, chance)
+    for _ in range(strikes):
+        deadline = time.monotonic() + chance.uniform(0, pause)
+        ended = site.operator.get(kind, name)
+        while ended and not is_finished(ended) and time.monotonic() < deadline:
+            time.sleep(0.05)
+            ended = site.operator.get(kind, name)
+        if ended and is_finished(ended):
+            break
+        killer.strike()
+    return site.end_of(kind, name, seconds=300), killer.done
+
+
+def kill_a_round(site, number, chance, strikes):
+    """One backup, one retention and one restore, broken at random points; returns the number of strikes."""
+    volume, name = "killed", f"killed-{number}"
+    top = site.data(site.production, volume)
+    volume_tree.change_pages(top, 0.3)
+    volume_tree.small_files(top / f"more-{number}", 50, seed=number)
+    with site.slow_line_to(site.annex, 160), site.slow_line_to(site.uat, 160):
+        site.operator.apply(site.backup(name, volume))
+        backup, done = survive(site, "backup", name, chance, strikes, 3)
+        frozen = site.fleet.dir / "frozen" / name
+        subprocess.run(["cp", "-a", top, frozen], check=True)
+        assert f"default.{name}" in site.snapshots(volume=volume)
+        read("verify", site.repository(volume=volume))
+        sent = status_of(backup, volume=volume)["sentBytes"]
+        assert sent <= status_of(backup, volume=volume)["dataBytes"] + len(done) * 4 * MIB, "more was sent again than a connection's extents"
+        old = volume_tree.by_walk(top, site.data(site.uat, volume))
+        site.operator.apply(site.restore(name, volume=volume, source={"backupRef": {"name": name}}, strategy=chance.choice(["Staged", "InPlace"])))
+        _, more = survive(site, "restorerequest", name, chance, strikes, 3)
+    assert volume_tree.by_walk(top, site.data(site.uat, volume)) == [], old
+    site.operator.cli("delete", "restorerequest", name)
+    return len(done) + len(more)
+
+
+def kill_rounds(site, seed, strikes_wanted, strikes_a_round):
+    """Every committed snapshot is checked again at the end, against what the volume was when it was made."""
+    chance = random.Random(seed)
+    volume = "killed"
+    top = site.make_volume(volume, lambda place: place)
+    volume_tree.small_files(top / "small", 300)
+    volume_tree.large_file(top / "large", 24 * MIB)
+    site.make_volume(volume, lambda place: (place / "old").write_text("old"), site.uat)
+    (site.fleet.dir / "frozen").mkdir(exist_ok=True)
+    site.operator.apply(site.policy(volume, [volume], retention={"keepLast": 3}))
+    strikes = number = 0
+    while strikes < strikes_wanted and number < strikes_wanted:
+        strikes += kill_a_round(site, number, chance, strikes_a_round)
+        number += 1
+    for id_ in site.snapshots(volume=volume):
+        name = id_.removeprefix("default.")
+        restored = site.fleet.dir / "frozen" / f"{name}-restored"
+        read("restore", site.repository(volume=volume), id_, restored)
+        assert volume_tree.by_walk(site.fleet.dir / "frozen" / name, restored) == [], id_
+        shutil.rmtree(restored)
+    shutil.rmtree(site.fleet.dir / "frozen")
+    site.assert_application_runs()
+    return strikes
+
+
+def test_a_dozen_kills_at_random_points_lose_nothing(site):
+    seed = int(os.environ.get("ROADSTEAD_SEED", random.randrange(10 ** 6)))
+    print(f"ROADSTEAD_SEED={seed}")
+    assert kill_rounds(site, seed, 12, 5) >= 12
+
+
+@pytest.mark.soak
+def test_two_hundred_kills_at_random_points_lose_nothing(site):
+    seed = int(os.environ.get("ROADSTEAD_SEED", random.randrange(10 ** 6)))
+    print(f"ROADSTEAD_SEED={seed}")
+    assert kill_rounds(site, seed, 200, 8) >= 200
+
+
+@pytest.mark.soak
+def test_a_tree_of_everything_of_two_hundred_thousand_files_is_restored_equal(tmp_path_factory):
+    """The whole of it: 200,000 small files and a sparse file of 20 GiB."""
+    site = VolumeScene(tmp_path_factory.mktemp("large"), "e2l", small_files=200_000, sparse_size=20 * volume_tree.GIB, uat_disk_mib=6000)
+    try:
+        site.up()
+        site.operator.apply(site.policy())
+        site.operator.apply(site.backup("whole"))
+        site.end_of("backup", "whole", seconds=600)
+        site.operator.apply(site.restore("whole"))
+        site.end_of("restorerequest", "whole", seconds=600)
+        assert site.differences() == []
+    finally:
+        site.down()
+
+
+def test_progress_never_goes_backwards_and_its_end_is_all(site):
+    volume = "watched"
+    top = site.make_volume(volume, lambda place: place)
+    volume_tree.large_file(top / "large", 40 * MIB)
+    site.operator.apply(site.policy(volume, [volume]))
+    with site.slow_line_to(site.annex, 120):
+        site.operator.apply(site.backup("watched", volume))
+        watch = ProgressWatch(site.operator, "backup", "watched")
+        site.end_of("backup", "watched")
+    seen = [status.get("progress") or {} for _, status in watch.finish()]
+    for field in ("bytesDone", "filesDone", "percent"):
+        values = [one[field] for one in seen if field in one]
+        assert values == sorted(values), f"{field}: {values}"
+    assert [one for one in seen if 0 < one.get("percent", 0) < 100 and one.get("bytesPerSecond")], seen
