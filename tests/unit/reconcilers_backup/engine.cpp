@@ -1,0 +1,371 @@
+#include <algorithm>
+
+#include "reconcilers/support/labels.h"
+#include "tests/unit/reconcilers_backup/world.h"
+
+namespace roadstead::testing {
+namespace {
+
+using reconcilers::value_of;
+namespace label = reconcilers::label;
+
+const std::string kVolumes = "/var/lib/docker/volumes/";
+const std::string kRepository = kVolumes + "roadstead_repository/_data/";
+
+std::string step_of(const Container& container) { return value_of(container.spec.labels, label::kStep); }
+bool is_worker(const Container& container) {
+  return value_of(container.spec.labels, label::kRole) == reconcilers::kWorkerRole;
+}
+
+class FakeEngine final : public Engine {
+ public:
+  FakeEngine(World& world, const std::string& host) : world_(world), host_(world.hosts.at(host)) {}
+
+  Result<EngineInfo> info(const Limits&) override { return EngineInfo{}; }
+
+  Result<std::string> create_container(const ContainerSpec& spec, const Limits&) override {
+    if (auto e = enter(); !e) return tl::unexpected(e.error());
+    if (find(spec.name)) return fail(ErrorKind::Conflict, "name {} is taken", spec.name);
+    for (const auto& mount : spec.mounts) {
+      if (mount.type == MountSpec::Type::Bind && !host_.repository.contains(directory_of(mount)))
+        return fail(ErrorKind::Invalid, "invalid mount config: bind source path does not exist: {}", mount.source);
+      if (mount.type == MountSpec::Type::Volume && !host_.volumes.contains(mount.source)) {
+        host_.volumes[mount.source] = 0;  // as Docker does
+        if (mount.source != "roadstead_repository") violation("an empty volume was made: " + mount.source);
+      }
+      if (mount.target == "/source" && !mount.read_only) violation("the source could be written to");
+    }
+    Container container;
+    container.id = world_.next_id();
+    container.spec = spec;
+    const std::string id = container.id;
+    host_.containers.emplace(id, std::move(container));
+    world_.called_after();
+    return id;
+  }
+
+  Result<void> start_container(const std::string& name, const Limits&) override {
+    if (auto e = enter(); !e) return e;
+    Container* container = find(name);
+    if (!container) return gone(name);
+    container->state = ContainerState::Running;
+    container->started_at = world_.clock.now();
+    container->looks_left = 2;
+    judge_writers(*container);
+    world_.called_after();
+    return {};
+  }
+
+  Result<void> stop_container(const std::string& name, std::chrono::seconds, const Limits&) override {
+    if (auto e = enter(); !e) return e;
+    Container* container = find(name);
+    if (!container) return gone(name);
+    container->state = ContainerState::Exited;
+    world_.called_after();
+    return {};
+  }
+  Result<void> kill_container(const std::string& name, const std::string&, const Limits& limits) override {
+    return stop_container(name, {}, limits);
+  }
+
+  Result<void> remove_container(const std::string& name, bool, const Limits&) override {
+    if (auto e = enter(); !e) return e;
+    if (Container* container = find(name)) host_.containers.erase(container->id);
+    world_.called_after();
+    return {};
+  }
+
+  Result<ContainerInfo> inspect_container(const std::string& name, const Limits&) override {
+    if (auto e = enter(); !e) return tl::unexpected(e.error());
+    Container* container = find(name);
+    if (!container) return tl::unexpected(gone(name).error());
+    if (container->state == ContainerState::Running && is_worker(*container) && --container->looks_left <= 0)
+      complete(*container);
+    ContainerInfo info;
+    info.id = container->id;
+    info.name = container->spec.name;
+    info.state = container->state;
+    info.exit_code = container->exit_code;
+    info.labels = container->spec.labels;
+    info.started_at = container->started_at;
+    info.finished_at = container->finished_at;
+    if (container->state == ContainerState::Running)
+      for (const auto& port : container->spec.ports)
+        info.published_ports[std::to_string(port.container) + "/tcp"] = port.host;
+    return info;
+  }
+
+  Result<std::vector<ContainerSummary>> list_containers(const Labels& labels, const Limits&) override {
+    if (auto e = enter(); !e) return tl::unexpected(e.error());
+    std::vector<ContainerSummary> all;
+    for (const auto& [id, container] : host_.containers) {
+      const bool fits = std::ranges::all_of(
+          labels, [&](const auto& pair) { return value_of(container.spec.labels, pair.first) == pair.second; });
+      if (!fits) continue;
+      ContainerSummary one{id, container.spec.name, container.spec.image, container.state, container.spec.labels, {}};
+      for (const auto& mount : container.spec.mounts)
+        one.mounts.push_back({mount.type == MountSpec::Type::Volume ? "volume" : "bind", "", mount.source, mount.target,
+                              mount.read_only});
+      all.push_back(std::move(one));
+    }
+    return all;
+  }
+
+  Result<void> set_restart_policy(const std::string&, const std::string&, int, const Limits&) override { return {}; }
+  Result<void> pause_container(const std::string&, const Limits&) override { return {}; }
+  Result<void> unpause_container(const std::string&, const Limits&) override { return {}; }
+
+  Result<int> wait_container(const std::string& name, const Limits&) override {
+    if (auto e = enter(); !e) return tl::unexpected(e.error());
+    Container* container = find(name);
+    if (!container) return tl::unexpected(gone(name).error());
+    if (container->state == ContainerState::Running && is_worker(*container)) complete(*container);
+    return container->exit_code;
+  }
+
+  Result<std::vector<LogLine>> logs(const std::string& name, const LogOptions&, const Limits&) override {
+    if (auto e = enter(); !e) return tl::unexpected(e.error());
+    Container* container = find(name);
+    if (!container) return tl::unexpected(gone(name).error());
+    std::vector<LogLine> lines;
+    for (const auto& line : container->log) lines.push_back({world_.clock.now(), false, line});
+    return lines;
+  }
+  Result<void> follow_logs(const std::string&, const LogOptions&, const std::function<bool(const LogLine&)>&,
+                           const Limits&) override {
+    return {};
+  }
+
+  Result<ExecResult> exec(const std::string& name, const ExecSpec& spec, const Limits&) override {
+    if (auto e = enter(); !e) return tl::unexpected(e.error());
+    Container* container = find(name);
+    if (!container) return tl::unexpected(gone(name).error());
+    const std::string& word = spec.command.front();
+    if (word == "resume" && copies_run()) violation("a hook after ran while a copy still did");
+    world_.history.push_back("exec " + word);
+    const auto code = world_.exec_exit_codes.find(word);
+    world_.called_after();
+    return ExecResult{code == world_.exec_exit_codes.end() ? 0 : code->second, "", "no such key"};
+  }
+
+  Result<void> upload(const std::string& name, const std::string&, std::span<const ArchiveFile> files,
+                      const Limits&) override {
+    if (auto e = enter(); !e) return e;
+    Container* container = find(name);
+    if (!container) return gone(name);
+    for (const auto& file : files) container->files[file.path] = file.content;
+    world_.called_after();
+    return {};
+  }
+  Result<std::vector<ArchiveFile>> download(const std::string&, const std::string&, std::size_t,
+                                            const Limits&) override {
+    return std::vector<ArchiveFile>{};
+  }
+
+  Result<ImageInfo> inspect_image(const std::string&, const Limits&) override { return ImageInfo{}; }
+  Result<void> pull_image(const std::string&, const std::optional<RegistryCredentials>&, const Limits&) override {
+    return {};
+  }
+  Result<void> load_image(const ByteSource&, const Limits&) override { return {}; }
+  Result<void> import_image(const ByteSource&, const std::string&, std::span<const std::string>,
+                            const Limits&) override {
+    return {};
+  }
+
+  Result<std::vector<VolumeInfo>> list_volumes(const Limits&) override { return std::vector<VolumeInfo>{}; }
+  Result<VolumeInfo> inspect_volume(const std::string& name, const Limits&) override {
+    if (auto e = enter(); !e) return tl::unexpected(e.error());
+    if (!host_.volumes.contains(name)) return fail(ErrorKind::NotFound, "no volume {}", name);
+    return VolumeInfo{name, "local", kVolumes + name + "/_data", {}, {}, {}};
+  }
+  Result<VolumeInfo> create_volume(const std::string& name, const Labels&, const Limits& limits) override {
+    return inspect_volume(name, limits);
+  }
+  Result<void> remove_volume(const std::string&, const Limits&) override { return {}; }
+  Result<std::vector<VolumeInfo>> disk_usage(const Limits&) override { return std::vector<VolumeInfo>{}; }
+  Result<void> events(const Labels&, const std::function<bool(const EngineEvent&)>&, const Limits&) override {
+    return {};
+  }
+
+ private:
+  Result<void> enter() {
+    if (auto done = world_.called(); !done) return done;
+    if (!host_.reachable) return fail(ErrorKind::Unavailable, "connection refused");
+    return {};
+  }
+  static Result<void> gone(const std::string& name) { return fail(ErrorKind::NotFound, "no container {}", name); }
+  void violation(const std::string& what) { world_.violations.push_back(what); }
+
+  Container* find(const std::string& name) {
+    for (auto& [id, container] : host_.containers)
+      if (id == name || container.spec.name == name) return &container;
+    return nullptr;
+  }
+
+  /// "production2/outpack" of a bind mount of the repository.
+  static std::string directory_of(const MountSpec& mount) {
+    return mount.source.starts_with(kRepository) ? mount.source.substr(kRepository.size()) : mount.source;
+  }
+  static const MountSpec* mount_at(const Container& container, const std::string& target) {
+    const auto found = std::ranges::find(container.spec.mounts, target, &MountSpec::target);
+    return found == container.spec.mounts.end() ? nullptr : &*found;
+  }
+  std::vector<mover::SnapshotSeen>& mounted(const Container& container, const std::string& target) {
+    return host_.repository.at(directory_of(*mount_at(container, target)));
+  }
+
+  void judge_writers(const Container& started) {
+    const auto* mount = mount_at(started, "/repository");
+    if (mount == nullptr || mount->read_only || mount->type == MountSpec::Type::Volume) return;
+    if (step_of(started) != "forget" && world_.times("exec save") == 0 && world_.times("exec resume") > 0)
+      violation("a copy without its hook before");
+    for (const auto& [id, other] : host_.containers) {
+      const auto* same = mount_at(other, "/repository");
+      if (id != started.id && other.state == ContainerState::Running && same != nullptr && !same->read_only &&
+          same->source == mount->source)
+        violation("two writers in " + mount->source);
+    }
+  }
+
+  bool copies_run() {
+    for (const auto& [name, host] : world_.hosts)
+      for (const auto& [id, container] : host.containers)
+        if (container.state == ContainerState::Running && step_of(container).starts_with("copy")) return true;
+    return false;
+  }
+
+  // ---- movers
+
+  void end(Container& container, bool ok, const std::string& reason, const std::string& data = "{}") {
+    container.state = ContainerState::Exited;
+    container.exit_code = ok ? 0 : 1;
+    container.finished_at = world_.clock.now();
+    container.log.push_back(mover::to_json(mover::Line(mover::WorkerResult{ok, reason, reason + ".", "", data})));
+  }
+
+  static Result<mover::Job> job_of(const Container& container) {
+    const auto file = container.files.find(std::string(mover::kJobPath.substr(1)));
+    if (file == container.files.end()) return fail(ErrorKind::Invalid, "no job");
+    return mover::parse_job(file->second);
+  }
+
+  void complete(Container& container) {
+    auto job = job_of(container);
+    if (!job) return end(container, false, "InvalidJob");
+    std::visit([&](const auto& one) { perform(container, one); }, *job);
+  }
+
+  template <class Other>
+  void perform(Container& container, const Other&) {
+    end(container, false, "NotExpected");
+  }
+
+  void perform(Container& container, const mover::MakeDirectory& job) {
+    const std::string directory = job.path.substr(std::string("/repository/").size());
+    host_.repository.try_emplace(directory);
+    world_.history.push_back("directory " + directory + "@" + host_.name);
+    end(container, true, "Made");
+  }
+
+  void perform(Container& container, const mover::Snapshots&) {
+    mover::SnapshotsData data;
+    data.snapshots = mounted(container, "/repository");
+    end(container, true, "Listed", mover::to_json(data));
+  }
+
+  void perform(Container& container, const mover::Forget& job) {
+    auto& snapshots = mounted(container, "/repository");
+    std::erase_if(snapshots,
+                  [&](const auto& one) { return std::ranges::find(job.snapshots, one.id) != job.snapshots.end(); });
+    end(container, true, "Forgotten", mover::to_json(mover::ForgetData{}));
+  }
+
+  /// The other end on its host: same owner, item and attempt.
+  std::pair<Container*, HostState*> peer_of(const Container& container) {
+    const std::string other = step_of(container) == "copy-send" ? "copy-receive" : "copy-send";
+    for (auto& [name, host] : world_.hosts)
+      for (auto& [id, one] : host.containers)
+        if (step_of(one) == other && one.state == ContainerState::Running &&
+            value_of(one.spec.labels, label::kAttempt) == value_of(container.spec.labels, label::kAttempt) &&
+            value_of(one.spec.labels, label::kItem) == value_of(container.spec.labels, label::kItem) &&
+            value_of(one.spec.labels, label::kName) == value_of(container.spec.labels, label::kName))
+          return {&one, &host};
+    return {nullptr, nullptr};
+  }
+
+  void perform(Container& container, const mover::Copy& copy) {
+    if (copy.role == mover::Role::Both) return carry(container, host_, container, host_, copy, copy);
+    const auto [peer, peer_host] = peer_of(container);
+    if (peer == nullptr) {
+      constexpr int kPatience = 6;
+      if (++container.waits > kPatience) end(container, false, "ConnectionLost");
+      return;
+    }
+    const auto other = job_of(*peer);
+    const auto* theirs = other ? std::get_if<mover::Copy>(&*other) : nullptr;
+    if (theirs == nullptr) return end(container, false, "InvalidJob");
+    if (copy.role == mover::Role::Send) return carry(container, host_, *peer, *peer_host, copy, *theirs);
+    carry(*peer, *peer_host, container, host_, *theirs, copy);
+  }
+
+  void carry(Container& sender, HostState& from, Container& receiver, HostState& to, const mover::Copy& sent,
+             const mover::Copy& received) {
+    const auto both_end = [&](bool ok, const std::string& reason, const mover::CopyData& data) {
+      end(receiver, ok, reason, mover::to_json(data));
+      if (&sender != &receiver) end(sender, ok, reason, mover::to_json(data));
+    };
+    const std::string directory = directory_of(*mount_at(receiver, "/repository"));
+    auto& kept = to.repository.at(directory);
+    mover::CopyData data;
+    if (!world_.copy_failures.empty()) {
+      const CopyFailure failure = world_.copy_failures.front();
+      world_.copy_failures.pop_front();
+      data.bytes_sent = failure.bytes_sent;
+      data.needed_bytes = failure.needed_bytes;
+      data.free_bytes = failure.free_bytes;
+      world_.bytes_sent += failure.bytes_sent;
+      return both_end(false, failure.reason, data);
+    }
+    const auto there = std::ranges::find(kept, received.snapshot->id, &mover::SnapshotSeen::id);
+    if (there != kept.end()) {
+      data.snapshot = *there;
+      return both_end(true, "Copied", data);
+    }
+    mover::SnapshotSeen made;
+    const auto* source = mount_at(sender, "/source");
+    if (sent.source->snapshot) {
+      const auto& originals = from.repository.at(directory_of(*source));
+      const auto original = std::ranges::find(originals, *sent.source->snapshot, &mover::SnapshotSeen::id);
+      if (original == originals.end()) return both_end(false, "NotFound", data);
+      made = *original;
+    } else {
+      made.data_bytes = made.logical_bytes = from.volumes.at(source->source);
+      made.files = 10;
+      made.data_as_of = world_.clock.now();
+      if (const auto bad = world_.unreadable.find(source->source); bad != world_.unreadable.end())
+        made.unreadable = {1, {bad->second}};
+    }
+    made.id = received.snapshot->id;
+    made.origin = received.snapshot->origin;
+    if (!kept.empty()) data.previous = kept.back();
+    kept.push_back(made);
+    data.snapshot = made;
+    data.bytes_total = made.data_bytes;
+    data.bytes_sent = made.data_bytes;
+    data.files_total = made.files;
+    world_.bytes_sent += made.data_bytes;
+    world_.history.push_back("copy " + directory + "@" + to.name);
+    both_end(true, "Copied", data);
+  }
+
+  World& world_;
+  HostState& host_;
+};
+
+}  // namespace
+
+std::shared_ptr<Engine> make_engine(World& world, const std::string& host) {
+  return std::make_shared<FakeEngine>(world, host);
+}
+
+}  // namespace roadstead::testing

@@ -1,0 +1,656 @@
+// Whole backups of volumes in a world of memory, with every call of it failing, and the operator killed at every call.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdlib>
+
+#include "tests/unit/reconcilers_backup/world.h"
+
+namespace roadstead::testing {
+namespace {
+
+using Json = nlohmann::json;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
+
+const std::string kId = mover::snapshot_id("default", "nightly");
+
+std::string told(const World& world, const std::string& name = "nightly") {
+  return world.status(name).dump(1).substr(0, 6000);
+}
+
+void begin(World& world) {
+  world.apply(policy_manifest());
+  world.apply(backup_manifest());
+}
+
+int index_of(const World& world, const std::string& what) {
+  const auto found = std::ranges::find(world.history, what);
+  return found == world.history.end() ? -1 : static_cast<int>(found - world.history.begin());
+}
+
+/// What holds at the end of every good backup, whatever happened on the way.
+void expect_backed_up(World& world, const std::string& when) {
+  SCOPED_TRACE(when);
+  EXPECT_THAT(world.violations, IsEmpty());
+  EXPECT_EQ(world.phase(), "Succeeded") << told(world);
+  EXPECT_THAT(world.kept("annex2", "production2/outpack"), ElementsAre(kId));
+  EXPECT_THAT(world.kept("annex2", "production2/logs"), ElementsAre(kId));
+  EXPECT_EQ(world.bytes_sent, 1200u) << "something was sent twice";
+  EXPECT_EQ(world.status()["snapshots"].size(), 2u);
+  EXPECT_EQ(world.workers(), 0);
+  EXPECT_TRUE(world.backup()["metadata"].value("finalizers", Json::array()).empty());
+  EXPECT_GE(world.times("exec save"), 1);
+  EXPECT_GE(world.times("exec resume"), 1);
+  EXPECT_LT(index_of(world, "exec save"), index_of(world, "copy production2/outpack@annex2"));
+  EXPECT_EQ(world.history.back(), "exec resume");
+}
+
+TEST(VolumeBackup, CopiesEachVolumeBetweenItsHooksAndLeavesNothingBehind) {
+  World world;
+  begin(world);
+  ASSERT_TRUE(world.run()) << told(world);
+  expect_backed_up(world, "without any failure");
+  EXPECT_THAT(world.history,
+              ElementsAre("exec save", "directory production2/outpack@annex2", "copy production2/outpack@annex2",
+                          "directory production2/logs@annex2", "copy production2/logs@annex2", "exec resume"));
+  EXPECT_EQ(world.condition("Complete").value("reason", ""), "BackedUp");
+  const auto origin = mover::parse_origin(world.hosts["annex2"].repository["production2/outpack"][0].origin);
+  ASSERT_TRUE(origin);
+  EXPECT_EQ(origin->installation, "default");
+  EXPECT_EQ(origin->backup, "nightly");
+  EXPECT_EQ(origin->policy, "outpack");
+  EXPECT_EQ(origin->host, "production2");
+  EXPECT_EQ(origin->volume, "outpack");
+  EXPECT_EQ(world.backup()["metadata"]["labels"]["roadstead.dev/policy"], "outpack");
+}
+
+int calls_of_a_whole_backup() {
+  World world;
+  begin(world);
+  world.run();
+  return world.calls;
+}
+
+std::vector<int> changing_calls_of_a_whole_backup() {
+  World world;
+  begin(world);
+  world.run();
+  return world.changing_calls;
+}
+
+/// From one call to the next that is broken: all of them only where there is time (`make soak`).
+int stride() { return std::getenv("ROADSTEAD_EVERY_CALL") != nullptr ? 1 : 5; }
+
+TEST(VolumeBackup, KilledBeforeAnyCallItGoesOnToTheSameEnd) {
+  const int calls = calls_of_a_whole_backup();
+  for (int n = 1; n <= calls && !::testing::Test::HasFailure(); n += stride()) {
+    World world;
+    world.kill_at = n;
+    begin(world);
+    ASSERT_TRUE(world.run()) << "killed before call " << n << "\n" << told(world);
+    expect_backed_up(world, "killed before call " + std::to_string(n));
+  }
+}
+
+TEST(VolumeBackup, KilledAfterAnyCallItGoesOnToTheSameEnd) {
+  const auto calls = changing_calls_of_a_whole_backup();
+  for (std::size_t i = 0; i < calls.size(); i += stride() == 1 ? 1 : 2) {
+    const int n = calls[i];
+    World world;
+    world.kill_at = n;
+    world.kill_after = true;
+    begin(world);
+    ASSERT_TRUE(world.run()) << "killed after call " << n << "\n" << told(world);
+    expect_backed_up(world, "killed after call " + std::to_string(n));
+    if (::testing::Test::HasFailure()) return;
+  }
+}
+
+TEST(VolumeBackup, AnyCallThatFailsOnceOnlyDelaysIt) {
+  const int calls = calls_of_a_whole_backup();
+  for (int n = 2; n <= calls && !::testing::Test::HasFailure(); n += stride()) {
+    World world;
+    world.fail_at = n;
+    begin(world);
+    for (int i = 0; i < 5 && world.phase() != "Succeeded"; ++i) world.run();
+    world.run();
+    expect_backed_up(world, "call " + std::to_string(n) + " failed");
+  }
+}
+
+TEST(VolumeBackup, KilledWithTheStoreLostAtAnyCallItCopiesNothingTwice) {
+  const int calls = calls_of_a_whole_backup();
+  for (int n = 3; n <= calls && !::testing::Test::HasFailure(); n += stride()) {
+    World world;
+    world.kill_at = n;
+    begin(world);
+    bool lost = false;
+    for (int i = 0; i < 300; ++i) {
+      try {
+        auto action = world.look();
+        if (action && !action->requeue_after && lost) break;
+        world.clock.advance(action && action->requeue_after ? std::max(*action->requeue_after, Millis{1})
+                                                            : Millis{1000});
+        if (!lost && action && !action->requeue_after) break;
+      } catch (const Killed&) {
+        world.lose_store();
+        lost = true;
+      }
+    }
+    SCOPED_TRACE("store lost before call " + std::to_string(n));
+    EXPECT_THAT(world.violations, IsEmpty());
+    EXPECT_EQ(world.phase(), "Succeeded") << told(world);
+    EXPECT_EQ(world.bytes_sent, 1200u);
+    EXPECT_EQ(world.status()["snapshots"].size(), 2u);
+    EXPECT_EQ(world.workers(), 0);
+  }
+}
+
+TEST(VolumeBackup, ThatIsThereAlreadyIsFoundWithoutHooksAndCopies) {
+  World world;
+  begin(world);
+  ASSERT_TRUE(world.run());
+  const auto before = world.history;
+  world.lose_store();
+  ASSERT_TRUE(world.run());
+  EXPECT_EQ(world.history, before);
+  EXPECT_EQ(world.phase(), "Succeeded");
+  EXPECT_EQ(world.status()["snapshots"].size(), 2u);
+}
+
+class PrunedWorker : public ::testing::TestWithParam<std::string> {};
+
+TEST_P(PrunedWorker, IsNotMissed) {
+  // Removed behind our back as soon as it has ended, and the first time only.
+  World world;
+  begin(world);
+  if (GetParam() == "look")  // an engine makes none where the directory is missing
+    world.hosts["annex2"].repository = {{"production2/outpack", {}}, {"production2/logs", {}}};
+  bool pruned = false;
+  world.before_call = [&](int) {
+    if (pruned) return;
+    for (auto& [name, host] : world.hosts)
+      for (auto it = host.containers.begin(); it != host.containers.end(); ++it)
+        if (it->second.state == ContainerState::Exited &&
+            it->second.spec.name.find("-" + GetParam() + "-1") != std::string::npos) {
+          host.containers.erase(it);
+          pruned = true;
+          return;
+        }
+  };
+  ASSERT_TRUE(world.run()) << told(world);
+  EXPECT_TRUE(pruned) << "no worker of this step was there to be pruned";
+  expect_backed_up(world, GetParam() + " pruned");
+}
+
+INSTANTIATE_TEST_SUITE_P(EveryWorker, PrunedWorker, ::testing::Values("look", "directory", "copy-send", "copy-receive"),
+                         [](const auto& param) {
+                           std::string name = param.param;
+                           std::ranges::replace(name, '-', '_');
+                           return name;
+                         });
+
+TEST(VolumeBackup, BothMoversPrunedAfterTheCopyItIsFoundInTheRepository) {
+  World world;
+  begin(world);
+  bool pruned = false;
+  world.before_call = [&](int) {
+    if (pruned || world.kept("annex2", "production2/outpack").empty()) return;
+    for (auto& [name, host] : world.hosts)
+      pruned =
+          std::erase_if(host.containers,
+                        [](const auto& one) { return one.second.spec.name.find("copy-") != std::string::npos; }) > 0 ||
+          pruned;
+  };
+  ASSERT_TRUE(world.run()) << told(world);
+  EXPECT_TRUE(pruned);
+  expect_backed_up(world, "both pruned");
+  EXPECT_EQ(world.times("copy production2/outpack@annex2"), 1);
+}
+
+TEST(VolumeBackup, ToTwoDestinationsIsTwoCopies) {
+  World world;
+  world.apply(policy_manifest({"outpack"}, {"annex2", "offsite"}));
+  world.apply(backup_manifest());
+  ASSERT_TRUE(world.run()) << told(world);
+  EXPECT_THAT(world.kept("annex2", "production2/outpack"), ElementsAre(kId));
+  EXPECT_THAT(world.kept("offsite", "production2/outpack"), ElementsAre(kId));
+  EXPECT_EQ(world.times("exec save"), 1);
+  EXPECT_EQ(world.times("exec resume"), 1);
+  EXPECT_EQ(world.phase(), "Succeeded");
+}
+
+TEST(VolumeBackup, OnTheHostItselfNeedsNoNetwork) {
+  World world;
+  Json host = world.objects.at("Host//production2");
+  host["spec"]["repository"] = {{"volume", "roadstead_repository"}};
+  world.apply(host);
+  std::vector<std::string> networks;
+  world.before_call = [&](int) {
+    for (const auto& [id, container] : world.hosts["production2"].containers)
+      if (container.spec.name.find("-copy-1") != std::string::npos) networks.push_back(container.spec.network_mode);
+  };
+  world.apply(policy_manifest({"outpack"}, {"production2"}));
+  world.apply(backup_manifest());
+  ASSERT_TRUE(world.run()) << told(world);
+  EXPECT_EQ(world.phase(), "Succeeded");
+  EXPECT_THAT(world.kept("production2", "production2/outpack"), ElementsAre(kId));
+  ASSERT_THAT(networks, Not(IsEmpty()));
+  EXPECT_EQ(networks.front(), "none");
+}
+
+// ---- waiting -------------------------------------------------------------------------------------------------------
+
+struct WaitCase {
+  std::string name;
+  void (*change)(World&);
+  std::string reason, says;
+  void (*mend)(World&);
+};
+void PrintTo(const WaitCase& one, std::ostream* out) { *out << one.name; }
+class Waits : public ::testing::TestWithParam<WaitCase> {};
+
+TEST_P(Waits, SaysForWhatTouchesNothingAndGoesOnByItself) {
+  World world;
+  begin(world);
+  GetParam().change(world);
+  world.run("nightly", 5);
+  EXPECT_EQ(world.condition("Blocked").value("status", ""), "True") << told(world);
+  EXPECT_EQ(world.condition("Blocked").value("reason", ""), GetParam().reason);
+  EXPECT_THAT(world.condition("Blocked").value("message", ""), HasSubstr(GetParam().says));
+  EXPECT_EQ(world.condition("Complete").value("reason", ""), GetParam().reason);
+  EXPECT_THAT(world.history, IsEmpty());
+  GetParam().mend(world);
+  ASSERT_TRUE(world.run()) << told(world);
+  expect_backed_up(world, GetParam().name);
+  EXPECT_EQ(world.condition("Blocked").value("status", ""), "False");
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Table, Waits,
+    ::testing::Values(
+        WaitCase{"a source volume is missing", [](World& w) { w.hosts["production2"].volumes.erase("logs"); },
+                 "SourceVolumeMissing", "volume logs is not there on host production2",
+                 [](World& w) { w.hosts["production2"].volumes["logs"] = 200; }},
+        WaitCase{"the destination keeps no backups",
+                 [](World& w) { w.objects["Host//annex2"]["spec"].erase("repository"); }, "NoRepository",
+                 "spec.repository.volume",
+                 [](World& w) {
+                   w.objects["Host//annex2"]["spec"]["repository"] = {{"volume", "roadstead_repository"}};
+                 }},
+        WaitCase{"nobody can serve", [](World& w) { w.objects["Host//annex2"]["spec"]["data"].erase("ports"); },
+                 "NoDataPath", "spec.data.ports",
+                 [](World& w) { w.objects["Host//annex2"]["spec"]["data"]["ports"] = "10022-10031"; }},
+        WaitCase{"the source host is away", [](World& w) { w.hosts["production2"].reachable = false; },
+                 "HostUnreachable", "host production2", [](World& w) { w.hosts["production2"].reachable = true; }},
+        WaitCase{"the destination is away", [](World& w) { w.hosts["annex2"].reachable = false; }, "HostUnreachable",
+                 "host annex2", [](World& w) { w.hosts["annex2"].reachable = true; }}),
+    [](const auto& param) {
+      std::string name = param.param.name;
+      std::ranges::replace(name, ' ', '_');
+      return name;
+    });
+
+TEST(VolumeBackup, WaitsForItsHostToBeDeclared) {
+  World world;
+  const Json host = world.objects.at("Host//annex2");
+  world.objects.erase("Host//annex2");
+  begin(world);
+  world.run("nightly", 3);
+  EXPECT_EQ(world.condition("Blocked").value("reason", ""), "ReferenceNotFound");
+  EXPECT_THAT(world.condition("Blocked").value("message", ""), HasSubstr("annex2"));
+  world.objects["Host//annex2"] = host;
+  ASSERT_TRUE(world.run());
+  expect_backed_up(world, "host declared");
+}
+
+TEST(VolumeBackup, AFullDiskIsToldWithNumbersAndGoesOnWhenThereIsRoom) {
+  World world;
+  begin(world);
+  for (int i = 0; i < 5; ++i) world.copy_failures.push_back({"NoSpace", 0, 4096, 1024});
+  ASSERT_TRUE(world.run_until([&] { return world.condition("Blocked").value("reason", "") == "NoSpace"; }));
+  EXPECT_THAT(world.condition("Blocked").value("message", ""), HasSubstr("4.0 KiB are still to be written"));
+  EXPECT_THAT(world.condition("Blocked").value("message", ""), HasSubstr("1.0 KiB are free"));
+  EXPECT_THAT(world.condition("Blocked").value("message", ""), HasSubstr("spec.retention"));
+  ASSERT_TRUE(world.run()) << told(world);
+  expect_backed_up(world, "five times full, more than failures are borne");
+}
+
+TEST(VolumeBackup, ALostConnectionThatCarriedSomethingIsNoFailure) {
+  World world;
+  begin(world);
+  for (int i = 0; i < 6; ++i) world.copy_failures.push_back({"ConnectionLost", 10});
+  ASSERT_TRUE(world.run()) << told(world);
+  EXPECT_EQ(world.phase(), "Succeeded") << told(world);
+}
+
+TEST(VolumeBackup, ABusyDirectoryIsWaitedFor) {
+  World world;
+  begin(world);
+  for (int i = 0; i < 6; ++i) world.copy_failures.push_back({"Busy"});
+  ASSERT_TRUE(world.run()) << told(world);
+  expect_backed_up(world, "six times busy");
+}
+
+TEST(VolumeBackup, TwoOntoTheSameDirectoryComeOneAfterTheOther) {
+  World world;
+  world.apply(policy_manifest({"outpack"}, {"annex2"}, false));
+  world.apply(backup_manifest("nightly"));
+  world.apply(backup_manifest("by-hand"));
+  for (int i = 0; i < 100 && (world.phase("nightly") != "Succeeded" || world.phase("by-hand") != "Succeeded"); ++i) {
+    (void)world.look("nightly");
+    (void)world.look("by-hand");
+    world.clock.advance(Millis{1000});
+  }
+  EXPECT_EQ(world.phase("nightly"), "Succeeded") << told(world);
+  EXPECT_EQ(world.phase("by-hand"), "Succeeded") << told(world, "by-hand");
+  EXPECT_THAT(world.violations, IsEmpty());
+  EXPECT_EQ(world.kept("annex2", "production2/outpack").size(), 2u);
+}
+
+TEST(VolumeBackup, AFullHostIsWaitedFor) {
+  World world;
+  begin(world);
+  for (int i = 0; i < 5; ++i) {
+    Container other;
+    other.id = "other" + std::to_string(i);
+    other.state = ContainerState::Running;
+    other.looks_left = 1'000'000;
+    other.spec.labels = {{"dev.roadstead.installation", "default"}, {"dev.roadstead.role", "worker"}};
+    world.hosts["annex2"].containers[other.id] = other;
+  }
+  world.run("nightly", 30);
+  EXPECT_THAT(world.kept("annex2", "production2/outpack"), IsEmpty());
+  EXPECT_THAT(world.condition("Complete").value("message", ""), HasSubstr("workers run on host annex2 already"));
+  std::erase_if(world.hosts["annex2"].containers, [](const auto& one) { return one.first.starts_with("other"); });
+  ASSERT_TRUE(world.run());
+  expect_backed_up(world, "places free again");
+}
+
+// ---- failures ------------------------------------------------------------------------------------------------------
+
+TEST(VolumeBackup, AVolumeThatFailsForGoodLeavesTheOthers) {
+  World world;
+  begin(world);
+  for (int i = 0; i < 3; ++i) world.copy_failures.push_back({"DiskError"});
+  ASSERT_TRUE(world.run()) << told(world);
+  EXPECT_EQ(world.phase(), "PartiallyFailed") << told(world);
+  EXPECT_THAT(world.kept("annex2", "production2/outpack"), IsEmpty());
+  EXPECT_THAT(world.kept("annex2", "production2/logs"), ElementsAre(kId));
+  EXPECT_EQ(world.condition("Failed").value("reason", ""), "PartiallyFailed");
+  EXPECT_THAT(world.condition("Failed").value("message", ""), HasSubstr("outpack@annex2/copy"));
+  EXPECT_EQ(world.history.back(), "exec resume");
+  EXPECT_EQ(world.workers(), 0);
+}
+
+TEST(VolumeBackup, OfWhichNothingCameHasFailed) {
+  World world;
+  begin(world);
+  for (int i = 0; i < 6; ++i) world.copy_failures.push_back({"DiskError"});
+  ASSERT_TRUE(world.run());
+  EXPECT_EQ(world.phase(), "Failed") << told(world);
+  EXPECT_EQ(world.condition("Complete").value("status", ""), "False");
+  EXPECT_EQ(world.history.back(), "exec resume");
+}
+
+TEST(VolumeBackup, FilesThatCannotBeReadAreNamedAndOlderSnapshotsStay) {
+  World world;
+  begin(world);
+  mover::SnapshotSeen older;
+  older.id = "default.older";
+  world.hosts["annex2"].repository["production2/outpack"] = {older};
+  world.unreadable["outpack"] = "archive/2019.tar";
+  ASSERT_TRUE(world.run());
+  EXPECT_EQ(world.phase(), "PartiallyFailed") << told(world);
+  EXPECT_THAT(world.condition("Failed").value("message", ""), HasSubstr("volume outpack: archive/2019.tar"));
+  EXPECT_EQ(world.status()["snapshots"][0]["unreadable"][0], "archive/2019.tar");
+  EXPECT_THAT(world.kept("annex2", "production2/outpack"), ElementsAre("default.older", kId));
+  EXPECT_THAT(world.kept("annex2", "production2/logs"), ElementsAre(kId));
+}
+
+TEST(VolumeBackup, ASuspiciousShrinkIsAnEvent) {
+  World world;
+  begin(world);
+  mover::SnapshotSeen older;
+  older.id = "default.older";
+  older.logical_bytes = 100'000;
+  older.files = 10;
+  world.hosts["annex2"].repository["production2/outpack"] = {older};
+  ASSERT_TRUE(world.run());
+  EXPECT_EQ(std::ranges::count(world.events, "SourceShrank"), 1);
+  EXPECT_EQ(world.phase(), "Succeeded");
+}
+
+// ---- hooks ---------------------------------------------------------------------------------------------------------
+
+TEST(VolumeBackup, AHookBeforeThatFailsEndsTheRunBeforeAnythingIsCopied) {
+  World world;
+  begin(world);
+  world.exec_exit_codes["save"] = 1;
+  ASSERT_TRUE(world.run());
+  EXPECT_EQ(world.phase(), "Failed") << told(world);
+  EXPECT_EQ(world.condition("Failed").value("reason", ""), "HookFailed");
+  EXPECT_THAT(world.condition("Failed").value("message", ""), HasSubstr("no such key"));
+  EXPECT_THAT(world.history, ElementsAre("exec save", "exec resume")) << "what the hook before began is ended";
+}
+
+TEST(VolumeBackup, AHookThatMayFailIsToldAndTheRunGoesOn) {
+  World world;
+  Json policy = policy_manifest();
+  policy["spec"]["source"]["hooks"]["before"][0]["exec"]["onFailure"] = "Continue";
+  world.apply(policy);
+  world.apply(backup_manifest());
+  world.exec_exit_codes["save"] = 1;
+  ASSERT_TRUE(world.run());
+  expect_backed_up(world, "hook failed");
+  EXPECT_EQ(world.condition("HooksSucceeded").value("status", ""), "False");
+  EXPECT_THAT(world.condition("HooksSucceeded").value("message", ""), HasSubstr("before/save"));
+}
+
+TEST(VolumeBackup, AHookAfterThatFailsIsNotPassedOver) {
+  World world;
+  begin(world);
+  world.exec_exit_codes["resume"] = 3;
+  ASSERT_TRUE(world.run());
+  EXPECT_EQ(world.phase(), "PartiallyFailed") << told(world);
+  EXPECT_THAT(world.condition("Failed").value("message", ""), HasSubstr("after/resume"));
+  EXPECT_THAT(world.kept("annex2", "production2/outpack"), ElementsAre(kId));
+}
+
+TEST(VolumeBackup, ARequestAsHookCountsByItsStatus) {
+  World world;
+  Json policy = policy_manifest();
+  policy["spec"]["source"]["hooks"]["after"] = {{{"name", "tell"}, {"http", {{"url", "http://x/done"}}}}};
+  world.apply(policy);
+  world.apply(backup_manifest());
+  world.http_status = 503;
+  ASSERT_TRUE(world.run());
+  EXPECT_EQ(world.history.back(), "POST http://x/done");
+  EXPECT_THAT(world.condition("Failed").value("message", ""), HasSubstr("answered 503, expected is 200: sorry"));
+}
+
+TEST(VolumeBackup, TheHookAfterRunsEvenIfThePolicyIsDeletedMeanwhile) {
+  World world;
+  begin(world);
+  ASSERT_TRUE(world.run_until([&] { return world.times("exec save") == 1; }));
+  world.objects.erase("BackupPolicy/default/outpack");
+  ASSERT_TRUE(world.run());
+  expect_backed_up(world, "policy deleted");
+}
+
+// ---- deletion ------------------------------------------------------------------------------------------------------
+
+TEST(VolumeBackup, DeletedWhileItRunsItStopsAndRunsItsHookAfter) {
+  World world;
+  begin(world);
+  ASSERT_TRUE(world.run_until([&] { return world.times("copy production2/outpack@annex2") == 1; }));
+  world.remove();
+  ASSERT_TRUE(world.run());
+  EXPECT_TRUE(world.backup().is_null());
+  EXPECT_EQ(world.history.back(), "exec resume");
+  EXPECT_EQ(world.workers(), 0);
+  EXPECT_THAT(world.violations, IsEmpty());
+  EXPECT_THAT(world.kept("annex2", "production2/outpack"), ElementsAre(kId)) << "Retain";
+}
+
+TEST(VolumeBackup, DeletedWithRetainLetsGoAtOnce) {
+  World world;
+  begin(world);
+  ASSERT_TRUE(world.run());
+  world.hosts["annex2"].reachable = false;
+  world.remove();
+  EXPECT_TRUE(world.backup().is_null());
+  EXPECT_THAT(world.kept("annex2", "production2/outpack"), ElementsAre(kId));
+}
+
+Json deleting_backup() {
+  Json backup = backup_manifest();
+  backup["spec"]["deletionPolicy"] = "Delete";
+  return backup;
+}
+
+TEST(VolumeBackup, DeletedWithDeleteForgetsItsSnapshotsAndNoOthers) {
+  World world;
+  world.apply(policy_manifest());
+  world.apply(deleting_backup());
+  mover::SnapshotSeen older;
+  older.id = "default.older";
+  world.hosts["annex2"].repository["production2/outpack"] = {older};
+  ASSERT_TRUE(world.run());
+  ASSERT_EQ(world.backup()["metadata"]["finalizers"].size(), 1u) << "it must be held until its data is gone";
+  world.hosts["annex2"].reachable = false;
+  world.remove();
+  world.run("nightly", 5);
+  ASSERT_FALSE(world.backup().is_null());
+  EXPECT_THAT(world.condition("Blocked").value("message", ""), HasSubstr("roadstead delete host annex2"));
+  world.hosts["annex2"].reachable = true;
+  ASSERT_TRUE(world.run());
+  EXPECT_TRUE(world.backup().is_null());
+  EXPECT_THAT(world.kept("annex2", "production2/outpack"), ElementsAre("default.older"));
+  EXPECT_THAT(world.kept("annex2", "production2/logs"), IsEmpty());
+  EXPECT_EQ(world.workers(), 0);
+}
+
+TEST(VolumeBackup, DeletedWithDeleteAtAnyCallOfItsRunLeavesNothing) {
+  const int calls = calls_of_a_whole_backup();
+  for (int n = 5; n <= calls && !::testing::Test::HasFailure(); n += 3) {
+    World world;
+    world.apply(policy_manifest());
+    world.apply(deleting_backup());
+    bool removed = false;
+    world.before_call = [&](int call) {
+      if (call != n || removed) return;
+      removed = true;
+      world.remove();
+    };
+    for (int i = 0; i < 200 && !world.backup().is_null(); ++i) {
+      world.run("nightly", 1);
+      // Finished before it was deleted: held, nothing more to do.
+      if (!removed && world.phase() == "Succeeded") break;
+    }
+    if (!removed) break;
+    SCOPED_TRACE("deleted at call " + std::to_string(n));
+    EXPECT_TRUE(world.backup().is_null());
+    EXPECT_THAT(world.kept("annex2", "production2/outpack"), IsEmpty());
+    EXPECT_THAT(world.kept("annex2", "production2/logs"), IsEmpty());
+    EXPECT_EQ(world.workers(), 0);
+    EXPECT_EQ(world.times("exec save") > 0, world.times("exec resume") > 0);
+  }
+}
+
+TEST(VolumeBackup, ThatIsKeptAfterAllIsNotForgotten) {
+  World world;
+  world.apply(policy_manifest());
+  world.apply(deleting_backup());
+  ASSERT_TRUE(world.run());
+  world.objects["Backup/default/nightly"]["spec"]["deletionPolicy"] = "Retain";
+  ASSERT_TRUE(world.run());
+  EXPECT_TRUE(world.backup()["metadata"].value("finalizers", Json::array()).empty());
+  world.remove();
+  EXPECT_THAT(world.kept("annex2", "production2/outpack"), ElementsAre(kId));
+}
+
+// ---- copies of copies ----------------------------------------------------------------------------------------------
+
+Json offsite_policy() {
+  Json policy = policy_manifest({}, {"offsite"}, false);
+  policy["metadata"]["name"] = "offsite-copy";
+  policy["spec"]["source"] = {{"hostRef", {{"name", "annex2"}}},
+                              {"repository", {{"policyRefs", {{{"name", "outpack"}}}}}}};
+  return policy;
+}
+
+mover::SnapshotSeen snapshot(const std::string& id, const std::string& policy, int day,
+                             const std::string& installation = "default") {
+  mover::SnapshotSeen seen;
+  seen.id = id;
+  seen.origin = mover::to_json(mover::Origin{installation, "default", id, policy, "production2", "outpack", {}});
+  seen.data_bytes = seen.logical_bytes = 50;
+  seen.data_as_of = Time(std::chrono::hours(24 * day));
+  return seen;
+}
+
+TEST(OffsiteCopy, BringsWhatIsMissingOldestFirstAndKeepsWhoseItIs) {
+  World world;
+  world.hosts["annex2"].repository["production2/outpack"] = {snapshot("a", "outpack", 1), snapshot("b", "outpack", 2),
+                                                             snapshot("other", "redis", 2), snapshot("c", "outpack", 3),
+                                                             snapshot("foreign", "outpack", 3, "elsewhere")};
+  world.hosts["offsite"].repository["production2/outpack"] = {snapshot("a", "outpack", 1)};
+  world.apply(policy_manifest());
+  world.apply(offsite_policy());
+  world.apply(backup_manifest("weekly", "offsite-copy"));
+  ASSERT_TRUE(world.run("weekly")) << told(world, "weekly");
+  EXPECT_EQ(world.phase("weekly"), "Succeeded") << told(world, "weekly");
+  EXPECT_THAT(world.kept("offsite", "production2/outpack"), ElementsAre("a", "b", "c"));
+  EXPECT_EQ(world.bytes_sent, 100u);
+  const auto origin = mover::parse_origin(world.hosts["offsite"].repository["production2/outpack"][1].origin);
+  ASSERT_TRUE(origin);
+  EXPECT_EQ(origin->policy, "outpack");
+  EXPECT_EQ(origin->host, "production2");
+  EXPECT_EQ(world.status("weekly")["snapshots"].size(), 2u);
+  EXPECT_EQ(world.status("weekly")["snapshots"][0]["sourceHost"], "production2");
+  EXPECT_EQ(world.workers(), 0);
+  EXPECT_THAT(world.violations, IsEmpty());
+}
+
+TEST(OffsiteCopy, WithNothingMissingSucceedsAtOnce) {
+  World world;
+  world.apply(policy_manifest());
+  world.apply(offsite_policy());
+  world.apply(backup_manifest("weekly", "offsite-copy"));
+  ASSERT_TRUE(world.run("weekly"));
+  EXPECT_EQ(world.phase("weekly"), "Succeeded") << told(world, "weekly");
+  EXPECT_EQ(world.condition("Complete", "weekly").value("reason", ""), "NothingToCopy");
+}
+
+TEST(OffsiteCopy, KilledBeforeAnyCallItSendsNothingTwice) {
+  const auto set_up = [](World& world) {
+    world.hosts["annex2"].repository["production2/outpack"] = {snapshot("a", "outpack", 1),
+                                                               snapshot("b", "outpack", 2)};
+    world.apply(policy_manifest());
+    world.apply(offsite_policy());
+    world.apply(backup_manifest("weekly", "offsite-copy"));
+  };
+  World whole;
+  set_up(whole);
+  whole.run("weekly");
+  for (int n = 1; n <= whole.calls && !::testing::Test::HasFailure(); n += stride()) {
+    World world;
+    world.kill_at = n;
+    set_up(world);
+    ASSERT_TRUE(world.run("weekly")) << n;
+    SCOPED_TRACE("killed before call " + std::to_string(n));
+    EXPECT_EQ(world.phase("weekly"), "Succeeded") << told(world, "weekly");
+    EXPECT_THAT(world.kept("offsite", "production2/outpack"), ElementsAre("a", "b"));
+    EXPECT_EQ(world.bytes_sent, 100u);
+    EXPECT_EQ(world.workers(), 0);
+  }
+}
+
+}  // namespace
+}  // namespace roadstead::testing
