@@ -8,6 +8,18 @@
 
 namespace roadstead::reconcilers::restore {
 
+namespace {
+
+/// What the mover said, and when it had ended by the clock of its host.
+std::string with_end(const MoverAnswer& answer) {
+  nlohmann::json result = nlohmann::json::parse(answer.data, nullptr, false);
+  if (!result.is_object()) result = nlohmann::json::object();
+  if (answer.finished_at) result["finishedAt"] = format_rfc3339_millis(*answer.finished_at);
+  return result.dump();
+}
+
+}  // namespace
+
 Outcome exchange(Run& run, Frame& frame) {
   const crds::RestoreItem& item = frame.item();
   auto target = run.target();
@@ -29,9 +41,7 @@ Outcome exchange(Run& run, Frame& frame) {
     return Retry{"ExchangeUnclear",
                  fmt::format("after the exchange the data of volume {} is not the new one", item.to.volume),
                  {}};
-  nlohmann::json result = nlohmann::json::parse(answer.data);
-  if (answer.finished_at) result["finishedAt"] = format_rfc3339_millis(*answer.finished_at);
-  return Done{result.dump(), fmt::format("Volume {} holds the new data.", item.to.volume)};
+  return Done{with_end(answer), fmt::format("Volume {} holds the new data.", item.to.volume)};
 }
 
 Outcome put_back(Run& run, Frame& frame) {
@@ -48,14 +58,14 @@ Outcome put_back(Run& run, Frame& frame) {
   if (auto outcome = quiesce(run, frame, *target)) return *outcome;
   MoverAnswer answer;
   const mover::Exchange job{mover_target(run.request, item.name), old_inode};
-  if (auto outcome = run_mover(run, frame, "putback", item.to.volume, job, answer)) {
+  if (auto outcome = run_mover(run, frame, std::string(frame.ref().step), item.to.volume, job, answer)) {
     if (auto* retry = std::get_if<Retry>(&*outcome))
       retry->message =
           fmt::format("the old data of volume {} could not be put back, so the applications stay stopped: {}",
                       item.to.volume, retry->message);
     return *outcome;
   }
-  return Done{answer.data, fmt::format("Volume {} holds the old data again.", item.to.volume)};
+  return Done{with_end(answer), fmt::format("Volume {} holds the old data again.", item.to.volume)};
 }
 
 }  // namespace roadstead::reconcilers::restore

@@ -24,21 +24,26 @@ std::string recovery_settings(const crds::PinnedSource& pinned, bool on_the_sour
          "synchronous_standby_names = ''\n";
 }
 
-Outcome finish_tree(Run& run, Frame& frame) {
-  const crds::RestoreItem& item = frame.item();
+std::variant<std::vector<mover::FinishFile>, Outcome> recovery_files(Run& run, const crds::RestoreItem& item) {
   const auto* pinned = pinned_of(run.request.status, item.name);
   if (pinned == nullptr) return Failed{"Internal", "item " + item.name + " is not pinned", "apply a new request"};
   auto source = run.source_of(item);
   if (!source) return from_lookup(source.error());
   const bool own_host = (*source)->server.spec.source.host_ref.name == run.request.spec.target.host_ref.name;
 
-  mover::Finish job;
-  job.target = mover_target(run.request, item.name);
-  job.files = {{.path = "recovery.signal", .mode = mover::WriteMode::Replace, .content = {}, .permissions = 0600},
-               {.path = "postgresql.auto.conf",
-                .mode = mover::WriteMode::ManagedBlock,
-                .content = recovery_settings(*pinned, own_host),
-                .permissions = 0600}};
+  return std::vector<mover::FinishFile>{
+      {.path = "recovery.signal", .mode = mover::WriteMode::Replace, .content = {}, .permissions = 0600},
+      {.path = "postgresql.auto.conf",
+       .mode = mover::WriteMode::ManagedBlock,
+       .content = recovery_settings(*pinned, own_host),
+       .permissions = 0600}};
+}
+
+Outcome finish_tree(Run& run, Frame& frame) {
+  const crds::RestoreItem& item = frame.item();
+  auto files = recovery_files(run, item);
+  if (auto* outcome = std::get_if<Outcome>(&files)) return std::move(*outcome);
+  const mover::Finish job{mover_target(run.request, item.name), std::get<std::vector<mover::FinishFile>>(files)};
   MoverAnswer answer;
   if (auto outcome = run_mover(run, frame, "finish", item.to.volume, job, answer)) return *outcome;
   return Done{"{}", "The staged copy is ready to be exchanged."};

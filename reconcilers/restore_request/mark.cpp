@@ -13,7 +13,8 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr std::array<std::string_view, 3> kStates = {"Preparing", "Stopping", mover::kReceiptState};
+constexpr std::array<std::string_view, 6> kStates = {"Preparing",   "Stopping",    "Overwriting",
+                                                     "Overwritten", "RollingBack", mover::kReceiptState};
 
 std::string text_at(const Json& json, const char* name) {
   const auto found = json.find(name);
@@ -47,11 +48,27 @@ Result<crds::RestoreRequestStatus> read_status_part(const Json& status) {
 
 }  // namespace
 
+std::string_view word_of(MarkState state) { return kStates[static_cast<std::size_t>(state)]; }
+
+MarkState state_of(const crds::RestoreRequest& request, const crds::RestoreItem& item) {
+  if (rolling_back(request.status)) return MarkState::RollingBack;
+  const std::string overwrite = name_of({item.name, step::kOverwrite});
+  MarkState state = MarkState::Stopping;
+  for (const auto& entry : request.status.steps) {
+    if (entry.name != overwrite) continue;
+    if (entry.state == crds::StepState::Succeeded) return MarkState::Overwritten;
+    const Json memory = Json::parse(entry.result, nullptr, false);
+    if (memory.is_object() && memory.contains(kOverwriting)) state = MarkState::Overwriting;
+    if (memory.is_object() && memory.contains(kOverwritten)) return MarkState::Overwritten;
+  }
+  return state;
+}
+
 std::string to_json(const Mark& mark) {
   Json json{{"kind", "RestoreRequest"},   {"installation", mark.installation},
             {"namespace", mark.ns},       {"name", mark.name},
             {"item", mark.item},          {"volume", mark.volume},
-            {"specHash", mark.spec_hash}, {"state", kStates[static_cast<std::size_t>(mark.state)]},
+            {"specHash", mark.spec_hash}, {"state", word_of(mark.state)},
             {"status", status_part(mark)}};
   if (mark.old_inode != 0) json["oldInode"] = mark.old_inode;
   if (mark.new_inode != 0) json["newInode"] = mark.new_inode;
@@ -98,6 +115,7 @@ Mark mark_of(const crds::RestoreRequest& request, const crds::RestoreItem& item,
   mark.state = state;
   if (const auto* pinned = pinned_of(request.status, item.name)) mark.pinned = *pinned;
   mark.ledger = request.status.ledger;
+  if (state == MarkState::RollingBack) mark.receipt = request.status.receipt;
   const auto summary = std::ranges::find(request.status.marks, item.name, &crds::MarkSummary::item);
   if (summary != request.status.marks.end()) {
     mark.old_inode = static_cast<std::uint64_t>(summary->old_inode.value_or(0));
@@ -119,35 +137,97 @@ void add_past(crds::RestoreRequestStatus& status, const StepRef& ref, Json resul
   status.steps.push_back(std::move(entry));
 }
 
+void put_end(crds::RestoreRequest& request, const char* type, bool holds, const std::string& reason,
+             const std::string& message, Time now) {
+  crds::set_condition(request.status.conditions,
+                      {.type = type,
+                       .status = holds ? crds::ConditionStatus::True : crds::ConditionStatus::False,
+                       .reason = reason,
+                       .message = message,
+                       .last_transition_time = {},
+                       .observed_generation = request.metadata.generation},
+                      now);
+}
+
+/// What every mark tells, whatever came of it.
+void copy_facts(crds::RestoreRequest& request, const std::vector<const FoundMark*>& marks) {
+  auto& status = request.status;
+  for (const FoundMark* found : marks) {
+    if (found->mark.pinned) status.pinned.push_back(*found->mark.pinned);
+    status.marks.push_back({found->item, found->mark.volume, "Recalled",
+                            static_cast<std::int64_t>(found->mark.old_inode),
+                            static_cast<std::int64_t>(found->mark.new_inode)});
+  }
+}
+
 void copy_receipt(crds::RestoreRequest& request, const Mark& mark, Time now) {
   auto& status = request.status;
   status.receipt = mark.receipt.value_or(crds::Receipt{});
   if (!status.receipt->finished_at) status.receipt->finished_at = now;
-  const bool good = status.receipt->result == "Succeeded";
+  const bool rolled = status.receipt->result == "RolledBack";
+  const bool good = status.receipt->result == "Succeeded" || rolled;
   const std::string message =
       fmt::format("This request ended as {} on {}{}{}; nothing was touched. To restore again, give it a new name.",
                   status.receipt->result, format_rfc3339(*status.receipt->finished_at),
                   mark.message.empty() ? "" : ": ", mark.message);
-  using crds::ConditionStatus;
-  const auto put = [&](const char* type, bool holds) {
-    crds::set_condition(status.conditions,
-                        {.type = type,
-                         .status = holds ? ConditionStatus::True : ConditionStatus::False,
-                         .reason = "AlreadyDone",
-                         .message = message,
-                         .last_transition_time = {},
-                         .observed_generation = request.metadata.generation},
-                        now);
-  };
-  put("Complete", good);
-  put("Failed", !good);
+  put_end(request, "Complete", good, "AlreadyDone", message, now);
+  put_end(request, "Failed", !good, "AlreadyDone", message, now);
+  if (rolled) put_end(request, "RolledBack", true, "AlreadyDone", message, now);
   status.finished_at = status.receipt->finished_at;
-  if (mark.pinned) status.pinned = {*mark.pinned};
 }
 
-bool is_exchanged(const FoundMark& found) {
-  return found.mark.state == MarkState::Receipt ||
-         (found.mark.new_inode != 0 && found.data_inode == found.mark.new_inode);
+/// The restore had ended, and a rollback was under way: it is gone on with.
+void go_on_rolling_back(crds::RestoreRequest& request, const std::vector<const FoundMark*>& marks, Time now) {
+  auto& status = request.status;
+  const auto is_back = [](const FoundMark* one) {
+    return one->mark.state == MarkState::Receipt ? one->mark.receipt && one->mark.receipt->result == "RolledBack"
+                                                 : one->data_inode == one->mark.old_inode;
+  };
+  const auto under_way =
+      std::ranges::find(marks, MarkState::RollingBack, [](const FoundMark* one) { return one->mark.state; });
+  copy_receipt(request, (*under_way)->mark, now);
+  for (const FoundMark* found : marks)
+    if (found->mark.ledger.size() > status.ledger.size() && found->mark.state == MarkState::RollingBack)
+      status.ledger = found->mark.ledger;
+  add_past(status, {{}, step::kRollbackProbe}, Json::object(), now);
+  // Where all of it was exchanged, applications may run on it again.
+  const bool all_back = marks.size() == request.spec.items.size() && std::ranges::all_of(marks, is_back);
+  if (!all_back) {
+    begin(status, {{}, step::kRollbackStop}, now).result = Json{{"recalled", true}}.dump();
+    return;
+  }
+  add_past(status, {{}, step::kRollbackStop}, Json::object(), now);
+  for (const FoundMark* found : marks) add_past(status, {found->item, step::kRollback}, Json::object(), now);
+}
+
+bool is_in_place(const FoundMark& found) {
+  return found.mark.pinned && found.mark.pinned->strategy == crds::RestoreStrategy::InPlace;
+}
+
+bool is_new(const FoundMark& found) {
+  if (found.mark.new_inode == 0) return false;
+  return is_in_place(found) ? found.mark.state != MarkState::Overwriting : found.data_inode == found.mark.new_inode;
+}
+
+void go_on_with(crds::RestoreRequest& request, const FoundMark& found, bool stopping, Time now) {
+  auto& status = request.status;
+  const auto item = std::ranges::find(request.spec.items, found.item, &crds::RestoreItem::name);
+  const bool database = item != request.spec.items.end() && item->from.barman;
+  const auto past = [&](std::string_view step, Json result = Json::object()) {
+    add_past(status, {found.item, step}, std::move(result), now);
+  };
+  past(step::kMark);
+  if (!stopping) return;
+  const bool in_place = is_in_place(found), done = is_new(found);
+  // Of a database in place, the recover volume may have been others' since: it is prepared again.
+  if (database && (!in_place || done))
+    for (const auto one : {step::kPrepare, step::kReplay}) past(one);
+  if (in_place) {
+    if (!database || done) past(step::kCompare);
+    return;
+  }
+  past(step::kCopy, {{"treeInode", found.mark.new_inode}});
+  if (database) past(step::kFinish);
 }
 
 void go_on(crds::RestoreRequest& request, const std::vector<const FoundMark*>& marks, Time now) {
@@ -157,30 +237,30 @@ void go_on(crds::RestoreRequest& request, const std::vector<const FoundMark*>& m
   const bool stopping =
       marks.size() == request.spec.items.size() &&
       std::ranges::none_of(marks, [](const FoundMark* one) { return one->mark.state == MarkState::Preparing; });
-  bool any_exchanged = false;
+  bool any_begun = false;
   for (const FoundMark* found : marks) {
-    any_exchanged = any_exchanged || (stopping && is_exchanged(*found));
-    if (found->mark.pinned) status.pinned.push_back(*found->mark.pinned);
+    any_begun = any_begun || (stopping && (is_new(*found) || found->mark.state == MarkState::Overwriting));
     if (stopping && found->mark.ledger.size() > status.ledger.size()) status.ledger = found->mark.ledger;
-    status.marks.push_back({found->item, found->mark.volume, "Recalled",
-                            static_cast<std::int64_t>(found->mark.old_inode),
-                            static_cast<std::int64_t>(found->mark.new_inode)});
   }
   for (const FoundMark* found : marks) add_past(status, {found->item, step::kProbe}, Json::object(), now);
   for (const FoundMark* found : marks)
     if (found->mark.pinned) add_past(status, {found->item, step::kPin}, Json::object(), now);
-  for (const FoundMark* found : marks) {
-    add_past(status, {found->item, step::kMark}, Json::object(), now);
-    if (!stopping) continue;
-    for (const auto one : {step::kPrepare, step::kReplay}) add_past(status, {found->item, one}, Json::object(), now);
-    add_past(status, {found->item, step::kCopy}, {{"treeInode", found->mark.new_inode}}, now);
-    add_past(status, {found->item, step::kFinish}, Json::object(), now);
+  for (const FoundMark* found : marks) go_on_with(request, *found, stopping, now);
+  const auto ended = std::ranges::find_if(
+      marks, [](const FoundMark* one) { return one->mark.receipt && one->mark.receipt->result != "Succeeded"; });
+  // The way out was being gone: it is gone to its end.
+  if (ended != marks.end()) {
+    status.receipt = crds::Receipt{(*ended)->mark.receipt->result, std::nullopt, std::nullopt};
+    put_end(request, "Complete", false, (*ended)->mark.reason, (*ended)->mark.message, now);
   }
-  if (any_exchanged) {
-    add_past(status, {{}, step::kStop}, Json::object(), now);
-    for (const FoundMark* found : marks)
-      if (is_exchanged(*found))
-        add_past(status, {found->item, step::kExchange}, {{"previousInode", found->mark.old_inode}}, now);
+  if (!any_begun) return;
+  add_past(status, {{}, step::kStop}, Json::object(), now);
+  for (const FoundMark* found : marks) {
+    if (is_new(*found))
+      add_past(status, {found->item, is_in_place(*found) ? step::kOverwrite : step::kExchange},
+               {{"previousInode", found->mark.old_inode}}, now);
+    else if (found->mark.state == MarkState::Overwriting)
+      begin(status, {found->item, step::kOverwrite}, now).result = Json{{kOverwriting, true}}.dump();
   }
 }
 
@@ -213,12 +293,17 @@ Recalled recall(crds::RestoreRequest& request, const std::string& installation, 
     else
       unfinished = true;
   }
+  if (ours.empty()) return {};
+  copy_facts(request, ours);
   if (receipt != nullptr && !unfinished) {
     copy_receipt(request, receipt->mark, now);
     return {Recalled::What::AlreadyDone, {}};
   }
-  if (!unfinished) return {};
-  go_on(request, ours, now);
+  const auto rolls_back = [](const FoundMark* one) { return one->mark.state == MarkState::RollingBack; };
+  if (std::ranges::any_of(ours, rolls_back))
+    go_on_rolling_back(request, ours, now);
+  else
+    go_on(request, ours, now);
   return {Recalled::What::GoesOn, {}};
 }
 

@@ -10,10 +10,16 @@
 namespace roadstead::reconcilers::restore {
 
 enum class MarkState {
-  Preparing,  ///< The applications were not touched yet.
-  Stopping,   ///< From before the first stop: ledger and both inodes are known.
-  Receipt,    ///< It ended.
+  Preparing,    ///< The applications were not touched yet.
+  Stopping,     ///< From before the first stop: ledger and both inodes are known.
+  Overwriting,  ///< In place: the data may be half old and half new.
+  Overwritten,  ///< In place: the data is the new one; written before anything is started.
+  RollingBack,  ///< From before the first stop of a rollback: ledger, both inodes and the restore's receipt are known.
+  Receipt,      ///< It ended.
 };
+std::string_view word_of(MarkState state);
+/// Which of them holds for an item from before the first stop to the end.
+MarkState state_of(const crds::RestoreRequest& request, const crds::RestoreItem& item);
 
 struct Mark {
   std::string installation, ns, name, item;
@@ -40,7 +46,7 @@ Mark mark_of(const crds::RestoreRequest& request, const crds::RestoreItem& item,
 struct FoundMark {
   std::string item;
   Mark mark;
-  std::uint64_t data_inode = 0;  ///< Of `_data` now; 0: not looked at.
+  std::uint64_t data_inode = 0;  ///< Of `_data` now; 0: not looked at, because nothing depends on it.
 };
 
 struct Recalled {

@@ -24,15 +24,26 @@ bool share(const std::vector<std::string>& a, const std::vector<std::string>& b)
 
 /// The recover volume is free again after the last copy; the target's volumes only at the end.
 bool still_needs_recover_volume(const crds::RestoreRequest& request) {
-  return !std::ranges::all_of(request.spec.items, [&](const auto& item) {
-    return succeeded(request.status, name_of({item.name, step::kCopy})) != nullptr;
+  return !crds::is_finished(request.status) && !std::ranges::all_of(request.spec.items, [&](const auto& item) {
+    const bool in_place = strategy_of(request, item) == crds::RestoreStrategy::InPlace;
+    return succeeded(request.status, name_of({item.name, in_place ? step::kOverwrite : step::kCopy})) != nullptr;
   });
+}
+
+/// It has something of its own on its volumes, or is about to exchange them again.
+bool has_begun(const crds::RestoreRequest& request) {
+  return crds::is_finished(request.status) ? rolling_back(request.status) : touched(request.status);
+}
+
+bool is_over(const crds::RestoreRequest& request) {
+  return crds::is_finished(request.status) && !rolling_back(request.status);
 }
 
 bool collide(const crds::RestoreRequest& request, const crds::RestoreRequest& other) {
   const Claims mine = claims_of(request), theirs = claims_of(other);
   if (mine.target_host == theirs.target_host && share(mine.volumes, theirs.volumes)) return true;
-  return still_needs_recover_volume(other) && share(mine.barman_servers, theirs.barman_servers);
+  return still_needs_recover_volume(request) && still_needs_recover_volume(other) &&
+         share(mine.barman_servers, theirs.barman_servers);
 }
 
 bool created_before(const crds::RestoreRequest& a, const crds::RestoreRequest& b) {
@@ -51,11 +62,9 @@ bool same_object(const crds::RestoreRequest& a, const crds::RestoreRequest& b) {
 const crds::RestoreRequest* first_before(const crds::RestoreRequest& request,
                                          const std::vector<crds::RestoreRequest>& all) {
   for (const auto& other : all) {
-    if (same_object(other, request) || crds::is_finished(other.status) || other.spec.dry_run ||
-        !collide(request, other))
-      continue;
+    if (same_object(other, request) || is_over(other) || other.spec.dry_run || !collide(request, other)) continue;
     // Of two that have begun, as after a lost store, the older one goes on: never do both wait.
-    const bool theirs = touched(other.status), mine = touched(request.status);
+    const bool theirs = has_begun(other), mine = has_begun(request);
     if (theirs != mine ? theirs : created_before(other, request)) return &other;
   }
   return nullptr;

@@ -1,10 +1,11 @@
 // pin: "latest" becomes a base backup and a named point in the WAL, once and for good; the WAL up to the point is seen
-// to be whole.
+// to be whole. For a snapshot: which one, and that it is there.
 
 #include <chrono>
 #include <nlohmann/json.hpp>
 
 #include "operator/base/hash.h"
+#include "reconcilers/restore_request/snapshot_look.h"
 #include "reconcilers/restore_request/steps.h"
 #include "reconcilers/support/typed_client.h"
 
@@ -97,6 +98,7 @@ std::optional<Outcome> decide(Run& run, Frame& frame, ItemSource& source, Barman
   else if (auto outcome = pin_to_now(run, frame, barman, pinned))
     return *outcome;
   // Written here, done after the mark carries it: so that whoever finishes knows what to release.
+  pinned.strategy = strategy_of(run.request, item);
   pinned.keep_set = !*kept || kept_by_another(run.request, *all, barman.server(), pinned.backup_root_id);
   run.request.status.pinned.push_back(std::move(pinned));
   return Working{fmt::format("Pinned to base backup {}.", details->backup.id), Millis{0}, {}};
@@ -129,9 +131,48 @@ Outcome judge_wal(const crds::PinnedSource& pinned, const WalListing& listing, c
       kBlockedRetry};
 }
 
+std::optional<Outcome> choose(Run& run, Frame& frame) {
+  const crds::RestoreItem& item = frame.item();
+  SnapshotLook look = look_for_snapshot(run, frame);
+  if (auto* outcome = std::get_if<Outcome>(&look)) return std::move(*outcome);
+  const auto& chosen = std::get<ChosenSnapshot>(look);
+  forget_snapshot_look(frame);
+  if (!chosen.found) {
+    next_attempt(frame);
+    return Blocked{"NoBackup", chosen.problem, kBlockedRetry};
+  }
+  const auto& [place, seen] = *chosen.found;
+  crds::PinnedSource pinned;
+  pinned.item = item.name;
+  pinned.strategy = strategy_of(run.request, item);
+  pinned.snapshot = crds::SnapshotPin{place.host, place.source_host, place.volume, seen.id};
+  pinned.size_bytes = static_cast<std::int64_t>(seen.data_bytes);
+  pinned.data_as_of = seen.data_as_of;
+  run.request.status.pinned.push_back(std::move(pinned));
+  return Working{
+      fmt::format("Pinned to snapshot {} in the repository of host {}.", seen.id, place.host), Millis{0}, {}};
+}
+
+/// Chosen, stored, then seen once more: from when it is stored nobody forgets it, and what was forgotten just before is
+/// not there any more.
+Outcome pin_snapshot(Run& run, Frame& frame) {
+  const crds::PinnedSource* pinned = pinned_of(run.request.status, frame.item().name);
+  if (pinned == nullptr || !pinned->snapshot) return *choose(run, frame);
+  const crds::SnapshotPin pin = *pinned->snapshot;
+  auto there = is_there(run, frame, pin);
+  if (auto* outcome = std::get_if<Outcome>(&there)) return std::move(*outcome);
+  if (std::get<bool>(there))
+    return Done{"{}", fmt::format("Pinned: snapshot {} in the repository of host {}.", pin.id, pin.host)};
+  std::erase_if(run.request.status.pinned,
+                [&](const crds::PinnedSource& one) { return one.item == frame.item().name; });
+  next_attempt(frame);
+  return Working{fmt::format("Snapshot {} was removed meanwhile; it is chosen again.", pin.id), Millis{1'000}, {}};
+}
+
 }  // namespace
 
 Outcome pin(Run& run, Frame& frame) {
+  if (!frame.item().from.barman) return pin_snapshot(run, frame);
   auto source = run.source_of(frame.item());
   if (!source) return from_lookup(source.error());
   const HostHandle& host = (*source)->access.host;

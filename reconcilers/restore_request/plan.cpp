@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "operator/base/hash.h"
+#include "operator/base/rfc3339.h"
 
 namespace roadstead::reconcilers::restore {
 namespace {
@@ -24,11 +25,31 @@ std::string_view step_part(const std::string& name) {
   return std::string_view(name).substr(slash == std::string::npos ? 0 : slash + 1);
 }
 
-/// An exchange whose mover was about to be made, or more. One that only waited has touched nothing.
-bool may_have_exchanged(const crds::Step& entry) {
-  if (step_part(entry.name) != step::kExchange) return false;
+/// A step of this name whose memory has this word, or that succeeded: its mover was about to be made, or more. One that
+/// only waited has touched nothing.
+bool may_have(const crds::Step& entry, std::string_view name, std::string_view word) {
+  if (step_part(entry.name) != name) return false;
   const Json memory = Json::parse(entry.result, nullptr, false);
-  return entry.state == StepState::Succeeded || (memory.is_object() && memory.contains(kExchanging));
+  return entry.state == StepState::Succeeded || (memory.is_object() && memory.contains(word));
+}
+bool may_have_exchanged(const crds::Step& entry) { return may_have(entry, step::kExchange, kExchanging); }
+bool may_have_overwritten(const crds::Step& entry) { return may_have(entry, step::kOverwrite, kOverwriting); }
+
+bool is_in_place(const crds::RestoreRequest& request, const crds::RestoreItem& item) {
+  return strategy_of(request, item) == crds::RestoreStrategy::InPlace;
+}
+
+void append_preparation(std::vector<StepRef>& path, const crds::RestoreRequest& request,
+                        const crds::RestoreItem& item) {
+  const auto add = [&](std::string_view step) { path.push_back({item.name, step}); };
+  add(step::kMark);
+  if (item.from.barman) {
+    add(step::kPrepare);
+    add(step::kReplay);
+  }
+  if (is_in_place(request, item)) return add(step::kCompare);
+  add(step::kCopy);
+  if (item.from.barman) add(step::kFinish);
 }
 
 std::vector<StepRef> forward_path(const crds::RestoreRequest& request) {
@@ -36,11 +57,12 @@ std::vector<StepRef> forward_path(const crds::RestoreRequest& request) {
   for (const auto& item : request.spec.items) path.push_back({item.name, step::kProbe});
   if (request.spec.dry_run) return path;
   for (const auto& item : request.spec.items) path.push_back({item.name, step::kPin});
-  for (const auto& item : request.spec.items)
-    for (const auto one : {step::kMark, step::kPrepare, step::kReplay, step::kCopy, step::kFinish})
-      path.push_back({item.name, one});
+  for (const auto& item : request.spec.items) append_preparation(path, request, item);
   path.push_back({{}, step::kStop});
-  for (const auto& item : request.spec.items) path.push_back({item.name, step::kExchange});
+  for (const auto& item : request.spec.items)
+    if (!is_in_place(request, item)) path.push_back({item.name, step::kExchange});
+  for (const auto& item : request.spec.items)
+    if (is_in_place(request, item)) path.push_back({item.name, step::kOverwrite});
   path.push_back({{}, step::kStart});
   if (!request.spec.checks.empty()) path.push_back({{}, step::kCheck});
   path.push_back({{}, step::kReceipt});
@@ -50,7 +72,7 @@ std::vector<StepRef> forward_path(const crds::RestoreRequest& request) {
 /// All volumes new, or all old: never a mixture. What was stopped runs again unless `start` was gone through already.
 std::vector<StepRef> way_out(const crds::RestoreRequest& request) {
   std::vector<StepRef> path;
-  const bool whole = all_exchanged(request);
+  const bool whole = all_new(request);
   if (!whole)
     for (const auto& item : request.spec.items)
       // Whether it happened may not be known, and "make the old one current" may be said twice.
@@ -92,9 +114,19 @@ void clear_waiting(crds::RestoreRequest& request, Time now) {
       set(request, type, ConditionStatus::True, "HostReachable", "The host's Docker Engine answers again.", now);
 }
 
+bool is_running(const crds::RestoreRequestStatus& status, std::string_view name) {
+  return std::ranges::any_of(
+      status.steps, [&](const crds::Step& entry) { return entry.name == name && entry.state == StepState::Running; });
+}
+
 /// What Complete says on the way; an end that is decided is not talked over.
 void say(crds::RestoreRequest& request, const std::string& message, Time now) {
   if (is_ending(request.status)) return;
+  if (crds::is_finished(request.status)) {
+    if (rolling_back(request.status) || is_running(request.status, step::kRollbackProbe))
+      set(request, "RolledBack", ConditionStatus::False, "RollingBack", message, now);
+    return;
+  }
   const auto phase = phase_of(request);
   set(request, "Complete", ConditionStatus::False,
       std::string(crds::EnumNames<crds::RestorePhase>::names[static_cast<std::size_t>(phase)]), message, now);
@@ -133,23 +165,43 @@ std::string spec_hash(const crds::RestoreRequest& request) {
   crds::RestoreRequest lasting = request;
   lasting.spec.cancel = false;
   lasting.spec.confirm.reset();
-  return sha256_hex(crds::to_json(lasting).at("spec").dump()).substr(0, 16);
+  Json spec = crds::to_json(lasting).at("spec");
+  for (const char* field : {"suspend", "rollback", "keepPreviousSeconds"}) spec.erase(field);
+  return sha256_hex(spec.dump()).substr(0, 16);
 }
 
-bool all_exchanged(const crds::RestoreRequest& request) {
+crds::RestoreStrategy strategy_of(const crds::RestoreRequest& request, const crds::RestoreItem& item) {
+  if (const auto* pinned = pinned_of(request.status, item.name)) return pinned->strategy;
+  const auto probed = result_text(request.status, name_of({item.name, step::kProbe}), "strategy");
+  const auto in_place = crds::EnumNames<crds::RestoreStrategy>::names[static_cast<int>(crds::RestoreStrategy::InPlace)];
+  const bool asked = request.spec.strategy == crds::RestoreStrategy::InPlace;
+  return (probed ? *probed == in_place : asked) ? crds::RestoreStrategy::InPlace : crds::RestoreStrategy::Staged;
+}
+
+bool all_new(const crds::RestoreRequest& request) {
   return std::ranges::all_of(request.spec.items, [&](const crds::RestoreItem& item) {
-    return succeeded(request.status, name_of({item.name, step::kExchange})) != nullptr;
+    const auto step = is_in_place(request, item) ? step::kOverwrite : step::kExchange;
+    return succeeded(request.status, name_of({item.name, step})) != nullptr;
   });
 }
 
+bool forward_only(const crds::RestoreRequest& request) {
+  return std::ranges::any_of(request.status.steps, may_have_overwritten) && !all_new(request);
+}
+
 std::vector<StepRef> path_of(const crds::RestoreRequest& request) {
+  if (crds::is_finished(request.status)) return {};
   return is_ending(request.status) ? way_out(request) : forward_path(request);
 }
 
-std::optional<StepRef> current_step(const crds::RestoreRequest& request) {
-  for (const StepRef& ref : path_of(request))
+std::optional<StepRef> first_open(const crds::RestoreRequest& request, const std::vector<StepRef>& path) {
+  for (const StepRef& ref : path)
     if (succeeded(request.status, name_of(ref)) == nullptr) return ref;
   return std::nullopt;
+}
+
+std::optional<StepRef> current_step(const crds::RestoreRequest& request) {
+  return first_open(request, path_of(request));
 }
 
 const crds::Step* succeeded(const crds::RestoreRequestStatus& status, const std::string& name) {
@@ -194,20 +246,50 @@ std::optional<std::uint64_t> result_number(const crds::RestoreRequestStatus& sta
   return found->get<std::uint64_t>();
 }
 
+bool result_flag(const crds::RestoreRequestStatus& status, const std::string& step, std::string_view field) {
+  const Json json = result_json(status, step);
+  const auto found = json.find(std::string(field));
+  return found != json.end() && found->is_boolean() && found->get<bool>();
+}
+
 bool touched(const crds::RestoreRequestStatus& status) {
   return std::ranges::any_of(status.steps,
                              [](const crds::Step& entry) { return step_part(entry.name) == step::kMark; });
 }
 
 bool past_cancelling(const crds::RestoreRequestStatus& status) {
-  return std::ranges::any_of(status.steps, [](const crds::Step& entry) { return may_have_exchanged(entry); });
+  return std::ranges::any_of(
+      status.steps, [](const crds::Step& entry) { return may_have_exchanged(entry) || may_have_overwritten(entry); });
+}
+
+bool is_held(const crds::RestoreRequest& request, const StepRef& ref) {
+  const auto& status = request.status;
+  const auto between = [&](std::string_view stop, std::string_view start) {
+    return was_begun(status, std::string(stop)) && succeeded(status, std::string(start)) == nullptr;
+  };
+  return request.spec.suspend && !is_running(status, name_of(ref)) && !is_ending(status) && !forward_only(request) &&
+         !between(step::kStop, step::kStart) && !between(step::kRollbackStop, step::kRollbackStart);
 }
 
 bool is_ending(const crds::RestoreRequestStatus& status) { return status.receipt && !status.receipt->finished_at; }
 
+namespace {
+
+crds::RestorePhase phase_of_rollback(const crds::RestoreRequest& request) {
+  using crds::RestorePhase;
+  if (crds::is_true(request.status.conditions, "Blocked")) return RestorePhase::Blocked;
+  const auto ref = first_open(request, aftermath_path(request, Aftermath::RollBack));
+  if (ref && ref->step == step::kRollbackStop) return RestorePhase::Stopping;
+  return ref && ref->step == step::kRollback ? RestorePhase::Swapping : RestorePhase::Starting;
+}
+
+}  // namespace
+
 crds::RestorePhase phase_of(const crds::RestoreRequest& request) {
   using crds::RestorePhase;
   const auto& conditions = request.status.conditions;
+  if (rolled_back(request.status)) return RestorePhase::RolledBack;
+  if (rolling_back(request.status)) return phase_of_rollback(request);
   if (const auto* failed = crds::find_condition(conditions, "Failed");
       failed && failed->status == ConditionStatus::True) {
     const bool cancelled =
@@ -222,9 +304,9 @@ crds::RestorePhase phase_of(const crds::RestoreRequest& request) {
   const auto now = ref->step;
   if (now == step::kProbe || now == step::kPin) return RestorePhase::Planning;
   if (now == step::kMark || now == step::kPrepare || now == step::kReplay) return RestorePhase::Preparing;
-  if (now == step::kCopy || now == step::kFinish) return RestorePhase::Copying;
+  if (now == step::kCopy || now == step::kFinish || now == step::kCompare) return RestorePhase::Copying;
   if (now == step::kStop) return RestorePhase::Stopping;
-  if (now == step::kExchange || now == step::kPutBack) return RestorePhase::Swapping;
+  if (now == step::kExchange || now == step::kOverwrite || now == step::kPutBack) return RestorePhase::Swapping;
   if (now == step::kStart || now == step::kRestart) return RestorePhase::Starting;
   return RestorePhase::Checking;
 }
@@ -269,18 +351,44 @@ Millis backoff(int failures) {
 
 namespace {
 
+/// Why nobody sees his application meanwhile.
+std::string with_warning(const crds::RestoreRequest& request, const std::string& message) {
+  if (!forward_only(request)) return message;
+  return message + "; it is tried again until the data is whole, and until then the applications stay stopped";
+}
+
+/// No attempt can help, and yet there is no way back.
+std::optional<Millis> take_failure(crds::RestoreRequest& request, const StepRef& ref, const Failed& failed, Time now) {
+  auto& status = request.status;
+  const std::string message = sentence(failed.message, failed.next);
+  crds::Step& entry = begin(status, ref, now);
+  if (forward_only(request) || rolling_back(status)) {
+    entry.message = message;
+    set(request, "Blocked", ConditionStatus::True, failed.reason, with_warning(request, message), now);
+    return kBlockedRetry;
+  }
+  if (crds::is_finished(status)) {
+    close(entry, StepState::Failed, message, now);
+    refuse_rollback(request, failed.reason, message, now);
+    return std::nullopt;
+  }
+  decide_end(status, "Failed", failed.reason, message, request.metadata.generation, now);
+  return std::nullopt;
+}
+
 std::optional<Millis> take_retry(crds::RestoreRequest& request, const StepRef& ref, const Retry& retry, Time now) {
   auto& status = request.status;
   const std::string name = name_of(ref);
   const std::string message = sentence(retry.message, retry.next);
   crds::Step& entry = begin(status, ref, now);
-  // The way out and the receipt have nothing to fall back to, and before anything is touched a refusal is no end: all
-  // three are tried until they succeed.
-  if (is_ending(status) || ref.step == step::kReceipt || !touched(status)) {
+  // The way out, the receipt, half an overwritten volume and what comes after the end have nothing to fall back to, and
+  // before anything is touched a refusal is no end: all of them are tried until they succeed.
+  if (is_ending(status) || ref.step == step::kReceipt || !touched(status) || forward_only(request) ||
+      crds::is_finished(status)) {
     entry.attempt += 1;
     entry.worker.clear();
     entry.message = message;
-    set(request, "Blocked", ConditionStatus::True, retry.reason, message, now);
+    set(request, "Blocked", ConditionStatus::True, retry.reason, with_warning(request, message), now);
     return kBlockedRetry;
   }
   close(entry, StepState::Failed, message, now);
@@ -298,51 +406,46 @@ std::optional<Millis> take_retry(crds::RestoreRequest& request, const StepRef& r
 std::optional<Millis> take(crds::RestoreRequest& request, const StepRef& ref, const Outcome& outcome, Time now) {
   auto& status = request.status;
   return std::visit(
-      Overloaded{[&](const Done& done) -> std::optional<Millis> {
-                   crds::Step& entry = begin(status, ref, now);
-                   entry.result = done.result;
-                   close(entry, StepState::Succeeded, done.message, now);
-                   clear_waiting(request, now);
-                   if (const auto next = current_step(request)) {
-                     show_step(status, *next);
-                     say(request, done.message.empty() ? name_of(*next) + " is next." : done.message, now);
-                   }
-                   return std::nullopt;
-                 },
-                 [&](const Working& working) -> std::optional<Millis> {
-                   clear_waiting(request, now);
-                   begin(status, ref, now).message = working.message;
-                   if (working.progress && !ref.item.empty()) {
-                     auto& item = item_status(status, ref.item);
-                     item.progress = merged(item.progress, *working.progress);
-                   }
-                   say(request, working.message, now);
-                   if (working.again == Millis{0}) return std::nullopt;
-                   return working.again;
-                 },
-                 [&](const Blocked& blocked) -> std::optional<Millis> {
-                   begin(status, ref, now).message = blocked.message;
-                   set(request, "Blocked", ConditionStatus::True, blocked.reason, blocked.message, now);
-                   say(request, blocked.message, now);
-                   return blocked.again;
-                 },
-                 [&](const Retry& retry) -> std::optional<Millis> { return take_retry(request, ref, retry, now); },
-                 [&](const Unreachable& lost) -> std::optional<Millis> {
-                   set(request, lost.is_source ? "SourceReachable" : "TargetReachable", ConditionStatus::False,
-                       "HostUnavailable",
-                       fmt::format(
-                           "Docker Engine of host {} is not reached: {}; it goes on by itself when the host is back "
-                           "(`roadstead describe host {}`)",
-                           lost.host, lost.message, lost.host),
-                       now);
-                   return kHostRetry;
-                 },
-                 [&](const Failed& failed) -> std::optional<Millis> {
-                   const std::string message = sentence(failed.message, failed.next);
-                   begin(status, ref, now);
-                   decide_end(status, "Failed", failed.reason, message, request.metadata.generation, now);
-                   return std::nullopt;
-                 }},
+      Overloaded{
+          [&](const Done& done) -> std::optional<Millis> {
+            crds::Step& entry = begin(status, ref, now);
+            entry.result = done.result;
+            close(entry, StepState::Succeeded, done.message, now);
+            clear_waiting(request, now);
+            if (const auto next = current_step(request)) {
+              show_step(status, *next);
+              say(request, done.message.empty() ? name_of(*next) + " is next." : done.message, now);
+            }
+            return std::nullopt;
+          },
+          [&](const Working& working) -> std::optional<Millis> {
+            clear_waiting(request, now);
+            begin(status, ref, now).message = working.message;
+            if (working.progress && !ref.item.empty()) {
+              auto& item = item_status(status, ref.item);
+              item.progress = merged(item.progress, *working.progress);
+            }
+            say(request, working.message, now);
+            if (working.again == Millis{0}) return std::nullopt;
+            return working.again;
+          },
+          [&](const Blocked& blocked) -> std::optional<Millis> {
+            begin(status, ref, now).message = blocked.message;
+            set(request, "Blocked", ConditionStatus::True, blocked.reason, blocked.message, now);
+            say(request, blocked.message, now);
+            return blocked.again;
+          },
+          [&](const Retry& retry) -> std::optional<Millis> { return take_retry(request, ref, retry, now); },
+          [&](const Unreachable& lost) -> std::optional<Millis> {
+            set(request, lost.is_source ? "SourceReachable" : "TargetReachable", ConditionStatus::False,
+                "HostUnavailable",
+                fmt::format("Docker Engine of host {} is not reached: {}; it goes on by itself when the host is back "
+                            "(`roadstead describe host {}`)",
+                            lost.host, lost.message, lost.host),
+                now);
+            return kHostRetry;
+          },
+          [&](const Failed& failed) -> std::optional<Millis> { return take_failure(request, ref, failed, now); }},
       outcome);
 }
 
@@ -352,18 +455,97 @@ void finish(crds::RestoreRequest& request, Time now) {
   const std::string reason = told ? told->reason : std::string(), message = told ? told->message : std::string();
   clear_waiting(request, now);
   status.finished_at = now;
+  std::optional<Time> kept;
+  if (result_flag(status, std::string(step::kReceipt), kKept))
+    kept = now + std::chrono::seconds(request.spec.keep_previous_seconds);
   if (is_ending(status)) {
     status.receipt->finished_at = now;
+    status.receipt->kept_until = kept;
     set(request, "Failed", ConditionStatus::True, reason, message, now);
   } else if (request.spec.dry_run) {
     set(request, "Complete", ConditionStatus::True, "Planned",
         "The plan is in status.plan; nothing stands against it and nothing was touched.", now);
     set(request, "Failed", ConditionStatus::False, "Planned", "It did not fail.", now);
   } else {
-    status.receipt = crds::Receipt{"Succeeded", now, now};
-    set(request, "Complete", ConditionStatus::True, "Restored", "Everything is restored, started and checked.", now);
+    status.receipt = crds::Receipt{"Succeeded", now, kept};
+    std::string done = "Everything is restored, started and checked.";
+    if (status.receipt->kept_until)
+      done += fmt::format(" The data from before is kept until {}; `rollback: true` brings it back.",
+                          format_rfc3339(*status.receipt->kept_until));
+    set(request, "Complete", ConditionStatus::True, "Restored", done, now);
     set(request, "Failed", ConditionStatus::False, "Restored", "It did not fail.", now);
   }
+}
+
+// ---- after the end
+
+std::optional<Time> kept_until(const crds::RestoreRequest& request, Time end) {
+  // Of what was overwritten nothing is left, and half a way back is none.
+  const bool whole = std::ranges::none_of(request.spec.items,
+                                          [&](const crds::RestoreItem& item) { return is_in_place(request, item); });
+  if (!whole || !all_new(request) || request.spec.keep_previous_seconds == 0) return std::nullopt;
+  return end + std::chrono::seconds(request.spec.keep_previous_seconds);
+}
+
+Aftermath aftermath_of(const crds::RestoreRequest& request, Time now) {
+  const auto& status = request.status;
+  if (rolling_back(status)) return Aftermath::RollBack;
+  if (!status.receipt || !status.receipt->kept_until) return Aftermath::Nothing;
+  if (request.metadata.deletion_timestamp) return Aftermath::Discard;
+  const auto* told = crds::find_condition(status.conditions, "RolledBack");
+  const bool refused =
+      told != nullptr && told->reason != "RollingBack" && told->observed_generation == request.metadata.generation;
+  if (request.spec.rollback && !refused && !rolled_back(status)) return Aftermath::RollBack;
+  const Time end = status.receipt->finished_at.value_or(now);
+  const bool over = now >= end + std::chrono::seconds(request.spec.keep_previous_seconds);
+  return over ? Aftermath::Discard : Aftermath::Keep;
+}
+
+std::vector<StepRef> aftermath_path(const crds::RestoreRequest& request, Aftermath what) {
+  if (what == Aftermath::Discard) return {{{}, step::kDiscard}};
+  if (what != Aftermath::RollBack) return {};
+  std::vector<StepRef> path{{{}, step::kRollbackProbe}, {{}, step::kRollbackStop}};
+  for (const auto& item : request.spec.items) path.push_back({item.name, step::kRollback});
+  path.push_back({{}, step::kRollbackStart});
+  path.push_back({{}, step::kRollbackReceipt});
+  return path;
+}
+
+bool rolling_back(const crds::RestoreRequestStatus& status) {
+  return was_begun(status, std::string(step::kRollbackStop)) &&
+         succeeded(status, std::string(step::kRollbackReceipt)) == nullptr;
+}
+
+bool rolled_back(const crds::RestoreRequestStatus& status) { return crds::is_true(status.conditions, "RolledBack"); }
+
+void refuse_rollback(crds::RestoreRequest& request, const std::string& reason, const std::string& message, Time now) {
+  clear_waiting(request, now);
+  set(request, "RolledBack", ConditionStatus::False, reason, message, now);
+}
+
+std::string nothing_kept(const crds::RestoreRequest& request) {
+  if (!all_new(request) && !request.status.steps.empty())
+    return "nothing was exchanged by this request, so the data from before is there already";
+  for (const auto& item : request.spec.items)
+    if (is_in_place(request, item))
+      return fmt::format(
+          "volume {} was overwritten in place, of which nothing is kept; restore an earlier snapshot with a new "
+          "request",
+          item.to.volume);
+  return "the data from before the restore is not kept any more (spec.keepPreviousSeconds); restore an earlier backup "
+         "with a new request";
+}
+
+void finish_aftermath(crds::RestoreRequest& request, Aftermath what, Time now) {
+  auto& status = request.status;
+  clear_waiting(request, now);
+  if (status.receipt) status.receipt->kept_until.reset();
+  if (what != Aftermath::RollBack) return;
+  if (status.receipt) status.receipt->result = "RolledBack";
+  std::string message = "The data from before the restore is back.";
+  if (const auto problems = result_text(status, std::string(step::kRollbackStart), "problems"))
+    message = sentence(message, "not everything could be started again: " + *problems);
+  set(request, "RolledBack", ConditionStatus::True, "RolledBack", message, now);
 }
 
 crds::Progress merged(const crds::Progress& before, crds::Progress now) {

@@ -6,6 +6,7 @@
 #include "reconcilers/restore_request/applications.h"
 #include "reconcilers/restore_request/mark.h"
 #include "reconcilers/restore_request/pair.h"
+#include "reconcilers/restore_request/snapshot_look.h"
 #include "reconcilers/restore_request/steps.h"
 #include "reconcilers/support/typed_client.h"
 
@@ -50,22 +51,19 @@ std::optional<Outcome> look_at_volume(Run& run, Frame& frame, const HostHandle& 
   const std::string& name = frame.item().to.volume;
   auto volume = target.engine->inspect_volume(name, run.limits);
   if (!volume && volume.error().kind != ErrorKind::NotFound) return from_error(volume.error(), target, false);
-  std::string parent;
+  MoverAnswer answer;
+  const mover::Inspect job{.parent = std::string(kParent), .sizes = false, .source = {}};
   if (volume) {
     seen.volume_exists = true;
     seen.volume_driver = volume->driver;
     seen.volume_has_options = !volume->options.empty();
-    parent = parent_of(volume->mountpoint);
+    if (auto outcome = run_mover(run, frame, "inspect", name, job, answer)) return outcome;
   } else {
     auto info = target.engine->info(run.limits);
     if (!info) return from_error(info.error(), target, false);
-    parent = info->root_directory + "/volumes";
+    if (auto outcome = run_mover_at(run, frame, "inspect", info->root_directory + "/volumes", job, answer))
+      return outcome;
   }
-  if (seen.volume_driver != "local" || seen.volume_has_options) return std::nullopt;  // refused, whatever is there
-
-  MoverAnswer answer;
-  const mover::Inspect job{.parent = std::string(kParent), .sizes = false, .source = {}};
-  if (auto outcome = run_mover_at(run, frame, "inspect", parent, job, answer)) return outcome;
   auto data = mover::parse_inspect_data(answer.data);
   if (!data || !data->volume)
     return Retry{"WorkerFailed", "inspect on host " + target.host.metadata.name + " answered nothing", {}};
@@ -76,6 +74,45 @@ std::optional<Outcome> look_at_volume(Run& run, Frame& frame, const HostHandle& 
   }
   marks_of = std::move(answer.data);
   return std::nullopt;
+}
+
+/// How much room the volume takes, asked only where there is none for a second copy of it: it takes a walk over it.
+std::optional<Outcome> measure_volume(Run& run, Frame& frame, ProbeSeen& seen) {
+  if (!seen.volume_exists || !why_not_exchanged(seen).empty() || has_room_for_two(seen)) return std::nullopt;
+  MoverAnswer answer;
+  const mover::Inspect job{.parent = std::string(kParent), .sizes = true, .source = {}};
+  if (auto outcome = run_mover(run, frame, "measure", seen.volume, job, answer)) return outcome;
+  const auto data = mover::parse_inspect_data(answer.data);
+  if (data && data->volume && data->volume->allocated_bytes)
+    seen.allocated_bytes = static_cast<std::int64_t>(*data->volume->allocated_bytes);
+  return std::nullopt;
+}
+
+/// Old data beside the volume: what somebody who looks for room wants to know.
+std::vector<std::string> kept_trees(const std::string& inspect_data) {
+  std::vector<std::string> out;
+  auto data = mover::parse_inspect_data(inspect_data);
+  if (!data || !data->volume) return out;
+  for (const auto& seen : data->volume->requests) {
+    if (!seen.mark || !seen.tree_inode) continue;
+    const auto mark = parse_mark(*seen.mark);
+    if (mark && mark->state == MarkState::Receipt)
+      out.push_back(
+          fmt::format("restore {0}/{1} keeps the data from before it beside this volume; without it there is "
+                      "more room: `kubectl -n {0} patch restorerequest {1} --type merge -p "
+                      "'{{\"spec\":{{\"keepPreviousSeconds\":0}}}}'`",
+                      mark->ns, mark->name));
+  }
+  return out;
+}
+
+/// The tree of an earlier request of this name, whose object is gone.
+bool has_leftover(const Run& run, const crds::RestoreItem& item, const std::string& inspect_data) {
+  const auto data = mover::parse_inspect_data(inspect_data);
+  const auto own = mover_target(run.request, item.name).request;
+  return data && data->volume && std::ranges::any_of(data->volume->requests, [&](const mover::RequestSeen& seen) {
+           return seen.request == own && seen.tree_inode;
+         });
 }
 
 /// Restores of others that did not come to their end here.
@@ -160,6 +197,35 @@ std::optional<Outcome> look_at_backup(Run& run, const crds::RestoreItem& item, I
   return look_at_wal(barman, source.access.host, item.from.barman->point, details->backup, seen);
 }
 
+/// Which snapshot it would be now, and whose repository holds it.
+std::optional<Outcome> look_at_snapshot(Run& run, Frame& frame, ProbeSeen& seen, const HostHandle*& source) {
+  SnapshotLook look = look_for_snapshot(run, frame);
+  if (auto* outcome = std::get_if<Outcome>(&look)) return std::move(*outcome);
+  auto& chosen = std::get<ChosenSnapshot>(look);
+  if (!chosen.found) {
+    seen.backup_problem = chosen.problem;
+    return std::nullopt;
+  }
+  auto keeper = run.keeper(chosen.found->place.host);
+  if (!keeper) return from_lookup(keeper.error());
+  source = *keeper;
+  seen.source = source->host;
+  seen.backup_id = chosen.found->seen.id;
+  seen.needed_bytes = static_cast<std::int64_t>(chosen.found->seen.data_bytes);
+  seen.snapshot = std::move(chosen.found);
+  return std::nullopt;
+}
+
+std::optional<Outcome> look_at_source(Run& run, Frame& frame, ProbeSeen& seen, const HostHandle*& host) {
+  const crds::RestoreItem& item = frame.item();
+  if (!item.from.barman) return look_at_snapshot(run, frame, seen, host);
+  auto source = run.source_of(item);
+  if (!source) return from_lookup(source.error());
+  host = &(*source)->access.host;
+  seen.source = host->host;
+  return look_at_backup(run, item, **source, seen);
+}
+
 /// As long as the last good restore from the same server took, by bytes; nothing where there was none.
 std::optional<std::int64_t> estimate(const Run& run, const std::vector<crds::RestoreRequest>& all, std::int64_t bytes) {
   std::optional<Time> newest;
@@ -193,8 +259,11 @@ void merge_plan(crds::RestorePlan& whole, crds::RestorePlan part) {
   add(whole.space_needed_bytes, part.space_needed_bytes);
   whole.space_free_bytes = part.space_free_bytes;
   whole.stops = std::move(part.stops);
-  whole.strategy = part.strategy;
-  whole.strategy_reason = std::move(part.strategy_reason);
+  // The one that stops applications for longer is what is shown.
+  if (part.strategy != whole.strategy) {
+    if (part.strategy == crds::RestoreStrategy::InPlace) whole.strategy_reason = std::move(part.strategy_reason);
+    whole.strategy = crds::RestoreStrategy::InPlace;
+  }
   for (auto lists : {&crds::RestorePlan::wal_gaps, &crds::RestorePlan::warnings, &crds::RestorePlan::refusals})
     for (auto& line : part.*lists) (whole.*lists).push_back(std::move(line));
 }
@@ -215,33 +284,39 @@ Outcome probe(Run& run, Frame& frame) {
         kOtherRetry};
   auto target = run.target();
   if (!target) return from_lookup(target.error());
-  auto source = run.source_of(item);
-  if (!source) return from_lookup(source.error());
 
   ProbeSeen seen;
-  seen.source = (*source)->access.host.host;
-  seen.target = target->host;
+  seen.target = seen.source = target->host;
   seen.volume = item.to.volume;
-  if (auto outcome = look_at_backup(run, item, **source, seen)) return *outcome;
-  if (auto outcome = prove_path(run, frame, (*source)->access.host, *target)) return *outcome;
+  const HostHandle* source = nullptr;
+  if (auto outcome = look_at_source(run, frame, seen, source)) return *outcome;
+  if (source != nullptr)
+    if (auto outcome = prove_path(run, frame, *source, *target)) return *outcome;
   std::string inspected;
   if (auto outcome = look_at_volume(run, frame, *target, seen, inspected)) return *outcome;
+  if (auto outcome = measure_volume(run, frame, seen)) return *outcome;
+  seen.kept = kept_trees(inspected);
   seen.other_marks = other_marks(run, item, inspected, target->host.metadata.name);
   auto applications = find_applications(run, *target);
   if (!applications) return from_error(applications.error(), *target, false);
   seen.applications = std::move(*applications);
 
   Judged judged = judge(run.request, item, seen);
-  judged.plan.estimated_seconds = estimate(run, *all, judged.plan.bytes_to_move.value_or(0));
-  const auto refusals = judged.refusals;
+  auto& [plan, refusals] = judged;
+  plan.estimated_seconds = estimate(run, *all, plan.bytes_to_move.value_or(0));
+  const auto strategy = plan.strategy.value_or(crds::RestoreStrategy::Staged);
   const bool first = item.name == run.request.spec.items.front().name;
   if (first || !run.request.status.plan)
-    run.request.status.plan = std::move(judged.plan);
+    run.request.status.plan = std::move(plan);
   else
-    merge_plan(*run.request.status.plan, std::move(judged.plan));
-  if (refusals.empty()) return Done{"{}", fmt::format("Nothing stands against restoring {}.", item.name)};
-
+    merge_plan(*run.request.status.plan, std::move(plan));
+  if (refusals.empty()) {
+    const auto word = crds::EnumNames<crds::RestoreStrategy>::names[static_cast<std::size_t>(strategy)];
+    const nlohmann::json result{{"strategy", word}, {"leftover", has_leftover(run, item, inspected)}};
+    return Done{result.dump(), fmt::format("Nothing stands against restoring {}.", item.name)};
+  }
   next_attempt(frame);  // looked at anew next time
+  forget_snapshot_look(frame);
   std::string message = refusals.front().message;
   for (std::size_t i = 1; i < refusals.size(); ++i) message += "; also: " + refusals[i].message;
   return Blocked{refusals.front().reason, message, kBlockedRetry};

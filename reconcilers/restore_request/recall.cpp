@@ -2,6 +2,8 @@
 
 #include "reconcilers/restore_request/recall.h"
 
+#include <algorithm>
+
 #include "operator/base/log.h"
 
 namespace roadstead::reconcilers::restore {
@@ -11,8 +13,13 @@ constexpr std::size_t kMarkLimit = 1 << 20;
 
 /// The mark's text, through a container that is only created: an archive call sees its mounts, nothing runs.
 Result<std::optional<std::string>> read_mark(Run& run, const HostHandle& target, const crds::RestoreItem& item,
-                                             const std::string& parent) {
+                                             const VolumeInfo& volume) {
   Engine& engine = *target.engine;
+  if (!is_plain(volume)) {
+    auto marks = engine.inspect_volume(std::string(kMarksVolume), run.limits);
+    if (!marks && marks.error().kind == ErrorKind::NotFound) return std::nullopt;
+    if (!marks) return tl::unexpected(marks.error());
+  }
   const mover::Inspect job{.parent = std::string(kParent), .sizes = false, .source = std::nullopt};
   auto made = mover_spec(run, target, job);
   if (!made) return tl::unexpected(made.error());
@@ -23,7 +30,10 @@ Result<std::optional<std::string>> read_mark(Run& run, const HostHandle& target,
   spec.name = worker_name(id);
   spec.labels = worker_labels(id);
   spec.network_mode = "none";
-  mount_parent(spec, parent, job);
+  if (is_plain(volume))
+    mount_parent(spec, parent_of(volume.mountpoint), job);
+  else
+    spec.mounts.push_back(marks_mount(true));
   auto container = engine.create_container(spec, run.limits);
   if (!container) return tl::unexpected(container.error());
   const std::string path = fmt::format("{}/{}/{}/{}", kParent, mover::kOwnName,
@@ -38,8 +48,7 @@ Result<std::optional<std::string>> read_mark(Run& run, const HostHandle& target,
 }
 
 /// Which tree is current now.
-Result<std::uint64_t> data_inode(Run& run, const HostHandle& target, const crds::RestoreItem& item,
-                                 const std::string& parent) {
+Result<std::uint64_t> data_inode(Run& run, const HostHandle& target, const crds::RestoreItem& item) {
   Engine& engine = *target.engine;
   const mover::Inspect job{.parent = std::string(kParent), .sizes = false, .source = std::nullopt};
   auto made = mover_spec(run, target, job);
@@ -47,7 +56,8 @@ Result<std::uint64_t> data_inode(Run& run, const HostHandle& target, const crds:
   WorkerSpec& spec = *made;
   spec.id = run.worker_id(item.name, "recall-inspect", 1);
   spec.container.network_mode = "none";
-  mount_parent(spec.container, parent, job);
+  if (auto mounted = mount_volume(run, target, item.to.volume, job, spec.container); !mounted)
+    return tl::unexpected(mounted.error());
   // An answer from before a restart may be an old one.
   if (auto removed = remove_worker(engine, spec.id, std::chrono::seconds(0), run.limits); !removed)
     return tl::unexpected(removed.error());
@@ -74,9 +84,7 @@ Result<std::vector<FoundMark>> find_marks(Run& run, const HostHandle& target) {
     auto volume = target.engine->inspect_volume(item.to.volume, run.limits);
     if (!volume && volume.error().kind == ErrorKind::NotFound) continue;
     if (!volume) return tl::unexpected(volume.error());
-    if (volume->driver != "local" || !volume->options.empty()) continue;  // nothing of ours is ever beside it
-    const std::string parent = parent_of(volume->mountpoint);
-    auto text = read_mark(run, target, item, parent);
+    auto text = read_mark(run, target, item, *volume);
     if (!text) return tl::unexpected(text.error());
     if (!*text) continue;
     auto mark = parse_mark(**text);
@@ -85,13 +93,18 @@ Result<std::vector<FoundMark>> find_marks(Run& run, const HostHandle& target) {
                   "the mark beside volume {} on {} cannot be read ({}); look at .roadstead/{} beside the volume's data",
                   item.to.volume, target.host.metadata.name, mark.error().message,
                   mover_target(run.request, item.name).request);
-    FoundMark one{item.name, std::move(*mark), 0};
-    if (one.mark.state == MarkState::Stopping) {
-      auto inode = data_inode(run, target, item, parent);
-      if (!inode) return tl::unexpected(inode.error());
-      one.data_inode = *inode;
-    }
-    found.push_back(std::move(one));
+    found.push_back({item.name, std::move(*mark), 0});
+  }
+  // Where all of it ended, or nothing was stopped yet, nothing depends on which tree is current.
+  const auto is_under_way = [](const FoundMark& one) {
+    return one.mark.state != MarkState::Receipt && one.mark.state != MarkState::Preparing;
+  };
+  if (std::ranges::none_of(found, is_under_way)) return found;
+  for (auto& one : found) {
+    auto inode =
+        data_inode(run, target, *std::ranges::find(run.request.spec.items, one.item, &crds::RestoreItem::name));
+    if (!inode) return tl::unexpected(inode.error());
+    one.data_inode = *inode;
   }
   return found;
 }

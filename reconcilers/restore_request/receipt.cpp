@@ -5,6 +5,7 @@
 
 #include "operator/base/log.h"
 #include "reconcilers/restore_request/mark.h"
+#include "reconcilers/restore_request/snapshot_look.h"
 #include "reconcilers/restore_request/steps.h"
 #include "reconcilers/support/typed_client.h"
 
@@ -21,10 +22,25 @@ bool is_undeclared(const Run& run, const crds::RestoreItem& item) {
   return !host && host.error().kind == ErrorKind::NotFound;
 }
 
+/// Readers of a repository. A host that holds nothing for this request, or is no longer declared, is not waited for.
+std::optional<Outcome> sweep_keepers(Run& run, const crds::RestoreItem& item) {
+  const bool pinned = pinned_of(run.request.status, item.name) != nullptr;
+  for (const auto& name : keepers_of(run, item)) {
+    auto host = run.keeper(name);
+    if (!host && host.error().kind == ErrorKind::NotFound) continue;
+    if (!host) return from_lookup(host.error());
+    auto done = remove_workers_of(*(*host)->engine, run.context.installation, run.key, {}, run.limits);
+    if (!done && pinned) return from_error(done.error(), **host, true);
+  }
+  return std::nullopt;
+}
+
 /// Workers that may still write into what is thrown away next.
 std::optional<Outcome> sweep_workers(Run& run, Frame& frame, const HostHandle& target) {
   if (frame.remembers("swept")) return std::nullopt;
   for (const auto& item : run.request.spec.items) {
+    if (!item.from.barman)
+      if (auto outcome = sweep_keepers(run, item)) return outcome;
     if (is_undeclared(run, item)) continue;
     auto source = run.source_of(item);
     if (!source) return from_lookup(source.error());
@@ -36,6 +52,14 @@ std::optional<Outcome> sweep_workers(Run& run, Frame& frame, const HostHandle& t
     return from_error(done.error(), target, false);
   frame.remember_done("swept");
   return std::nullopt;
+}
+
+/// The old data stays where somebody may want it back; decided once.
+bool is_kept(const Run& run, Frame& frame) {
+  nlohmann::json memory = frame.memory();
+  if (!memory.contains(kKept)) memory[std::string(kKept)] = kept_until(run.request, run.now()).has_value();
+  frame.remember(memory);
+  return memory[std::string(kKept)].get<bool>();
 }
 
 std::optional<Outcome> discard_tree(Run& run, Frame& frame, const crds::RestoreItem& item) {
@@ -83,12 +107,17 @@ std::optional<Outcome> release_source(Run& run, Frame& frame, const crds::Restor
   return std::nullopt;
 }
 
-std::optional<Outcome> write_one(Run& run, Frame& frame, const crds::RestoreItem& item) {
+std::string result_of(const crds::RestoreRequest& request) {
+  if (rolling_back(request.status)) return "RolledBack";
+  return is_ending(request.status) ? request.status.receipt->result : "Succeeded";
+}
+
+std::optional<Outcome> write_one(Run& run, Frame& frame, const crds::RestoreItem& item, std::optional<Time> kept) {
   const std::string done = "receipt/" + item.name;
   if (frame.remembers(done)) return std::nullopt;
   Mark mark = mark_of(run.request, item, run.context.installation, MarkState::Receipt);
   const bool ending = is_ending(run.request.status);
-  mark.receipt = crds::Receipt{ending ? run.request.status.receipt->result : "Succeeded", run.now(), std::nullopt};
+  mark.receipt = crds::Receipt{result_of(run.request), run.now(), kept};
   if (const auto* told = crds::find_condition(run.request.status.conditions, "Complete"); ending && told) {
     mark.reason = told->reason;
     mark.message = told->message;
@@ -100,6 +129,26 @@ std::optional<Outcome> write_one(Run& run, Frame& frame, const crds::RestoreItem
   for (auto& summary : run.request.status.marks)
     if (summary.item == item.name) summary.phase = "Receipt";
   return Working{"Wrote the receipt.", Millis{0}, {}};
+}
+
+/// Nothing: it can be done, as far as this volume is concerned.
+std::optional<Outcome> judge_rollback(const crds::RestoreRequest& request, const crds::RestoreItem& item,
+                                      const crds::MarkSummary& mark, const mover::VolumeSeen& volume) {
+  const auto own = mover_target(request, item.name).request;
+  const auto beside = std::ranges::find(volume.requests, own, &mover::RequestSeen::request);
+  const auto old_inode = static_cast<std::uint64_t>(mark.old_inode.value_or(0));
+  const auto new_inode = static_cast<std::uint64_t>(mark.new_inode.value_or(0));
+  if (beside == volume.requests.end() || old_inode == 0 || beside->tree_inode != old_inode)
+    return Failed{
+        "NothingKept",
+        fmt::format("the data that volume {} held before the restore is not beside it any more", item.to.volume),
+        "restore an earlier backup with a new request; nothing was touched"};
+  if (volume.inode != new_inode)
+    return Failed{"Superseded",
+                  fmt::format("volume {} does not hold what this request restored: something has replaced it since",
+                              item.to.volume),
+                  "roll back the newer restore, or restore a backup with a new request; nothing was touched"};
+  return std::nullopt;
 }
 
 }  // namespace
@@ -114,18 +163,68 @@ Outcome write_receipt(Run& run, Frame& frame) {
     if (untouched && std::holds_alternative<Unreachable>(*outcome)) return Done{"{}", "Nothing was touched."};
     return *outcome;
   }
+  const bool kept = is_kept(run, frame);
   const auto marked = [&](const crds::RestoreItem& item) {
     return was_begun(run.request.status, name_of({item.name, step::kMark}));
   };
   for (const auto& item : run.request.spec.items)
-    if (marked(item))
+    if (marked(item) && !kept)
       if (auto outcome = discard_tree(run, frame, item)) return *outcome;
   for (const auto& item : run.request.spec.items)
     if (auto outcome = release_source(run, frame, item)) return *outcome;
   for (const auto& item : run.request.spec.items)
     if (marked(item))
-      if (auto outcome = write_one(run, frame, item)) return *outcome;
-  return Done{"{}", "The receipt stands beside the volume."};
+      if (auto outcome = write_one(run, frame, item, kept ? kept_until(run.request, run.now()) : std::nullopt))
+        return *outcome;
+  return Done{nlohmann::json{{kKept, kept}}.dump(), "The receipt stands beside the volume."};
+}
+
+Outcome discard_kept(Run& run, Frame& frame) {
+  auto target = run.target();
+  // Its object is deleted: there is no way there any more, and nobody who could take it.
+  if (!target && target.error().kind == ErrorKind::NotFound && run.request.metadata.deletion_timestamp)
+    return Done{"{}", "The host is no longer declared."};
+  if (!target) return from_lookup(target.error());
+  for (const auto& item : run.request.spec.items) {
+    auto volume = target->engine->inspect_volume(item.to.volume, run.limits);
+    if (!volume && volume.error().kind == ErrorKind::NotFound) continue;  // somebody removed it with all of it
+    if (!volume) return from_error(volume.error(), *target, false);
+    if (auto outcome = discard_tree(run, frame, item)) return *outcome;
+  }
+  return Done{"{}", "The data from before the restore is thrown away."};
+}
+
+Outcome probe_rollback(Run& run, Frame& frame) {
+  auto all = list<crds::RestoreRequest>(run.context.api);
+  if (!all) return Blocked{"ApiUnavailable", all.error().message, kHostRetry};
+  if (const auto* other = first_before(run.request, *all))
+    return Blocked{"WaitsForAnother",
+                   fmt::format("restore {}/{} is at work on the same volume; the rollback goes on when it has ended",
+                               other->metadata.ns, other->metadata.name),
+                   kHostRetry};
+  auto target = run.target();
+  if (!target) return from_lookup(target.error());
+  for (const auto& item : run.request.spec.items) {
+    const auto mark = std::ranges::find(run.request.status.marks, item.name, &crds::MarkSummary::item);
+    MoverAnswer answer;
+    const mover::Inspect job{.parent = std::string(kParent), .sizes = false, .source = {}};
+    if (auto outcome = run_mover(run, frame, "inspect-" + item.name, item.to.volume, job, answer)) return *outcome;
+    const auto data = mover::parse_inspect_data(answer.data);
+    if (mark == run.request.status.marks.end() || !data || !data->volume)
+      return Retry{"WorkerFailed", "inspect told nothing of volume " + item.to.volume, {}};
+    if (auto refused = judge_rollback(run.request, item, *mark, *data->volume)) return *refused;
+  }
+  return Done{"{}", "The data from before the restore is there."};
+}
+
+Outcome write_rollback_receipt(Run& run, Frame& frame) {
+  auto target = run.target();
+  if (!target) return from_lookup(target.error());
+  for (const auto& item : run.request.spec.items)
+    if (auto outcome = discard_tree(run, frame, item)) return *outcome;
+  for (const auto& item : run.request.spec.items)
+    if (auto outcome = write_one(run, frame, item, std::nullopt)) return *outcome;
+  return Done{"{}", "The receipt of the rollback stands beside the volume."};
 }
 
 }  // namespace roadstead::reconcilers::restore

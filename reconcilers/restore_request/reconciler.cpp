@@ -38,6 +38,14 @@ StepFunction function_of(std::string_view name) {
                                                             {step::kStart, start_applications},
                                                             {step::kCheck, check},
                                                             {step::kReceipt, write_receipt},
+                                                            {step::kCompare, compare},
+                                                            {step::kOverwrite, overwrite},
+                                                            {step::kDiscard, discard_kept},
+                                                            {step::kRollbackProbe, probe_rollback},
+                                                            {step::kRollbackStop, stop_applications},
+                                                            {step::kRollback, put_back},
+                                                            {step::kRollbackStart, start_applications},
+                                                            {step::kRollbackReceipt, write_rollback_receipt},
                                                             {step::kRestart, start_applications}};
   return all.at(name);
 }
@@ -63,22 +71,25 @@ class RestoreReconciler final : public Reconciler {
     if (!found && found.error().kind == ErrorKind::NotFound) return forget(key);
     if (!found) return tl::unexpected(found.error());
     RestoreRequest request = std::move(*found);
-    if (crds::is_finished(request.status)) return settle(request);
+    const Limits limits{.stop = stop, .connect = Millis{5'000}, .idle = Millis{15'000}};
+    Run run(context_, request, limits);
+    if (crds::is_finished(request.status)) return settled(go_after(run));
     if (const auto wait = too_early(request)) return Action::requeue(*wait);
     if (auto done = hold(request); !done) {
       if (done.error().kind == ErrorKind::Conflict) return again();
       return tl::unexpected(done.error());
     }
-
-    const Limits limits{.stop = stop, .connect = Millis{5'000}, .idle = Millis{15'000}};
-    Run run(context_, request, limits);
-    auto action = go(run);
-    if (!action && action.error().kind == ErrorKind::Conflict) return again();  // somebody changed the spec in between
-    return action;
+    return settled(go(run));
   }
 
  private:
   static Action again() { return Action::requeue(Millis{100}); }
+
+  /// Somebody may have changed the spec in between.
+  static Result<Action> settled(Result<Action> action) {
+    if (!action && action.error().kind == ErrorKind::Conflict) return again();
+    return action;
+  }
 
   /// One look: steps as far as they go, each stored before the next.
   Result<Action> go(Run& run) {
@@ -89,19 +100,97 @@ class RestoreReconciler final : public Reconciler {
       hear_cancel(request);
       const auto ref = current_step(request);
       if (!ref) return end(run);
-      if (const auto wait = until_next_attempt(request, *ref)) return Action::requeue(*wait);
-      const RestoreRequest before = request;
-      const Outcome outcome = perform(run, *ref);
-      if (run.limits.stop.stop_requested()) return again();  // what was begun is found by whoever comes next
-      const auto wait = take(request, *ref, outcome, run.now());
-      if (auto written = store(run, before, std::holds_alternative<Working>(outcome)); !written)
-        return tl::unexpected(written.error());
-      tell_change(request, before);
-      if (!wait) continue;
-      if (!std::holds_alternative<Working>(outcome)) set_pace(request, *wait);
-      return Action::requeue(*wait);
+      if (auto action = step_on(run, *ref)) return *action;
     }
     return again();
+  }
+
+  /// One step. Nothing: the next one may be looked at now.
+  std::optional<Result<Action>> step_on(Run& run, const StepRef& ref) {
+    RestoreRequest& request = run.request;
+    if (auto held = hear_suspend(run, ref)) return held;
+    if (const auto wait = until_next_attempt(request, ref)) return Action::requeue(*wait);
+    const RestoreRequest before = request;
+    const Outcome outcome = perform(run, ref);
+    if (run.limits.stop.stop_requested()) return again();  // what was begun is found by whoever comes next
+    const auto wait = take(request, ref, outcome, run.now());
+    if (auto written = store(run, before, std::holds_alternative<Working>(outcome)); !written)
+      return tl::unexpected(written.error());
+    tell_change(request, before);
+    if (!wait) return std::nullopt;
+    if (!std::holds_alternative<Working>(outcome)) set_pace(request, *wait);
+    return Action::requeue(*wait);
+  }
+
+  /// Behind the end: the old data goes when its time is over, or comes back.
+  Result<Action> go_after(Run& run) {
+    RestoreRequest& request = run.request;
+    for (int i = 0; i < kStepsPerLook; ++i) {
+      const Aftermath what = aftermath_of(request, run.now());
+      if (what == Aftermath::Nothing || what == Aftermath::Keep) return keep(run, what);
+      if (const auto wait = too_early(request)) return Action::requeue(*wait);
+      if (const auto ref = first_open(request, aftermath_path(request, what))) {
+        if (auto action = step_on(run, *ref)) return *action;
+        continue;
+      }
+      const RestoreRequest before = request;
+      finish_aftermath(request, what, run.now());
+      if (auto written = store(run, before, false); !written) return tl::unexpected(written.error());
+      if (what == Aftermath::Discard)
+        tell(context_.api, request, false, "PreviousDataRemoved",
+             "The data from before the restore was kept as long as it should be, and is gone now.");
+      tell_change(request, before);
+    }
+    return again();
+  }
+
+  /// Nothing is to be done now; with old data that is kept it is looked at again when its time is over.
+  Result<Action> keep(Run& run, Aftermath what) {
+    RestoreRequest& request = run.request;
+    const RestoreRequest before = request;
+    const auto* told = crds::find_condition(request.status.conditions, "RolledBack");
+    const bool new_word = told == nullptr || told->observed_generation != request.metadata.generation;
+    if (request.spec.rollback && what == Aftermath::Nothing && new_word && !rolled_back(request.status) &&
+        !request.spec.dry_run)
+      refuse_rollback(request, "NothingKept", nothing_kept(request), run.now());
+    auto& receipt = request.status.receipt;
+    if (what == Aftermath::Keep)
+      receipt->kept_until =
+          receipt->finished_at.value_or(run.now()) + std::chrono::seconds(request.spec.keep_previous_seconds);
+    if (crds::to_json(request) != crds::to_json(before))
+      if (auto written = store(run, before, false); !written) return tl::unexpected(written.error());
+    tell_change(request, before);
+    if (what == Aftermath::Nothing) return settle(request);
+    show_end(request);
+    return Action::requeue(std::max(Millis{1}, std::chrono::duration_cast<Millis>(*receipt->kept_until - run.now())));
+  }
+
+  /// Condition Suspended; and while a step is held, nothing but a change of the spec goes on.
+  std::optional<Result<Action>> hear_suspend(Run& run, const StepRef& ref) {
+    RestoreRequest& request = run.request;
+    const bool held = is_held(request, ref);
+    const bool was = crds::is_true(request.status.conditions, "Suspended");
+    if (!request.spec.suspend && !was) return std::nullopt;
+    const RestoreRequest before = request;
+    const char* reason = held ? "Suspended" : request.spec.suspend ? "StepUnderWay" : "GoesOn";
+    const std::string message =
+        held ? fmt::format("It holds before {}; `suspend: false` lets it go on, `cancel: true` ends it.", name_of(ref))
+        : request.spec.suspend
+            ? std::string("It holds as soon as what is under way is done and nobody is left stopped by it.")
+            : std::string("It goes on.");
+    crds::set_condition(request.status.conditions,
+                        {.type = "Suspended",
+                         .status = held ? ConditionStatus::True : ConditionStatus::False,
+                         .reason = reason,
+                         .message = message,
+                         .last_transition_time = {},
+                         .observed_generation = request.metadata.generation},
+                        context_.clock.now());
+    if (crds::to_json(request) != crds::to_json(before))
+      if (auto written = store(run, before, false); !written) return tl::unexpected(written.error());
+    tell_change(request, before);
+    if (held) return Action::await_change();
+    return std::nullopt;
   }
 
   static Outcome perform(Run& run, const StepRef& ref) {
@@ -137,6 +226,11 @@ class RestoreReconciler final : public Reconciler {
     const Recalled recalled = recall(request, context_.installation, *marks, run.now());
     switch (recalled.what) {
       case Recalled::What::Nothing:
+        if (request.spec.rollback && !cancel_wanted(request))
+          return blocked(Blocked{"NothingToRollBack",
+                                 "spec.rollback is true, and nothing of this request was ever restored here; set it to "
+                                 "false to restore",
+                                 kBlockedRetry});
         return std::nullopt;
       case Recalled::What::Foreign:
         if (cancel_wanted(request)) return std::nullopt;
@@ -155,7 +249,8 @@ class RestoreReconciler final : public Reconciler {
          recalled.what == Recalled::What::GoesOn
              ? "Goes on from the mark beside the volume."
              : "The receipt of this request is beside the volume; nothing was touched.");
-    if (recalled.what == Recalled::What::AlreadyDone) return settle(request);
+    // A restore that had ended may have a rollback to go on with, or old data to throw away.
+    if (crds::is_finished(request.status)) return go_after(run);
     return std::nullopt;
   }
 
@@ -218,11 +313,11 @@ class RestoreReconciler final : public Reconciler {
     if (auto written = store(run, before, false); !written) return tl::unexpected(written.error());
     count_end(request);
     tell_change(request, before);
-    return settle(request);
+    return go_after(run);
   }
 
-  /// After the end: metrics keep showing it, and nothing holds the object any more.
-  Result<Action> settle(RestoreRequest& request) {
+  /// Metrics keep showing it.
+  void show_end(const RestoreRequest& request) {
     const LabelValues labels{request.metadata.ns, request.metadata.name};
     if (!request.spec.dry_run) {
       context_.metrics.gauge(metric::kRestoreFailed, labels)
@@ -230,6 +325,11 @@ class RestoreReconciler final : public Reconciler {
       if (request.status.finished_at)
         context_.metrics.gauge(metric::kRestoreFinished, labels).set(*request.status.finished_at);
     }
+  }
+
+  /// After the end, with nothing left to be done: nothing holds the object any more.
+  Result<Action> settle(RestoreRequest& request) {
+    show_end(request);
     if (!crds::remove_finalizer(request.metadata, kFinalizer)) return Action::await_change();
     auto done = update(context_.api, request);
     if (!done && done.error().kind == ErrorKind::Conflict) return again();
@@ -283,12 +383,14 @@ class RestoreReconciler final : public Reconciler {
   }
 
   void tell_change(const RestoreRequest& request, const RestoreRequest& before) {
-    for (const char* type : {"Blocked", "TargetReachable", "SourceReachable", "Failed", "Complete"}) {
+    for (const char* type :
+         {"Blocked", "Suspended", "TargetReachable", "SourceReachable", "Failed", "Complete", "RolledBack"}) {
       const auto* was = crds::find_condition(before.status.conditions, type);
       const auto* is = crds::find_condition(request.status.conditions, type);
       if (is == nullptr || (was != nullptr && was->status == is->status && was->reason == is->reason)) continue;
-      const bool good = std::string_view(type) == "Complete" ||
-                        (is->status == ConditionStatus::True) == std::string_view(type).ends_with("Reachable");
+      const bool word = std::string_view(type) == "Complete" || std::string_view(type) == "Suspended" ||
+                        (std::string_view(type) == "RolledBack" && is->reason != "NothingKept");
+      const bool good = word || (is->status == ConditionStatus::True) == std::string_view(type).ends_with("Reachable");
       if (is->status == ConditionStatus::False && was == nullptr && std::string_view(type) == "Failed") continue;
       if (!is->message.empty()) tell(context_.api, request, !good, is->reason, is->message);
     }

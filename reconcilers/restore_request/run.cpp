@@ -11,6 +11,7 @@ namespace {
 
 using Json = nlohmann::json;
 
+constexpr Millis kShortWait{5'000};
 constexpr std::string_view kStarted = "workers";  ///< In a step's memory: worker's step → attempt that was started.
 
 int started_attempt(const Json& memory, const std::string& step) {
@@ -47,10 +48,22 @@ Result<ItemSource*> Run::source_of(const crds::RestoreItem& item) {
   return &sources_.emplace(name, ItemSource{std::move(*server), std::move(*access)}).first->second;
 }
 
+Result<const HostHandle*> Run::keeper(const std::string& host) {
+  const auto found = keepers_.find(host);
+  if (found != keepers_.end()) return &found->second;
+  auto handle = context.hosts.get(host);
+  if (!handle) return within("host " + host, handle.error());
+  return &keepers_.emplace(host, std::move(*handle)).first->second;
+}
+
 std::string Run::worker_hash(const std::string& item) const {
   std::string material = spec_hash(request);
-  if (const auto* pinned = pinned_of(request.status, item))
+  if (const auto* pinned = pinned_of(request.status, item)) {
     material += "|" + pinned->backup_id + "|" + pinned->target_name;
+    if (const auto& snapshot = pinned->snapshot)
+      material += fmt::format("|{}|{}|{}|{}", snapshot->host, snapshot->source_host, snapshot->volume, snapshot->id);
+    if (pinned->strategy == crds::RestoreStrategy::InPlace) material += "|InPlace";
+  }
   return sha256_hex(material).substr(0, 16);
 }
 
@@ -88,20 +101,40 @@ void next_attempt(Frame& frame, int at_least) {
   frame.remember(memory);
 }
 
+namespace {
+
+/// What a look at the worker of `id` has changed is remembered.
+void note_attempt(Frame& frame, const Attempt& attempt, const WorkerId& id, const HostHandle& host) {
+  if (attempt.number != id.attempt) return next_attempt(frame, attempt.number);
+  if (!attempt.started) return;
+  frame.entry().worker = worker_name(id);
+  frame.entry().host = host.host.metadata.name;
+  Json memory = frame.memory();
+  memory[std::string(kStarted)][id.step] = attempt.number;
+  frame.remember(memory);
+}
+
+}  // namespace
+
+RepositoryEnd run_repository(Run& run, Frame& frame, const std::string& step, const RepositoryPlace& place,
+                             const mover::Job& job) {
+  const int before = static_cast<int>(frame.entry().attempt);
+  const WorkerId id = run.worker_id(frame.ref().item, step, before);
+  Attempt attempt{before, started_attempt(frame.memory(), step) == before};
+  auto look = look_at_repository(run.context, place, id, job, kShortWait, attempt, run.limits);
+  note_attempt(frame, attempt, id, *place.host);
+  if (auto* result = std::get_if<mover::WorkerResult>(&look)) return std::move(*result);
+  if (std::holds_alternative<NothingKept>(look)) return NothingKept{};
+  if (const auto* underway = std::get_if<Underway>(&look)) return from_underway(*underway);
+  return from_error(std::get<EngineError>(look).error, *place.host, true);
+}
+
 WorkerEnd run_worker(Run& run, Frame& frame, const WorkerJob& job) {
   const int before = static_cast<int>(frame.entry().attempt);
   const WorkerId id = run.worker_id(frame.ref().item, job.step, before);
   Attempt attempt{before, started_attempt(frame.memory(), job.step) == before};
   auto look = look_at_worker({job.host, id, [&] { return job.make(before); }, job.wait}, attempt, run.limits);
-  if (attempt.number != before) {
-    next_attempt(frame, attempt.number);
-  } else if (attempt.started) {
-    frame.entry().worker = worker_name(id);
-    frame.entry().host = job.host->host.metadata.name;
-    Json memory = frame.memory();
-    memory[std::string(kStarted)][job.step] = attempt.number;
-    frame.remember(memory);
-  }
+  note_attempt(frame, attempt, id, *job.host);
   if (auto* seen = std::get_if<WorkerSeen>(&look)) return std::move(*seen);
   if (const auto* underway = std::get_if<Underway>(&look)) return from_underway(*underway);
   return from_error(std::get<EngineError>(look).error, *job.host, job.is_source);
@@ -144,25 +177,51 @@ void mount_parent(ContainerSpec& container, const std::string& parent, const mov
       {MountSpec::Type::Bind, parent, std::string(kParent), std::holds_alternative<mover::Inspect>(job)});
 }
 
+bool is_plain(const VolumeInfo& volume) { return volume.driver == "local" && volume.options.empty(); }
+
+MountSpec marks_mount(bool read_only) {
+  return {MountSpec::Type::Volume, std::string(kMarksVolume), fmt::format("{}/{}", kParent, mover::kOwnName),
+          read_only};
+}
+
+Result<void> mount_volume(const Run& run, const HostHandle& target, const std::string& volume, const mover::Job& job,
+                          ContainerSpec& container) {
+  auto found = target.engine->inspect_volume(volume, run.limits);
+  if (!found) return tl::unexpected(found.error());
+  if (is_plain(*found)) {
+    mount_parent(container, parent_of(found->mountpoint), job);
+    return {};
+  }
+  const bool only_looks = std::holds_alternative<mover::Inspect>(job);
+  container.mounts.push_back(
+      {MountSpec::Type::Volume, volume, fmt::format("{}/{}", kParent, mover::kDataName), only_looks});
+  if (only_looks) {  // which makes no volume
+    auto marks = target.engine->inspect_volume(std::string(kMarksVolume), run.limits);
+    if (!marks && marks.error().kind == ErrorKind::NotFound) return {};
+    if (!marks) return tl::unexpected(marks.error());
+  }
+  container.mounts.push_back(marks_mount(only_looks));
+  return {};
+}
+
 namespace {
 
-/// `parent` is only asked where the worker has to be made.
-std::optional<Outcome> run_mover_in(Run& run, Frame& frame, const std::string& step,
-                                    const std::function<Result<std::string>(const HostHandle&)>& parent,
+using Mount = std::function<Result<void>(const HostHandle&, ContainerSpec&)>;
+
+/// `mount` is only asked where the worker has to be made.
+std::optional<Outcome> run_mover_in(Run& run, Frame& frame, const std::string& step, const Mount& mount,
                                     const mover::Job& job, MoverAnswer& answer) {
   auto target = run.target();
   if (!target) return from_lookup(target.error());
   WorkerJob worker;
   worker.host = &*target;
   worker.step = step;
-  worker.wait = Millis{5'000};
+  worker.wait = kShortWait;
   worker.make = [&](int) -> Result<WorkerSpec> {
-    auto path = parent(*target);
-    if (!path) return tl::unexpected(path.error());
     auto spec = mover_spec(run, *target, job);
     if (!spec) return spec;
     spec->container.network_mode = "none";
-    mount_parent(spec->container, *path, job);
+    if (auto mounted = mount(*target, spec->container); !mounted) return tl::unexpected(mounted.error());
     return spec;
   };
   const auto end = run_worker(run, frame, worker);
@@ -178,18 +237,19 @@ std::optional<Outcome> run_mover_in(Run& run, Frame& frame, const std::string& s
 
 std::optional<Outcome> run_mover(Run& run, Frame& frame, const std::string& step, const std::string& volume,
                                  const mover::Job& job, MoverAnswer& answer) {
-  const auto parent = [&](const HostHandle& target) {
-    return target.engine->inspect_volume(volume, run.limits).map([](const VolumeInfo& found) {
-      return parent_of(found.mountpoint);
-    });
+  const auto mount = [&](const HostHandle& target, ContainerSpec& container) {
+    return mount_volume(run, target, volume, job, container);
   };
-  return run_mover_in(run, frame, step, parent, job, answer);
+  return run_mover_in(run, frame, step, mount, job, answer);
 }
 
 std::optional<Outcome> run_mover_at(Run& run, Frame& frame, const std::string& step, const std::string& parent,
                                     const mover::Job& job, MoverAnswer& answer) {
-  return run_mover_in(
-      run, frame, step, [&](const HostHandle&) { return Result<std::string>(parent); }, job, answer);
+  const auto mount = [&](const HostHandle&, ContainerSpec& container) -> Result<void> {
+    mount_parent(container, parent, job);
+    return {};
+  };
+  return run_mover_in(run, frame, step, mount, job, answer);
 }
 
 mover::Target mover_target(const crds::RestoreRequest& request, const std::string& item) {

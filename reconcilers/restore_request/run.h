@@ -16,6 +16,7 @@
 #include "reconcilers/support/attempt.h"
 #include "reconcilers/support/barman.h"
 #include "reconcilers/support/context.h"
+#include "reconcilers/support/repository.h"
 
 namespace roadstead::reconcilers::restore {
 
@@ -40,6 +41,8 @@ class Run {
   /// Errors: NotFound (no such Host), Invalid. Does not connect.
   Result<HostHandle> target();
   Result<ItemSource*> source_of(const crds::RestoreItem& item);
+  /// A host that keeps snapshots. Errors as those of target().
+  Result<const HostHandle*> keeper(const std::string& host);
 
   /// Binds workers to the spec and, once there is one, to the pinned point: what was made for another is never adopted.
   [[nodiscard]] std::string worker_hash(const std::string& item) const;
@@ -51,6 +54,7 @@ class Run {
  private:
   std::optional<HostHandle> target_;
   std::map<std::string, ItemSource> sources_;  ///< By the server's name.
+  std::map<std::string, HostHandle> keepers_;
 };
 
 /// What a step sees of itself. What it must remember over a restart goes into `memory`; it is stored with every
@@ -94,6 +98,11 @@ void next_attempt(Frame& frame, int at_least = 0);
 /// What a worker that ended without success means: NoSpace waits, everything else is a failed attempt.
 Outcome from_failure(Run& run, Frame& frame, const WorkerSeen& seen, const WorkerJob& job);
 
+/// One job of a repository, as run_worker() runs others; `step` is the worker's own word. Its worker stays.
+using RepositoryEnd = std::variant<mover::WorkerResult, NothingKept, Outcome>;
+RepositoryEnd run_repository(Run& run, Frame& frame, const std::string& step, const RepositoryPlace& place,
+                             const mover::Job& job);
+
 /// Has this worker removed after the status is stored.
 void remove_after_write(Run& run, const Frame& frame, const WorkerJob& job, int attempt);
 
@@ -103,7 +112,7 @@ struct MoverAnswer {
   std::optional<Time> finished_at;  ///< By the clock of its host.
 };
 
-/// A short mover on the target with the parent of a volume mounted. Nothing: it succeeded, `answer` is set.
+/// A short mover on the target with a volume and what stands beside it. Nothing: it succeeded, `answer` is set.
 std::optional<Outcome> run_mover(Run& run, Frame& frame, const std::string& step, const std::string& volume,
                                  const mover::Job& job, MoverAnswer& answer);
 /// The same where the volume may not be there yet.
@@ -114,6 +123,17 @@ std::optional<Outcome> run_mover_at(Run& run, Frame& frame, const std::string& s
 Result<WorkerSpec> mover_spec(Run& run, const HostHandle& host, const mover::Job& job);
 /// Gives it the directory that holds a volume's data; an inspection may only read.
 void mount_parent(ContainerSpec& container, const std::string& parent, const mover::Job& job);
+/// The same for any volume. One that is not a plain directory of the engine's is mounted itself, and what stands beside
+/// it is in a volume for the marks of this host. Errors: those of the engine.
+Result<void> mount_volume(const Run& run, const HostHandle& target, const std::string& volume, const mover::Job& job,
+                          ContainerSpec& container);
+
+/// Holds the marks beside volumes of other drivers, under the requests' names.
+inline constexpr std::string_view kMarksVolume = "roadstead_marks";
+/// It is a directory of the engine's own, with a parent where our things can stand.
+bool is_plain(const VolumeInfo& volume);
+/// The volume for marks as what stands beside a volume.
+MountSpec marks_mount(bool read_only);
 
 mover::Target mover_target(const crds::RestoreRequest& request, const std::string& item);
 

@@ -15,14 +15,22 @@ using Json = nlohmann::json;
 constexpr int kTries = 3;
 constexpr Millis kBetweenTries{5'000};
 
-/// When the last exchange was done, by the target's own clock.
+/// When the last volume got the data that is to be started on, by the target's own clock.
 std::optional<Time> exchanged_at(const crds::RestoreRequest& request) {
   std::optional<Time> last;
-  for (const auto& item : request.spec.items) {
-    const auto text = result_text(request.status, name_of({item.name, step::kExchange}), "finishedAt");
-    if (!text) continue;
+  const auto note = [&](const crds::RestoreItem& item, std::string_view step) {
+    const auto text = result_text(request.status, name_of({item.name, step}), "finishedAt");
+    if (!text) return;
     auto time = parse_rfc3339(*text);
     if (time && (!last || *time > *last)) last = *time;
+  };
+  for (const auto& item : request.spec.items) {
+    if (rolling_back(request.status)) {
+      note(item, step::kRollback);
+      continue;
+    }
+    note(item, step::kExchange);
+    note(item, step::kOverwrite);
   }
   return last;
 }
@@ -131,11 +139,13 @@ Outcome start_applications(Run& run, Frame& frame) {
   auto target = run.target();
   if (!target) return from_lookup(target.error());
   const bool way_out = frame.ref().step == step::kRestart;
+  const bool rollback = frame.ref().step == step::kRollbackStart;
   if (!way_out)
     if (auto outcome = stop_what_came_between(run, *target)) return *outcome;
   // Back to how it was; behind a start that failed for good it is the same start again.
-  const bool whole = all_exchanged(run.request);
-  const crds::StartMode mode = way_out && !whole ? crds::StartMode::WhatRan : run.request.spec.applications.start.mode;
+  const bool whole = all_new(run.request) && !rollback;
+  const crds::StartMode mode =
+      (way_out || rollback) && !whole ? crds::StartMode::WhatRan : run.request.spec.applications.start.mode;
   Starter starter(run, *target, mode);
   starter.start_ledger();
   if (mode == crds::StartMode::Listed && !starter.lost) starter.start_listed();
@@ -153,6 +163,7 @@ Outcome start_applications(Run& run, Frame& frame) {
   if (tries < kTries)
     return Working{fmt::format("Could not start everything ({} of {}): {}.", tries, kTries, text), kBetweenTries, {}};
   // The data is whole either way; what could be started runs.
+  if (rollback) return Done{Json{{"problems", text}}.dump(), "Not everything could be started again: " + text};
   if (way_out) {
     if (!whole) tell_not_started(run, target->host.metadata.name, text);
     return Done{"{}", "Not everything could be started again: " + text};

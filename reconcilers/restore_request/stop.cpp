@@ -35,21 +35,23 @@ std::optional<Outcome> learn_inodes(Run& run, Frame& frame, const crds::RestoreI
   return Working{"Wrote down the volume's inode.", Millis{0}, {}};
 }
 
-/// The mark says Stopping, with this ledger.
+/// The mark says Stopping, or what else holds from then on, with this ledger.
 std::optional<Outcome> mark_stopping(Run& run, Frame& frame, const crds::RestoreItem& item) {
   const std::size_t version = run.request.status.ledger.size() + 1;
-  if (result_number(run.request.status, std::string(step::kStop), item.name.c_str()) == version) return std::nullopt;
+  const auto stop = rolling_back(run.request.status) ? step::kRollbackStop : step::kStop;
+  if (result_number(run.request.status, std::string(stop), item.name.c_str()) == version) return std::nullopt;
   Json memory = frame.memory();
   if (memory.contains("marked") && memory["marked"].value(item.name, std::size_t{0}) == version) return std::nullopt;
   MoverAnswer answer;
-  const Mark mark = mark_of(run.request, item, run.context.installation, MarkState::Stopping);
+  const MarkState state = state_of(run.request, item);
+  const Mark mark = mark_of(run.request, item, run.context.installation, state);
   const mover::Mark job{mover_target(run.request, item.name), to_json(mark)};
   if (auto outcome = run_mover(run, frame, fmt::format("mark-{}-{}", item.name, version), item.to.volume, job, answer))
     return outcome;
   memory = frame.memory();
   memory["marked"][item.name] = version;
   frame.remember(memory);
-  summary_of(run.request.status, item).phase = "Stopping";
+  summary_of(run.request.status, item).phase = word_of(state);
   return Working{"Wrote down what runs.", Millis{0}, {}};
 }
 
@@ -107,6 +109,12 @@ std::optional<Outcome> quiesce(Run& run, Frame& frame, const HostHandle& target)
 Outcome stop_applications(Run& run, Frame& frame) {
   auto target = run.target();
   if (!target) return from_lookup(target.error());
+  // What ran before the restore is not what runs now.
+  if (frame.ref().step == step::kRollbackStop && !frame.remembers("begun")) {
+    if (!frame.remembers("recalled")) run.request.status.ledger.clear();
+    frame.remember_done("begun");
+    return Working{"The data from before the restore is brought back.", Millis{0}, {}};
+  }
   if (auto outcome = quiesce(run, frame, *target)) return *outcome;
   if (!run.request.status.stopped_at) run.request.status.stopped_at = run.now();
   // The exchange looks again, and writes a mark only for what came in between.

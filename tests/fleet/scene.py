@@ -70,6 +70,7 @@ class Scene:
                 "checks": [{"name": "has-rows", "sql": {"container": DATABASE, "database": "montagu", "user": "vimc",
                                                         "query": "select count(*) > 0 from api_access_log where id > 0",
                                                         "expect": "t"}}],
+                "keepPreviousSeconds": 0,
                 **spec,
             }})
 

@@ -164,6 +164,8 @@ TEST(SpecHash, StaysTheSameWhereTheSpecMayChange) {
   const auto before = spec_hash(one);
   one.spec.cancel = true;
   one.spec.confirm = crds::RestoreConfirmation{"uat", {"db_volume"}};
+  one.spec.suspend = one.spec.rollback = true;
+  one.spec.keep_previous_seconds = 0;
   EXPECT_EQ(spec_hash(one), before);
   one.spec.items[0].to.volume = "other";
   EXPECT_NE(spec_hash(one), before);
@@ -242,43 +244,65 @@ TEST_P(Refuses, WithTheReasonAndWhatToDo) {
 
 INSTANTIATE_TEST_SUITE_P(
     Restore, Refuses,
-    ::testing::Values(
-        RefusalCase{"Protected", [](auto&, auto& seen) { seen.target.spec.is_protected = true; },
-                    "ConfirmationRequired", "confirm: {host: uat, volumes: [db_volume]}"},
-        RefusalCase{"ConfirmedForAnotherVolume",
-                    [](auto& one, auto& seen) {
-                      seen.target.spec.is_protected = true;
-                      one.spec.confirm = crds::RestoreConfirmation{"uat", {"other"}};
-                    },
-                    "ConfirmationRequired", "protected"},
-        RefusalCase{"NoBackup",
-                    [](auto&, auto& seen) {
-                      seen.backup_id.clear();
-                      seen.backup_problem = "there is none";
-                    },
-                    "NoBackup", "there is none"},
-        RefusalCase{"Gap", [](auto&, auto& seen) { seen.wal_gaps = {"000000010000000000000002"}; }, "WalGap",
-                    "000000010000000000000002"},
-        RefusalCase{"NoPorts", [](auto&, auto& seen) { seen.source.spec.data->ports.reset(); }, "NoDataPath",
-                    "spec.data.ports"},
-        RefusalCase{"Driver", [](auto&, auto& seen) { seen.volume_driver = "nfs"; }, "VolumeUnsupported", "nfs"},
-        RefusalCase{"Options", [](auto&, auto& seen) { seen.volume_has_options = true; }, "VolumeUnsupported",
-                    "options"},
-        RefusalCase{"MountPoint", [](auto&, auto& seen) { seen.data_is_mount_point = true; }, "VolumeUnsupported",
-                    "mount point"},
-        RefusalCase{"OtherDevice", [](auto&, auto& seen) { seen.data_on_parent_device = false; }, "VolumeUnsupported",
-                    "mount point"},
-        RefusalCase{"AutoRemove",
-                    [](auto&, auto& seen) {
-                      Application one;
-                      one.name = "db";
-                      one.runs = one.mounts_target = one.auto_remove = true;
-                      seen.applications = {one};
-                    },
-                    "AutoRemove", "container db"},
-        RefusalCase{"LeftOver", [](auto&, auto& seen) { seen.other_marks = {"restore a/b was left unfinished"}; },
-                    "UnfinishedRestore", "a/b"},
-        RefusalCase{"NoRoom", [](auto&, auto& seen) { seen.free_bytes = 499; }, "NoRoom", "500 and 499 bytes"}),
+    ::testing::Values(RefusalCase{"Protected", [](auto&, auto& seen) { seen.target.spec.is_protected = true; },
+                                  "ConfirmationRequired", "confirm: {host: uat, volumes: [db_volume]}"},
+                      RefusalCase{"ConfirmedForAnotherVolume",
+                                  [](auto& one, auto& seen) {
+                                    seen.target.spec.is_protected = true;
+                                    one.spec.confirm = crds::RestoreConfirmation{"uat", {"other"}};
+                                  },
+                                  "ConfirmationRequired", "protected"},
+                      RefusalCase{"NoBackup",
+                                  [](auto&, auto& seen) {
+                                    seen.backup_id.clear();
+                                    seen.backup_problem = "there is none";
+                                  },
+                                  "NoBackup", "there is none"},
+                      RefusalCase{"Gap", [](auto&, auto& seen) { seen.wal_gaps = {"000000010000000000000002"}; },
+                                  "WalGap", "000000010000000000000002"},
+                      RefusalCase{"NoPorts", [](auto&, auto& seen) { seen.source.spec.data->ports.reset(); },
+                                  "NoDataPath", "spec.data.ports"},
+                      RefusalCase{"Driver",
+                                  [](auto& one, auto& seen) {
+                                    one.spec.strategy = crds::RestoreStrategy::Staged;
+                                    seen.volume_driver = "nfs";
+                                  },
+                                  "VolumeUnsupported", "nfs"},
+                      RefusalCase{"Options",
+                                  [](auto& one, auto& seen) {
+                                    one.spec.strategy = crds::RestoreStrategy::Staged;
+                                    seen.volume_has_options = true;
+                                  },
+                                  "VolumeUnsupported", "options"},
+                      RefusalCase{"MountPoint",
+                                  [](auto& one, auto& seen) {
+                                    one.spec.strategy = crds::RestoreStrategy::Staged;
+                                    seen.data_is_mount_point = true;
+                                  },
+                                  "VolumeUnsupported", "mount point"},
+                      RefusalCase{"OtherDevice",
+                                  [](auto& one, auto& seen) {
+                                    one.spec.strategy = crds::RestoreStrategy::Staged;
+                                    seen.data_on_parent_device = false;
+                                  },
+                                  "VolumeUnsupported", "mount point"},
+                      RefusalCase{"AutoRemove",
+                                  [](auto&, auto& seen) {
+                                    Application one;
+                                    one.name = "db";
+                                    one.runs = one.mounts_target = one.auto_remove = true;
+                                    seen.applications = {one};
+                                  },
+                                  "AutoRemove", "container db"},
+                      RefusalCase{"LeftOver",
+                                  [](auto&, auto& seen) { seen.other_marks = {"restore a/b was left unfinished"}; },
+                                  "UnfinishedRestore", "a/b"},
+                      RefusalCase{"NoRoom",
+                                  [](auto& one, auto& seen) {
+                                    one.spec.strategy = crds::RestoreStrategy::Staged;
+                                    seen.free_bytes = 499;
+                                  },
+                                  "NoRoom", "500 and 499 bytes"}),
     [](const auto& param) { return param.param.name; });
 
 TEST(ChooseBackup, TakesTheNewestFullOneThatIsDone) {

@@ -485,7 +485,9 @@ TEST(Restore, AProtectedHostWantsAConfirmationAndTakesIt) {
 TEST(Restore, WithoutRoomItWaitsWithTheNumbers) {
   World world;
   world.hosts.at("uat").free_bytes = 10;
-  world.apply(request_manifest());
+  Json manifest = request_manifest();
+  manifest["spec"]["strategy"] = "Staged";
+  world.apply(manifest);
   EXPECT_FALSE(world.run("uat-november", 20));
   EXPECT_EQ(world.condition("Blocked").value("reason", ""), "NoRoom");
   world.hosts.at("uat").free_bytes = 1'000'000'000;
