@@ -14,6 +14,7 @@
 #include "operator/adapters/docker/engine_factory.h"
 #include "operator/adapters/files/file_applier.h"
 #include "operator/adapters/files/secrets.h"
+#include "operator/adapters/http/http_hooks.h"
 #include "operator/adapters/ssh/ssh_transport.h"
 #include "operator/adapters/store/crds_admission.h"
 #include "operator/adapters/store/store.h"
@@ -132,7 +133,9 @@ Result<void> serve(const cli::OperatorOptions& options, const std::string& versi
   docker::DockerEngineFactory engines(ssh::make_ssh_transport);
   reconcilers::Hosts hosts(api, secrets, engines);
   reconcilers::Images images(hosts, {mover_archive(options), *mover, options.image_archives});
-  reconcilers::Context context{api, hosts, images, secrets, metrics, clock, options.installation, *secret};
+  const auto http_hooks = http::make_http_hooks();
+  reconcilers::Context context{api,     hosts,           images, secrets, metrics, clock, options.installation,
+                               *secret, http_hooks.get()};
 
   Controllers controllers(context, metrics, steady);
   HostEvents host_events(api, hosts, options.installation, [&](const ObjectKey& key) { controllers.wake(key); });

@@ -21,6 +21,7 @@ struct Flags {
   ApplyFlags apply;
   std::string dry_run = "none";
   ApplyFlags validate;
+  BackupFlags backup;
   GetFlags get;
   DescribeFlags describe;
   DeleteFlags remove;
@@ -82,6 +83,15 @@ CLI::App* add_apply(CLI::App& app, Flags& flags) {
 CLI::App* add_validate(CLI::App& app, Flags& flags) {
   CLI::App* verb = app.add_subcommand("validate", "Judge manifests without an operator");
   add_files(*verb, flags.validate.files, flags.validate.recursive, true);
+  return verb;
+}
+
+CLI::App* add_backup(CLI::App& app, Flags& flags) {
+  CLI::App* verb = app.add_subcommand("backup", "Make a backup now, as a policy says: backup POLICY");
+  add_connection(*verb, flags);
+  verb->add_option("policy", flags.backup.policy, "Name of the BackupPolicy")->required();
+  add_namespace(*verb, flags.backup.ns);
+  verb->add_flag("-w,--watch", flags.backup.watch, "Until it has ended, with a bar; exit code 1 where it failed");
   return verb;
 }
 
@@ -216,6 +226,7 @@ int run_cli(int argc, const char* const* argv, const CliHooks& hooks) {
          flags.apply.dry_run = flags.dry_run == "server";
          return apply(session, flags.apply);
        }},
+      {add_backup(app, flags), [&](const Session& session) { return backup(session, flags.backup); }},
       {add_get(app, flags), [&](const Session& session) { return get(session, flags.get); }},
       {add_describe(app, flags), [&](const Session& session) { return describe(session, flags.describe); }},
       {add_delete(app, flags),

@@ -29,6 +29,13 @@ struct GetFlags {
 };
 int get(const Session& session, const GetFlags& flags);
 
+struct BackupFlags {
+  std::string policy;
+  std::string ns = "default";
+  bool watch = false;
+};
+int backup(const Session& session, const BackupFlags& flags);
+
 struct DescribeFlags {
   std::vector<std::string> words;
   std::string ns = "default";

@@ -399,6 +399,70 @@ TEST_F(CliTest, WaitsForConditions) {
   EXPECT_THAT(run({"wait", "host/uat", "--for=luck"}).err, HasSubstr("write condition=NAME"));
 }
 
+// ---- backup
+
+/// The only Backup there is; null before there is one.
+json only_backup(ResourceClient& store) {
+  const auto all = store.list("Backup", {});
+  return all && all->items.size() == 1 ? all->items.front() : json();
+}
+
+void end_backup(ResourceClient& store, const std::string& type, const std::string& message) {
+  json object = only_backup(store);
+  object["status"] = {{"phase", type == "Complete" ? "Succeeded" : "Failed"},
+                      {"progress", {{"percent", 100}}},
+                      {"conditions",
+                       {{{"type", "Complete"},
+                         {"status", type == "Complete" ? "True" : "False"},
+                         {"reason", "Test"},
+                         {"message", message},
+                         {"lastTransitionTime", "2026-11-22T09:41:07Z"}},
+                        {{"type", "Failed"},
+                         {"status", type == "Failed" ? "True" : "False"},
+                         {"reason", "Test"},
+                         {"message", message},
+                         {"lastTransitionTime", "2026-11-22T09:41:07Z"}}}}};
+  const auto written = store.update_status(object, {});
+  ASSERT_TRUE(written) << written.error().message;
+}
+
+TEST_F(CliTest, MakesABackupByHand) {
+  ASSERT_EQ(run({"apply", "-f", "-"}, kPolicy).code, kExitOk);
+  const Ran ran = run({"backup", "montagu-base"});
+  EXPECT_EQ(ran.code, kExitOk) << ran.err;
+  const json made = only_backup(api.store());
+  ASSERT_TRUE(made.is_object());
+  const std::string name = made["metadata"]["name"];
+  EXPECT_EQ(ran.out, "backup.roadstead.dev/" + name + " created\n");
+  EXPECT_THAT(name, StartsWith("montagu-base-"));
+  EXPECT_EQ(made["spec"]["policyRef"]["name"], "montagu-base");
+  EXPECT_EQ(run({"backup", "montagu-base"}).code, kExitOk) << "each has a name of its own";
+}
+
+TEST_F(CliTest, MakesNoBackupOfAPolicyThatIsNotThere) {
+  const Ran ran = run({"backup", "ghost", "-n", "other"});
+  EXPECT_EQ(ran.code, kExitError);
+  EXPECT_THAT(ran.err, HasSubstr("NotFound"));
+  EXPECT_THAT(ran.err, HasSubstr("ghost"));
+  EXPECT_TRUE(only_backup(api.store()).is_null());
+}
+
+TEST_F(CliTest, WatchesABackupToItsEnd) {
+  ASSERT_EQ(run({"apply", "-f", "-"}, kPolicy).code, kExitOk);
+  for (const auto& [type, code] : {std::pair("Complete", kExitOk), std::pair("Failed", kExitError)}) {
+    Ran ran;
+    std::jthread watching([&] { ran = run({"backup", "montagu-base", "--watch"}); });
+    ASSERT_TRUE(eventually([&] { return only_backup(api.store()).is_object(); }));
+    end_backup(api.store(), type, "That is how it ended.");
+    watching.join();
+    EXPECT_EQ(ran.code, code) << ran.err;
+    EXPECT_THAT(ran.out, HasSubstr("[####################] 100%"));
+    EXPECT_THAT(ran.out, HasSubstr("That is how it ended."));
+    const json object = only_backup(api.store());
+    ASSERT_TRUE(api.store().remove({"Backup", "default", object["metadata"]["name"]}, {}));
+  }
+}
+
 // ---- status and version
 
 // The screen from real objects.
