@@ -1,6 +1,7 @@
 #include "mover/run.h"
 
 #include "mover/copy.h"
+#include "mover/repository/upkeep.h"
 #include "mover/volume.h"
 #include "operator/base/quantity.h"
 
@@ -22,8 +23,18 @@ WorkerResult told(const Outcome<void>& outcome, std::string reason, std::string 
   return outcome ? well(std::move(reason), std::move(message)) : result_of(outcome.error());
 }
 
-WorkerResult no_repositories() {
-  return result_of({"Refused", "this mover keeps no repositories", "bring a newer mover image to this host"});
+std::string sentence_of(const ForgetData& data, bool dry_run) {
+  return fmt::format("{} {} snapshots and {} packs, {} {} anew: {} freed, {} left.",
+                     dry_run ? "Would remove" : "Removed", data.removed_snapshots, data.removed_packs,
+                     dry_run ? "write" : "wrote", data.rewritten_packs, human_bytes(data.freed_bytes),
+                     human_bytes(data.pack_bytes));
+}
+
+std::string sentence_of(const VerifyData& data) {
+  const std::string read = fmt::format("Read {} packs with {}", data.packs, human_bytes(data.bytes));
+  if (data.damaged == 0 && data.missing == 0 && data.damage.empty()) return read + ": all is as it was written.";
+  return fmt::format("{}: {} extents are damaged, {} are missing, {} snapshots are concerned.", read, data.damaged,
+                     data.missing, data.damage.size());
 }
 
 class Runner {
@@ -78,9 +89,20 @@ class Runner {
     return told(make_directory(job), "Made", fmt::format("The directory {} is there.", job.path));
   }
 
-  WorkerResult operator()(const Snapshots&) const { return no_repositories(); }
-  WorkerResult operator()(const Forget&) const { return no_repositories(); }
-  WorkerResult operator()(const Verify&) const { return no_repositories(); }
+  WorkerResult operator()(const Snapshots& job) const {
+    const auto data = snapshots(job);
+    return told(data, "Listed", data ? fmt::format("{} snapshots.", data->snapshots.size()) : "");
+  }
+
+  WorkerResult operator()(const Forget& job) const {
+    const auto data = forget(job, stop_);
+    return told(data, "Forgotten", data ? sentence_of(*data, job.dry_run) : "");
+  }
+
+  WorkerResult operator()(const Verify& job) const {
+    const auto data = verify(job, stop_, meter_);
+    return told(data, "Verified", data ? sentence_of(*data) : "");
+  }
 
  private:
   const Key& key_;

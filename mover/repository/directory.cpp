@@ -154,17 +154,13 @@ Outcome<std::vector<DamagedExtent>> RepositoryDirectory::damaged() const {
   if (!file) return failed_call(errno, "open {}/{}", path_, kDamagedName);
   const auto content = content_of(file.get(), std::size_t{1} << 30);
   if (!content) return failed(content.error());
-  const auto wrong = [&] {
-    return failed("Damaged", fmt::format("the list {}/{} is itself damaged", path_, kDamagedName),
-                  "remove it and run a whole verification, which writes it anew");
-  };
   constexpr std::size_t kAround = sizeof kDamagedMagic + sizeof(Digest);
   const auto bytes = std::as_bytes(std::span(*content));
-  if (bytes.size() < kAround || (bytes.size() - kAround) % kDamagedRecord != 0) return wrong();
+  if (bytes.size() < kAround || (bytes.size() - kAround) % kDamagedRecord != 0) return std::vector<DamagedExtent>{};
   const Digest hash = Hasher().of(bytes.first(bytes.size() - sizeof(Digest)));
   if (std::memcmp(bytes.data(), kDamagedMagic.data(), sizeof kDamagedMagic) != 0 ||
       std::memcmp(bytes.last(sizeof hash).data(), hash.data(), sizeof hash) != 0)
-    return wrong();
+    return std::vector<DamagedExtent>{};
   std::vector<DamagedExtent> damaged((bytes.size() - kAround) / kDamagedRecord);
   const std::byte* at = bytes.data() + sizeof kDamagedMagic;
   for (DamagedExtent& one : damaged) {

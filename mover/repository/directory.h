@@ -41,7 +41,7 @@ class RepositoryDirectory {
   /// In the order of their bytes.
   [[nodiscard]] Outcome<std::vector<std::string>> snapshot_ids() const;
 
-  /// Sorted. What cannot be read is no list: DiskError, or Damaged with what to do.
+  /// Sorted. A list that is itself damaged counts as empty: verifications write it anew.
   [[nodiscard]] Outcome<std::vector<DamagedExtent>> damaged() const;
   Outcome<void> write_damaged(std::vector<DamagedExtent> damaged) const;
 

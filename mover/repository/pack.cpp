@@ -11,6 +11,7 @@ namespace {
 
 constexpr std::uint64_t kWriteOut = std::uint64_t{8} << 20;  // bytes between two hints to the kernel
 constexpr std::size_t kClosedPacks = 2;
+constexpr std::int64_t kNanos = 1'000'000'000;
 
 std::string part_name(PackId id) { return name_of(id) + kPartSuffix; }
 
@@ -79,6 +80,14 @@ Outcome<OpenPack> checked_part(const RepositoryDirectory& directory, PackId id) 
   return pack;
 }
 
+/// What a pack's footer lists; nothing where it is damaged.
+std::optional<std::vector<PackedExtent>> listed(int file, const PackSeen& pack) {
+  if (!pack.trailer) return std::nullopt;
+  Bytes raw(pack.trailer->footer_bytes());
+  if (read_at(file, raw, pack.trailer->footer) != static_cast<ssize_t>(raw.size())) return std::nullopt;
+  return read_footer(raw, *pack.trailer);
+}
+
 }  // namespace
 
 Outcome<Fd> open_pack(const RepositoryDirectory& directory, PackId id) {
@@ -95,7 +104,7 @@ Outcome<PackSeen> look_at_pack(const RepositoryDirectory& directory, PackId id) 
   PackSeen pack;
   pack.id = id;
   pack.bytes = static_cast<std::uint64_t>(status->st_size);
-  pack.written_nanos = status->st_mtim.tv_sec * std::int64_t{1'000'000'000} + status->st_mtim.tv_nsec;
+  pack.written_nanos = status->st_mtim.tv_sec * kNanos + status->st_mtim.tv_nsec;
   std::array<std::byte, kPackTrailer> raw{};
   if (pack.bytes >= kPackHeader + kPackTrailer &&
       read_at(file->get(), raw, pack.bytes - kPackTrailer) == static_cast<ssize_t>(kPackTrailer))
@@ -107,12 +116,10 @@ Outcome<PackSeen> look_at_pack(const RepositoryDirectory& directory, PackId id) 
   return pack;
 }
 
+bool has_whole_end(int file, const PackSeen& pack) { return listed(file, pack).has_value(); }
+
 std::vector<PackedExtent> extents_of(int file, const PackSeen& pack) {
-  if (pack.trailer) {
-    Bytes raw(pack.trailer->footer_bytes());
-    if (read_at(file, raw, pack.trailer->footer) == static_cast<ssize_t>(raw.size()))
-      if (auto extents = read_footer(raw, *pack.trailer)) return std::move(*extents);
-  }
+  if (auto extents = listed(file, pack)) return std::move(*extents);
   std::vector<PackedExtent> extents;
   walk(file, pack.bytes, [&](const PackedExtent& extent) {
     if (extents.size() < pack.count) extents.push_back(extent);
@@ -150,6 +157,22 @@ Outcome<OpenPack> make_pack(const RepositoryDirectory& directory) {
   return pack;
 }
 
+Outcome<void> append(const RepositoryDirectory& directory, OpenPack& pack, std::span<PackedExtent> extents,
+                     std::span<const std::span<const std::byte>> parts) {
+  if (auto written = write_all(directory, pack, parts); !written) return written;
+  const std::uint64_t begin = pack.size;
+  for (PackedExtent& extent : extents) {
+    extent.offset += static_cast<std::uint32_t>(begin);
+    pack.size = extent.offset + extent.record_bytes();
+    pack.extents.push_back(extent);
+  }
+  if (pack.size - pack.under_way < kWriteOut) return {};
+  ::sync_file_range(pack.file.get(), static_cast<off_t>(pack.under_way), static_cast<off_t>(pack.size - pack.under_way),
+                    SYNC_FILE_RANGE_WRITE);
+  pack.under_way = pack.size;
+  return {};
+}
+
 Outcome<std::uint64_t> seal(const RepositoryDirectory& directory, OpenPack& pack) {
   const Bytes end = pack_end(pack.extents, pack.size);
   const auto failure = [&](int error) {
@@ -157,6 +180,11 @@ Outcome<std::uint64_t> seal(const RepositoryDirectory& directory, OpenPack& pack
   };
   if (const int error = write_at(pack.file.get(), end, pack.size)) return failure(error);
   if (::fchmod(pack.file.get(), 0400) != 0) return failure(errno);
+  if (pack.written_nanos) {
+    const timespec time{*pack.written_nanos / kNanos, *pack.written_nanos % kNanos};
+    const std::array<timespec, 2> times = {time, time};
+    if (::futimens(pack.file.get(), times.data()) != 0) return failure(errno);
+  }
   if (::fsync(pack.file.get()) != 0) {
     // The kernel may take what it could not write for written: it is not to be kept.
     const int error = errno;
@@ -200,23 +228,11 @@ Outcome<OpenPack> PackPool::take() {
   return make_pack(directory_);
 }
 
-Outcome<void> PackPool::append(std::vector<PackedExtent>& extents, std::span<const std::span<const std::byte>> parts) {
+Outcome<void> PackPool::append(std::span<PackedExtent> extents, std::span<const std::span<const std::byte>> parts) {
   auto pack = take();
   if (!pack) return failed(pack.error());
   // A pack that could not be written stays where it is: the next writer keeps what is right of it.
-  if (auto written = write_all(directory_, *pack, parts); !written) return written;
-  std::uint64_t bytes = 0;
-  for (PackedExtent& extent : extents) {
-    extent.offset += static_cast<std::uint32_t>(pack->size);
-    bytes += extent.record_bytes();
-    pack->extents.push_back(extent);
-  }
-  pack->size += bytes;
-  if (pack->size - pack->under_way >= kWriteOut) {
-    ::sync_file_range(pack->file.get(), static_cast<off_t>(pack->under_way),
-                      static_cast<off_t>(pack->size - pack->under_way), SYNC_FILE_RANGE_WRITE);
-    pack->under_way = pack->size;
-  }
+  if (auto appended = mover::append(directory_, *pack, extents, parts); !appended) return appended;
   return give_back(std::move(*pack));
 }
 

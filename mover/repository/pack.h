@@ -28,7 +28,10 @@ Outcome<Fd> open_pack(const RepositoryDirectory& directory, PackId id);
 /// damaged.
 std::vector<PackedExtent> extents_of(int file, const PackSeen& pack);
 
-/// Reads an extent's stored bytes and compares what stands before them; false where they are others.
+/// False where the list of extents at a pack's end is damaged.
+bool has_whole_end(int file, const PackSeen& pack);
+
+/// Reads an extent's record and compares what stands before them; false where they are others.
 Outcome<bool> read_record(int file, const PackedExtent& extent, Bytes& record);
 
 /// The file's bytes of an extent, whose hash is right; nothing where they are others. Valid until the next call.
@@ -48,10 +51,15 @@ struct OpenPack {
   std::uint64_t size = 0;
   std::uint64_t under_way = 0;  ///< Bytes that the kernel was told to write out.
   std::vector<PackedExtent> extents;
+  std::optional<std::int64_t> written_nanos;  ///< What its file is to tell; nothing: as it is.
 };
 
 /// Makes the file and its header.
 Outcome<OpenPack> make_pack(const RepositoryDirectory& directory);
+
+/// Appends records that stand in `parts`: `extents` are theirs, their offsets counted from the first of these bytes.
+Outcome<void> append(const RepositoryDirectory& directory, OpenPack& pack, std::span<PackedExtent> extents,
+                     std::span<const std::span<const std::byte>> parts);
 
 /// Writes the end of a pack, syncs and renames it; its directory is not synced yet. Returns its size.
 Outcome<std::uint64_t> seal(const RepositoryDirectory& directory, OpenPack& pack);
@@ -65,8 +73,8 @@ class PackPool {
  public:
   explicit PackPool(const RepositoryDirectory& directory) : directory_(directory) {}
 
-  /// Appends records to some pack: `extents` are theirs, their offsets counted from the first of `parts`.
-  Outcome<void> append(std::vector<PackedExtent>& extents, std::span<const std::span<const std::byte>> parts);
+  /// Appends records to some pack.
+  Outcome<void> append(std::span<PackedExtent> extents, std::span<const std::span<const std::byte>> parts);
 
   /// Seals all packs, durably. No append() at the same time.
   Outcome<void> seal_all();

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <set>
 #include <thread>
 
 namespace roadstead::mover {
@@ -50,7 +51,7 @@ Outcome<Repository> Repository::open(const std::string& path, Use use) {
     if (auto kept = keep_unfinished(*directory); !kept) return failed(kept.error());
   }
   Repository repository(std::make_unique<State>(std::move(*directory)));
-  if (auto loaded = repository.load(); !loaded) return failed(loaded.error());
+  if (auto loaded = repository.reload(); !loaded) return failed(loaded.error());
   return repository;
 }
 
@@ -76,7 +77,7 @@ Outcome<void> Repository::look_at_packs(const std::vector<PackId>& ids) {
                     fmt::format("the repository {} has more extents than this mover can count", directory().path()),
                     "let retention remove snapshots");
   }
-  state_->index.reserve(all);
+  state_->index->reserve(all);
   return {};
 }
 
@@ -87,13 +88,15 @@ Outcome<void> Repository::load_pack(const PackSeen& pack, const std::vector<Dama
   for (const PackedExtent& extent : extents_of(file->get(), pack)) {
     const bool good =
         damaged.empty() || !std::binary_search(damaged.begin(), damaged.end(), DamagedExtent{extent.name, pack.id});
-    if (good) state_->index.add(extent.name, number);
+    if (good) state_->index->add(extent.name, number);
     ++number;
   }
   return {};
 }
 
-Outcome<void> Repository::load() {
+Outcome<void> Repository::reload() {
+  state_->packs.clear();
+  state_->index.emplace();
   const auto ids = directory().pack_ids();
   if (!ids) return failed(ids.error());
   const auto damaged = directory().damaged();
@@ -102,7 +105,19 @@ Outcome<void> Repository::load() {
   return in_parallel(packs().size(), [&](std::size_t i) { return load_pack(packs()[i], *damaged); });
 }
 
-bool Repository::has(const Digest& name) const { return name == kZeroDigest || state_->index.find(name); }
+Outcome<std::vector<Digest>> Repository::lost() const {
+  const auto damaged = directory().damaged();
+  if (!damaged) return failed(damaged.error());
+  std::set<PackId> there;
+  for (const PackSeen& pack : packs()) there.insert(pack.id);
+  std::vector<Digest> names;  // in order, as they are in the list
+  for (const DamagedExtent& one : *damaged)
+    if (there.contains(one.pack) && !has(one.name) && (names.empty() || names.back() != one.name))
+      names.push_back(one.name);
+  return names;
+}
+
+bool Repository::has(const Digest& name) const { return name == kZeroDigest || state_->index->find(name); }
 
 std::vector<std::uint64_t> Repository::prefixes(std::size_t most) const {
   std::vector<std::uint64_t> found;
@@ -116,7 +131,7 @@ std::vector<std::uint64_t> Repository::prefixes(std::size_t most) const {
 }
 
 std::optional<std::uint32_t> Repository::number_of(const Digest& name) const {
-  const auto number = state_->index.find(name);
+  const auto number = state_->index->find(name);
   if (!number || *number == ExtentIndex::kUnplaced) return std::nullopt;
   return number;
 }
@@ -179,7 +194,7 @@ Outcome<std::span<const std::byte>> ExtentReader::plain(const Digest& name) {
 
 Outcome<void> PackWriter::add(const Digest& name, std::uint8_t codec, std::uint32_t length,
                               std::span<const std::byte> stored) {
-  if (name == kZeroDigest || !state_.index.add(name, ExtentIndex::kUnplaced)) return {};
+  if (name == kZeroDigest || !state_.index->add(name, ExtentIndex::kUnplaced)) return {};
   const PackedExtent extent{name, static_cast<std::uint32_t>(buffer_.size()), length,
                             static_cast<std::uint32_t>(stored.size()), codec};
   extents_.push_back(extent);

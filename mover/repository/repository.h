@@ -24,9 +24,14 @@ class Repository {
   /// True for what is in a sealed pack or on its way into one; always for zero bytes. What is known to be damaged is
   /// not there. Safe from several threads.
   [[nodiscard]] bool has(const Digest& name) const;
-  [[nodiscard]] std::size_t extents() const { return state_->index.size(); }
+  [[nodiscard]] std::size_t extents() const { return state_->index->size(); }
   /// The first eight bytes of names, those in the newest packs first; at most `most`.
   [[nodiscard]] std::vector<std::uint64_t> prefixes(std::size_t most) const;
+
+  /// Reads again what the packs hold now. With no PackWriter or ExtentReader about.
+  Outcome<void> reload();
+  /// The names of damaged extents that no other pack has.
+  [[nodiscard]] Outcome<std::vector<Digest>> lost() const;
 
   /// Seals what all PackWriters have written, durably; they must have finished.
   Outcome<void> seal() { return state_->pool.seal_all(); }
@@ -47,11 +52,10 @@ class Repository {
     explicit State(RepositoryDirectory opened) : directory(std::move(opened)) {}
     RepositoryDirectory directory;
     std::vector<PackSeen> packs;
-    ExtentIndex index;
+    std::optional<ExtentIndex> index;
     PackPool pool{directory};
   };
   explicit Repository(std::unique_ptr<State> state) : state_(std::move(state)) {}
-  Outcome<void> load();
   Outcome<void> look_at_packs(const std::vector<PackId>& ids);
   Outcome<void> load_pack(const PackSeen& pack, const std::vector<DamagedExtent>& damaged);
 
