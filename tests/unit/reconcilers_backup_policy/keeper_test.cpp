@@ -1,0 +1,684 @@
+// A policy and its repositories in a small world: engines whose workers list, forget and verify in memory, an API in
+// memory, an operator that can be killed at any call of either.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <functional>
+#include <map>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "mover/contract/job.h"
+#include "operator/base/rfc3339.h"
+#include "operator/ports/engine_factory.h"
+#include "reconcilers/backup_policy/reconciler.h"
+#include "reconcilers/support/backup_names.h"
+#include "reconcilers/support/labels.h"
+
+namespace roadstead::reconcilers {
+namespace {
+
+using Json = nlohmann::json;
+using namespace std::chrono_literals;
+
+const Time kStart = parse_rfc3339("2026-11-20T12:00:00Z").value();
+const std::string kRepository = "/var/lib/docker/volumes/roadstead_repository/_data/";
+
+/// The operator's process is killed here.
+struct Killed {};
+
+struct Worker {
+  ContainerSpec spec;
+  ContainerState state = ContainerState::Created;
+  std::string job, answer;
+};
+
+/// One directory of a repository.
+struct Directory {
+  std::vector<mover::SnapshotSeen> snapshots;
+  std::set<std::string> ever;  ///< Whatever was in it.
+  std::vector<std::string> unreadable;
+  std::uint64_t damaged = 0;
+};
+
+class World {
+ public:
+  ManualClock clock{kStart};
+  std::map<std::string, Json> objects;           ///< By "Kind/name".
+  std::map<std::string, Directory> directories;  ///< Of host annex2, by "production2/outpack".
+  std::map<std::string, Worker> workers;         ///< Of host annex2, by name.
+  std::vector<std::string> history;              ///< "forget default.a", "verify 3/10"
+  std::vector<std::string> events;
+  bool reachable = true;
+  std::string busy;                ///< The directory that somebody else uses.
+  bool slow_verification = false;  ///< A verification does not end by itself.
+  int version = 100;
+  int calls = 0, kill_at = 0;
+  bool kill_after = false;
+
+  void called() {
+    if (++calls == kill_at && !kill_after) throw Killed{};
+  }
+  void done() const {
+    if (calls == kill_at && kill_after) throw Killed{};
+  }
+};
+
+class FakeApi final : public ResourceClient {
+ public:
+  explicit FakeApi(World& world) : world_(world) {}
+
+  Result<Json> get(const ObjectKey& key) override {
+    world_.called();
+    const auto found = world_.objects.find(key.kind + "/" + key.name);
+    if (found == world_.objects.end()) return fail(ErrorKind::NotFound, "no {} {}", key.kind, key.name);
+    return found->second;
+  }
+  Result<ResourceList> list(const std::string& kind, const ListOptions&) override {
+    world_.called();
+    ResourceList all;
+    for (const auto& [id, object] : world_.objects)
+      if (object.at("kind") == kind) all.items.push_back(object);
+    return all;
+  }
+  Result<Json> create(const Json& object, const WriteOptions&) override {
+    world_.called();
+    const std::string id = id_of(object);
+    if (world_.objects.contains(id)) return fail(ErrorKind::AlreadyExists, "{} is there", id);
+    Json stored = object;
+    stored.erase("status");
+    stored["metadata"]["resourceVersion"] = std::to_string(++world_.version);
+    world_.objects[id] = stored;
+    world_.done();
+    return stored;
+  }
+  Result<Json> update(const Json&, const WriteOptions&) override { return fail(ErrorKind::Internal, "not used"); }
+  Result<Json> update_status(const Json& object, const WriteOptions&) override {
+    world_.called();
+    const auto found = world_.objects.find(id_of(object));
+    if (found == world_.objects.end()) return fail(ErrorKind::NotFound, "gone");
+    if (found->second["metadata"]["resourceVersion"] != object["metadata"]["resourceVersion"])
+      return fail(ErrorKind::Conflict, "stale");
+    if (found->second.value("status", Json()) != object.at("status"))
+      found->second["metadata"]["resourceVersion"] = std::to_string(++world_.version);
+    found->second["status"] = object.at("status");
+    world_.done();
+    return found->second;
+  }
+  Result<ApplyResult> apply(const Json&, const WriteOptions&) override { return fail(ErrorKind::Internal, "not used"); }
+  Result<Json> remove(const ObjectKey& key, const Preconditions&) override {
+    world_.called();
+    if (world_.objects.erase(key.kind + "/" + key.name) == 0) return fail(ErrorKind::NotFound, "gone");
+    world_.done();
+    return Json();
+  }
+  Result<std::unique_ptr<Watch>> watch(const std::string&, const ListOptions&, const std::string&) override {
+    return fail(ErrorKind::Internal, "not used");
+  }
+  Result<void> record(const EventRecord& event) override {
+    world_.events.push_back(event.reason);
+    return {};
+  }
+
+ private:
+  static std::string id_of(const Json& object) {
+    return object.at("kind").get<std::string>() + "/" + object.at("metadata").at("name").get<std::string>();
+  }
+  World& world_;
+};
+
+class FakeEngine final : public Engine {
+ public:
+  explicit FakeEngine(World& world) : world_(world) {}
+
+  Result<EngineInfo> info(const Limits&) override { return EngineInfo{}; }
+  Result<std::string> create_container(const ContainerSpec& spec, const Limits&) override {
+    if (auto e = enter(); !e) return tl::unexpected(e.error());
+    if (world_.workers.contains(spec.name)) return fail(ErrorKind::Conflict, "{} is taken", spec.name);
+    EXPECT_EQ(spec.mounts.size(), 1U) << "one directory and nothing else";
+    EXPECT_EQ(spec.network_mode, "none");
+    const std::string directory = spec.mounts[0].source.substr(kRepository.size());
+    if (!world_.directories.contains(directory))
+      return fail(ErrorKind::Invalid, "invalid mount config for type \"bind\": bind source path does not exist: {}",
+                  spec.mounts[0].source);
+    world_.workers[spec.name] = {spec, ContainerState::Created, {}, {}};
+    world_.done();
+    return spec.name;
+  }
+  Result<void> start_container(const std::string& name, const Limits&) override {
+    if (auto e = enter(); !e) return e;
+    Worker& worker = world_.workers.at(name);
+    worker.state = ContainerState::Running;
+    const auto job = mover::parse_job(worker.job);
+    if (!job) return fail(ErrorKind::Invalid, "{}", job.error().message);
+    if (!(std::holds_alternative<mover::Verify>(*job) && world_.slow_verification)) finish(worker, *job);
+    world_.done();
+    return {};
+  }
+  Result<void> stop_container(const std::string&, std::chrono::seconds, const Limits&) override { return {}; }
+  Result<void> kill_container(const std::string&, const std::string&, const Limits&) override { return {}; }
+  Result<void> remove_container(const std::string& name, bool, const Limits&) override {
+    if (auto e = enter(); !e) return e;
+    world_.workers.erase(name);
+    world_.done();
+    return {};
+  }
+  Result<ContainerInfo> inspect_container(const std::string& name, const Limits&) override {
+    if (auto e = enter(); !e) return tl::unexpected(e.error());
+    const auto found = world_.workers.find(name);
+    if (found == world_.workers.end()) return fail(ErrorKind::NotFound, "no {}", name);
+    ContainerInfo info;
+    info.id = info.name = name;
+    info.state = found->second.state;
+    info.labels = found->second.spec.labels;
+    return info;
+  }
+  Result<std::vector<ContainerSummary>> list_containers(const Labels& labels, const Limits&) override {
+    if (auto e = enter(); !e) return tl::unexpected(e.error());
+    std::vector<ContainerSummary> all;
+    for (const auto& [name, worker] : world_.workers)
+      if (std::ranges::all_of(labels, [&](const auto& l) { return value_of(worker.spec.labels, l.first) == l.second; }))
+        all.push_back({name, name, "", worker.state, worker.spec.labels, {}});
+    return all;
+  }
+  Result<void> set_restart_policy(const std::string&, const std::string&, int, const Limits&) override { return {}; }
+  Result<void> pause_container(const std::string&, const Limits&) override { return {}; }
+  Result<void> unpause_container(const std::string&, const Limits&) override { return {}; }
+  Result<int> wait_container(const std::string&, const Limits&) override { return 0; }
+  Result<std::vector<LogLine>> logs(const std::string& name, const LogOptions&, const Limits&) override {
+    if (auto e = enter(); !e) return tl::unexpected(e.error());
+    const auto found = world_.workers.find(name);
+    if (found == world_.workers.end()) return fail(ErrorKind::NotFound, "no {}", name);
+    return std::vector<LogLine>{{kStart, false, found->second.answer}};
+  }
+  Result<void> follow_logs(const std::string&, const LogOptions&, const std::function<bool(const LogLine&)>&,
+                           const Limits&) override {
+    return {};
+  }
+  Result<ExecResult> exec(const std::string&, const ExecSpec&, const Limits&) override { return ExecResult{}; }
+  Result<void> upload(const std::string& name, const std::string&, std::span<const ArchiveFile> files,
+                      const Limits&) override {
+    if (auto e = enter(); !e) return e;
+    world_.workers.at(name).job = files[0].content;
+    world_.done();
+    return {};
+  }
+  Result<std::vector<ArchiveFile>> download(const std::string&, const std::string&, std::size_t,
+                                            const Limits&) override {
+    return std::vector<ArchiveFile>{};
+  }
+  Result<ImageInfo> inspect_image(const std::string&, const Limits&) override { return ImageInfo{}; }
+  Result<void> pull_image(const std::string&, const std::optional<RegistryCredentials>&, const Limits&) override {
+    return {};
+  }
+  Result<void> load_image(const ByteSource&, const Limits&) override { return {}; }
+  Result<void> import_image(const ByteSource&, const std::string&, std::span<const std::string>,
+                            const Limits&) override {
+    return {};
+  }
+  Result<std::vector<VolumeInfo>> list_volumes(const Limits&) override { return std::vector<VolumeInfo>{}; }
+  Result<VolumeInfo> inspect_volume(const std::string& name, const Limits&) override {
+    if (auto e = enter(); !e) return tl::unexpected(e.error());
+    return VolumeInfo{name, "local", kRepository.substr(0, kRepository.size() - 1), {}, {}, {}};
+  }
+  Result<VolumeInfo> create_volume(const std::string& name, const Labels&, const Limits& limits) override {
+    return inspect_volume(name, limits);
+  }
+  Result<void> remove_volume(const std::string&, const Limits&) override { return {}; }
+  Result<std::vector<VolumeInfo>> disk_usage(const Limits&) override { return std::vector<VolumeInfo>{}; }
+  Result<void> events(const Labels&, const std::function<bool(const EngineEvent&)>&, const Limits&) override {
+    return {};
+  }
+
+ private:
+  Result<void> enter() {
+    world_.called();
+    if (!world_.reachable) return fail(ErrorKind::Unavailable, "connection refused");
+    return {};
+  }
+
+  void finish(Worker& worker, const mover::Job& job) {
+    const std::string name = worker.spec.mounts[0].source.substr(kRepository.size());
+    mover::WorkerResult result{true, "Done", "Done.", "", "{}"};
+    if (world_.busy == name && !std::holds_alternative<mover::Snapshots>(job))
+      result = {false, "Busy", "A backup uses the directory.", "wait until it has ended", "{}"};
+    else
+      std::visit([&](const auto& one) { result.data = perform(world_.directories.at(name), worker, one); }, job);
+    worker.answer = mover::to_json(mover::Line(result));
+    worker.state = ContainerState::Exited;
+  }
+
+  std::string perform(Directory& directory, const Worker& worker, const mover::Snapshots&) {
+    EXPECT_TRUE(worker.spec.mounts[0].read_only);
+    mover::SnapshotsData data;
+    data.snapshots = directory.snapshots;
+    data.unreadable = directory.unreadable;
+    data.damaged = directory.damaged;
+    data.packs = directory.snapshots.size();
+    data.pack_bytes = 100 * data.packs;
+    return mover::to_json(data);
+  }
+  std::string perform(Directory& directory, const Worker&, const mover::Forget& job) {
+    mover::ForgetData data;
+    for (const std::string& id : job.snapshots) {
+      world_.history.push_back("forget " + id);
+      data.removed_snapshots += std::erase_if(directory.snapshots, [&](const auto& one) { return one.id == id; });
+    }
+    data.freed_bytes = 100 * data.removed_snapshots;
+    return mover::to_json(data);
+  }
+  std::string perform(Directory& directory, const Worker&, const mover::Verify& job) {
+    world_.history.push_back(fmt::format("verify {}/{}", job.part, job.parts));
+    mover::VerifyData data;
+    data.damaged = directory.damaged;
+    if (directory.damaged > 0)
+      data.damage.push_back({directory.snapshots.front().id, {directory.damaged, {"data/index", "data/log"}}});
+    return mover::to_json(data);
+  }
+  template <class Other>
+  std::string perform(Directory&, const Worker&, const Other&) {
+    ADD_FAILURE() << "not a job for a repository";
+    return "{}";
+  }
+
+  World& world_;
+};
+
+class FakeFactory final : public EngineFactory {
+ public:
+  explicit FakeFactory(World& world) : world_(world) {}
+  Result<std::shared_ptr<Engine>> make(const EngineEndpoint&) override { return std::make_shared<FakeEngine>(world_); }
+
+ private:
+  World& world_;
+};
+
+class NoSecrets final : public Secrets {
+ public:
+  Result<std::string> resolve(const SecretRef&) override { return std::string(); }
+};
+
+/// The operator's process: what is lost when it is killed.
+struct Operator {
+  explicit Operator(World& world)
+      : api(world),
+        factory(world),
+        hosts(api, secrets, factory),
+        images(hosts, {}),
+        metrics(world.clock),
+        context{api, hosts, images, secrets, metrics, world.clock, "default", "secret"},
+        reconciler(make_backup_policy_reconciler(context)) {}
+  FakeApi api;
+  NoSecrets secrets;
+  FakeFactory factory;
+  Hosts hosts;
+  Images images;
+  Metrics metrics;
+  Context context;
+  std::unique_ptr<Reconciler> reconciler;
+};
+
+class Repositories : public testing::Test {
+ protected:
+  Repositories() {
+    add({{"kind", "Host"},
+         {"metadata", {{"name", "production2"}}},
+         {"spec", {{"engine", {{"endpoint", "unix:///p"}}}}}});
+    add({{"kind", "Host"},
+         {"metadata", {{"name", "annex2"}}},
+         {"spec", {{"engine", {{"endpoint", "unix:///a"}}}, {"repository", {{"volume", "roadstead_repository"}}}}}});
+    add(Json::parse(R"({"kind":"BackupPolicy","metadata":{"name":"outpack","namespace":"default","generation":1,
+          "creationTimestamp":"2026-11-01T00:00:00Z"},
+        "spec":{"source":{"hostRef":{"name":"production2"},"volumes":[{"name":"outpack"}]},
+                "destinations":[{"hostRef":{"name":"annex2"}}],"schedule":{"cron":"0 0 1 1 *"}}})"));
+  }
+
+  void add(Json object) {
+    object["apiVersion"] = "roadstead.dev/v1alpha1";
+    object["metadata"]["resourceVersion"] = std::to_string(++world_.version);
+    const std::string id = object["kind"].get<std::string>() + "/" + object["metadata"]["name"].get<std::string>();
+    world_.objects[id] = std::move(object);
+  }
+
+  /// A snapshot that Backup `name` of the policy left on that day of November.
+  void taken(const std::string& name, int day, std::uint64_t bytes = 1000, const std::string& policy = "outpack") {
+    mover::SnapshotSeen seen;
+    seen.id = mover::snapshot_id("default", name);
+    seen.origin = mover::to_json(mover::Origin{"default", "default", name, policy, "production2", "outpack", {}});
+    seen.data_as_of = parse_rfc3339(fmt::format("2026-11-{:02}T00:00:00Z", day)).value();
+    seen.finished_at = seen.data_as_of + 10s;
+    seen.logical_bytes = seen.data_bytes = bytes;
+    seen.files = 10;
+    world_.directories["production2/outpack"].snapshots.push_back(seen);
+    world_.directories["production2/outpack"].ever.insert(seen.id);
+  }
+
+  Json& policy() { return world_.objects.at("BackupPolicy/outpack"); }
+  Json status() { return policy().value("status", Json::object()); }
+  Json condition(const std::string& type) {
+    for (const Json& one : status().value("conditions", Json::array()))
+      if (one["type"] == type) return one;
+    return {{"status", "none"}, {"reason", ""}, {"message", ""}};
+  }
+  void set_spec(const std::string& field, Json value) {
+    policy()["spec"][field] = std::move(value);
+    policy()["metadata"]["resourceVersion"] = std::to_string(++world_.version);
+  }
+  std::vector<std::string> kept() {
+    std::vector<std::string> ids;
+    for (const auto& seen : world_.directories["production2/outpack"].snapshots) ids.push_back(seen.id);
+    return ids;
+  }
+  std::set<std::string> backups() {
+    std::set<std::string> names;
+    for (const auto& [id, object] : world_.objects)
+      if (object["kind"] == "Backup") names.insert(object["metadata"]["name"]);
+    return names;
+  }
+  Json backup(const std::string& name) { return world_.objects.at("Backup/" + name); }
+
+  void restart() { operator_ = std::make_unique<Operator>(world_); }
+
+  /// Looks, each when it is due, until nothing is due within a minute. Restarts the operator where it is killed.
+  void settle(Millis longest = 1min) {
+    for (int i = 0; i < 100; ++i) {
+      if (!operator_) restart();
+      try {
+        const auto action = operator_->reconciler->reconcile({"BackupPolicy", "default", "outpack"}, {});
+        const Millis wait = action && action->requeue_after ? *action->requeue_after : Millis{1'000};
+        if (action && wait >= longest) return;
+        world_.clock.advance(wait);
+      } catch (const Killed&) {
+        world_.kill_at = 0;
+        operator_.reset();
+      }
+    }
+    ADD_FAILURE() << "it never settles";
+  }
+
+  World world_;
+  std::unique_ptr<Operator> operator_;
+};
+
+using Names = std::vector<std::string>;
+
+TEST_F(Repositories, BringBackTheBackupObjectsOfALostStore) {
+  taken("outpack-20261118t0000z", 18);
+  taken("outpack-20261119t0000z", 19, 2000);
+  taken("other-20261119t0000z", 19, 1, "somebody-elses");
+  settle();
+  EXPECT_EQ(backups(), (std::set<std::string>{"outpack-20261118t0000z", "outpack-20261119t0000z"}));
+  const Json object = backup("outpack-20261119t0000z");
+  EXPECT_EQ(object["metadata"]["labels"]["roadstead.dev/policy"], "outpack");
+  EXPECT_EQ(object["spec"]["policyRef"]["name"], "outpack");
+  EXPECT_EQ(object["status"]["phase"], "Succeeded");
+  EXPECT_EQ(object["status"]["dataAsOf"], "2026-11-19T00:00:00Z");
+  EXPECT_EQ(object["status"]["size"], "2.0 KiB");
+  EXPECT_EQ(object["status"]["snapshots"][0]["host"], "annex2");
+  EXPECT_EQ(object["status"]["snapshots"][0]["id"], "default.outpack-20261119t0000z");
+  const Json repository = status()["repositories"][0];
+  EXPECT_EQ(repository["snapshots"], 2);
+  EXPECT_EQ(repository["oldest"], "2026-11-18T00:00:00Z");
+  EXPECT_EQ(repository["storedBytes"], 300);
+  EXPECT_EQ(condition("RepositoryHealthy")["status"], "True");
+  EXPECT_EQ(condition("SourceSuspicious")["status"], "False");
+  EXPECT_TRUE(world_.workers.empty()) << "answers are taken away once they are stored";
+  EXPECT_TRUE(world_.history.empty());
+}
+
+TEST_F(Repositories, ThatNobodyWroteToAreEmptyAndHealthy) {
+  settle();
+  EXPECT_EQ(status()["repositories"][0]["snapshots"], 0);
+  EXPECT_EQ(condition("RepositoryHealthy")["status"], "True");
+}
+
+TEST_F(Repositories, AreThinnedOutAndTheirBackupsFollow) {
+  for (int day = 10; day <= 13; ++day) taken("b" + std::to_string(day), day);
+  settle();
+  EXPECT_EQ(backups().size(), 4U);
+  EXPECT_TRUE(world_.history.empty()) << "no rule is set";
+  Json keeper = backup("b10");
+  keeper["spec"]["keep"] = true;
+  world_.objects["Backup/b10"] = keeper;
+  set_spec("retention", {{"keepLast", 1}, {"dryRun", true}});
+  settle();
+  EXPECT_TRUE(world_.history.empty()) << "a dry run only tells";
+  EXPECT_EQ(status()["retention"]["wouldRemove"],
+            Json::parse(R"(["annex2/production2/outpack: default.b11","annex2/production2/outpack: default.b12"])"));
+  set_spec("retention", {{"keepLast", 1}});
+  settle();
+  EXPECT_EQ(kept(), (Names{"default.b10", "default.b13"}));
+  EXPECT_EQ(backups(), (std::set<std::string>{"b10", "b13"}));
+  EXPECT_EQ(status()["retention"]["removed"], 2);
+  EXPECT_EQ(status()["retention"]["freedBytes"], 200);
+  EXPECT_EQ(status()["repositories"][0]["snapshots"], 2);
+  EXPECT_EQ(std::ranges::count(world_.events, "SnapshotsRemoved"), 1);
+}
+
+TEST_F(Repositories, KeepWhatARestoreUses) {
+  for (int day = 10; day <= 13; ++day) taken("b" + std::to_string(day), day);
+  add(Json::parse(R"({"kind":"RestoreRequest","metadata":{"name":"pinned","namespace":"default"},
+      "spec":{"target":{"hostRef":{"name":"uat"}},"items":[{"name":"a","from":{"backupPolicyRef":{"name":"outpack"},"volume":"outpack"},"to":{"volume":"v"}}]},
+      "status":{"pinned":[{"item":"a","target":"Name","snapshot":{"host":"annex2","sourceHost":"production2","volume":"outpack","id":"default.b10"}}]}})"));
+  add(Json::parse(R"({"kind":"RestoreRequest","metadata":{"name":"planned","namespace":"default"},
+      "spec":{"target":{"hostRef":{"name":"uat"}},"items":[{"name":"a","from":{"backupRef":{"name":"b11"}},"to":{"volume":"v"}}]}})"));
+  set_spec("retention", {{"keepLast", 1}});
+  settle();
+  EXPECT_EQ(kept(), (Names{"default.b10", "default.b11", "default.b13"}));
+  for (const char* name : {"pinned", "planned"})
+    world_.objects.at(std::string("RestoreRequest/") + name)["status"]["conditions"] =
+        Json::parse(R"([{"type":"Complete","status":"True"}])");
+  settle();
+  EXPECT_EQ(kept(), Names{"default.b13"}) << "once the restores have ended";
+}
+
+TEST_F(Repositories, AreLeftAloneWhileARunGoesOnAndWaitForOthers) {
+  for (int day = 10; day <= 12; ++day) taken("b" + std::to_string(day), day);
+  set_spec("retention", {{"keepLast", 1}});
+  add(Json::parse(
+      R"({"kind":"Backup","metadata":{"name":"running","namespace":"default","labels":{"roadstead.dev/policy":"outpack"}},
+                      "spec":{"policyRef":{"name":"outpack"}}})"));
+  settle();
+  EXPECT_TRUE(world_.history.empty());
+  world_.objects.erase("Backup/running");
+  world_.busy = "production2/outpack";
+  settle(30s);
+  EXPECT_TRUE(world_.history.empty());
+  EXPECT_EQ(status()["repositories"][0]["message"], "A backup uses the directory.; wait until it has ended");
+  world_.busy.clear();
+  world_.clock.advance(30s);
+  settle();
+  EXPECT_EQ(kept(), Names{"default.b12"});
+  EXPECT_FALSE(status()["repositories"][0].contains("message"));
+}
+
+TEST_F(Repositories, AreNotThinnedOutOnTheWordOfASuspiciousSnapshot) {
+  for (int day = 10; day <= 12; ++day) taken("b" + std::to_string(day), day, day == 12 ? 400 : 1000);
+  set_spec("retention", {{"keepLast", 1}});
+  settle();
+  EXPECT_EQ(kept().size(), 3U);
+  EXPECT_EQ(condition("SourceSuspicious")["status"], "True");
+  const std::string why = condition("SourceSuspicious")["message"];
+  EXPECT_NE(why.find("Snapshot default.b12 of volume outpack on host annex2 holds 400 B in 10 files, default.b11 held "
+                     "1000 B in 10 files"),
+            std::string::npos)
+      << why;
+  EXPECT_NE(why.find("kubectl annotate backup b12 -n default roadstead.dev/accept-shrink=true"), std::string::npos);
+  EXPECT_EQ(status()["retention"]["heldBy"], "snapshot default.b12 is suspiciously small");
+  EXPECT_EQ(std::ranges::count(world_.events, "Shrank"), 1);
+  world_.objects.at("Backup/b12")["metadata"]["annotations"]["roadstead.dev/accept-shrink"] = "true";
+  settle();
+  EXPECT_EQ(kept(), Names{"default.b12"});
+  EXPECT_EQ(condition("SourceSuspicious")["status"], "False");
+}
+
+TEST_F(Repositories, MarkTheBackupsWhoseSnapshotsAreGone) {
+  taken("b10", 10);
+  taken("b11", 11);
+  settle();
+  Json two = backup("b10");
+  two["status"]["snapshots"].push_back(two["status"]["snapshots"][0]);
+  two["status"]["snapshots"][1]["host"] = "offsite";
+  world_.objects["Backup/b10"] = two;
+  world_.directories["production2/outpack"].snapshots.clear();
+  world_.clock.advance(1h);
+  settle();
+  EXPECT_EQ(backups(), std::set<std::string>{"b10"}) << "the other place still has it";
+  ASSERT_EQ(backup("b10")["status"]["snapshots"].size(), 1U);
+  EXPECT_EQ(backup("b10")["status"]["snapshots"][0]["host"], "offsite");
+}
+
+TEST_F(Repositories, BringABackBackupThatWasDeletedAlone) {
+  taken("b10", 10);
+  settle();
+  world_.objects.erase("Backup/b10");
+  settle();
+  EXPECT_EQ(backups(), std::set<std::string>{"b10"});
+}
+
+TEST_F(Repositories, OfAHostThatDoesNotAnswerAreAskedAgain) {
+  taken("b10", 10);
+  world_.reachable = false;
+  settle(15s);
+  EXPECT_EQ(status()["repositories"][0]["message"], "host annex2: connection refused");
+  EXPECT_EQ(condition("RepositoryHealthy")["status"], "Unknown");
+  world_.reachable = true;
+  settle();
+  EXPECT_EQ(backups().size(), 1U);
+  EXPECT_FALSE(status()["repositories"][0].contains("message"));
+}
+
+TEST_F(Repositories, AreVerifiedInPartsByTheirOwnSchedule) {
+  taken("b10", 10);
+  set_spec("verification", {{"schedule", {{"cron", "0 3 * * *"}}}, {"percentPerRun", 25}});
+  settle();
+  ASSERT_EQ(world_.history.size(), 1U) << "one that was missed is caught up once";
+  EXPECT_EQ(status()["repositories"][0]["lastVerifiedTime"], "2026-11-20T12:00:00Z");
+  for (int day = 0; day < 4; ++day) {
+    world_.clock.advance(24h);
+    restart();
+    settle();
+  }
+  ASSERT_EQ(world_.history.size(), 5U);
+  EXPECT_EQ(std::set<std::string>(world_.history.begin(), world_.history.begin() + 4),
+            (std::set<std::string>{"verify 0/4", "verify 1/4", "verify 2/4", "verify 3/4"}));
+  EXPECT_EQ(world_.history[4], world_.history[0]) << "they take turns, also of operators that begin anew";
+}
+
+TEST_F(Repositories, TellDamageWithTheFilesUntilItIsReadAgainAsWhole) {
+  taken("b10", 10);
+  set_spec("verification", {{"schedule", {{"cron", "0 3 * * *"}}}, {"percentPerRun", 100}});
+  world_.directories["production2/outpack"].damaged = 2;
+  settle();
+  EXPECT_EQ(condition("RepositoryHealthy")["status"], "False");
+  const std::string why = condition("RepositoryHealthy")["message"];
+  EXPECT_NE(why.find("2 pieces of data of volume outpack on host annex2 are damaged or missing, needed by: "
+                     "default.b10: data/index, default.b10: data/log."),
+            std::string::npos)
+      << why;
+  EXPECT_NE(why.find("roadstead backup outpack -n default"), std::string::npos) << why;
+  EXPECT_EQ(std::ranges::count(world_.events, "DamageFound"), 1);
+  world_.history.clear();
+  world_.clock.advance(1h);
+  settle();
+  EXPECT_TRUE(world_.history.empty()) << "nothing came that could have repaired it";
+  taken("b20", 20);
+  world_.directories["production2/outpack"].snapshots.back().data_as_of = world_.clock.now();
+  world_.directories["production2/outpack"].damaged = 0;
+  world_.clock.advance(1h);
+  settle();
+  EXPECT_EQ(world_.history, Names{"verify 0/1"}) << "a backup brought it again, and that is read";
+  EXPECT_EQ(condition("RepositoryHealthy")["status"], "True");
+}
+
+TEST_F(Repositories, AreVerifiedWholeWhenSomebodyAsks) {
+  taken("b10", 10);
+  settle();
+  policy()["metadata"]["annotations"]["roadstead.dev/verify"] = "2026-11-20T12:00:00Z";
+  settle();
+  EXPECT_EQ(world_.history, Names{"verify 0/1"});
+  settle();
+  EXPECT_EQ(world_.history.size(), 1U) << "once";
+}
+
+TEST_F(Repositories, WithAManifestThatCannotBeReadAreNotThinnedOut) {
+  taken("b10", 10);
+  taken("b11", 11);
+  world_.directories["production2/outpack"].unreadable = {"default.b09"};
+  set_spec("retention", {{"keepLast", 1}});
+  settle();
+  EXPECT_EQ(kept().size(), 2U);
+  EXPECT_EQ(condition("RepositoryHealthy")["reason"], "ManifestUnreadable");
+  EXPECT_EQ(status()["retention"]["heldBy"], "the manifest of snapshot default.b09 on host annex2 cannot be read");
+}
+
+TEST_F(Repositories, GoOnWithAVerificationThatAnEarlierOperatorBegan) {
+  taken("b10", 10);
+  set_spec("verification", {{"schedule", {{"cron", "0 3 * * *"}}}, {"percentPerRun", 100}});
+  world_.slow_verification = true;
+  settle(500ms);
+  ASSERT_EQ(world_.workers.size(), 1U);
+  const std::string worker = world_.workers.begin()->first;
+  restart();
+  settle(500ms);
+  ASSERT_EQ(world_.workers.size(), 1U);
+  EXPECT_EQ(world_.workers.begin()->first, worker) << "hours of reading are not thrown away";
+  world_.workers.clear();
+  world_.slow_verification = false;
+  settle();
+  EXPECT_EQ(world_.history, Names{"verify 0/1"}) << "one that vanished is run again";
+}
+
+TEST_F(Repositories, OfAPolicyThatIsGoneLeaveNoWorker) {
+  taken("b10", 10);
+  set_spec("verification", {{"schedule", {{"cron", "0 3 * * *"}}}});
+  world_.slow_verification = true;
+  settle(500ms);
+  ASSERT_EQ(world_.workers.size(), 1U);
+  world_.objects.erase("BackupPolicy/outpack");
+  ASSERT_TRUE(operator_->reconciler->reconcile({"BackupPolicy", "default", "outpack"}, {}));
+  EXPECT_TRUE(world_.workers.empty());
+  EXPECT_EQ(kept().size(), 1U) << "neither Backups nor data go with it";
+  EXPECT_EQ(backups().size(), 1U);
+}
+
+class KilledAnywhere : public Repositories, public testing::WithParamInterface<bool> {};
+
+TEST_P(KilledAnywhere, EndsWithTheSameSnapshotsAndTheSameObjects) {
+  const auto prepare = [&] {
+    world_.directories.clear();
+    world_.workers.clear();
+    world_.history.clear();
+    for (const std::string& name : backups()) world_.objects.erase("Backup/" + name);
+    policy().erase("status");
+    world_.calls = 0;
+    operator_.reset();
+    for (int day = 10; day <= 13; ++day) taken("b" + std::to_string(day), day);
+    set_spec("retention", {{"keepLast", 1}, {"keepWeekly", 2}});
+    set_spec("verification", {{"schedule", {{"cron", "0 3 * * *"}}}, {"percentPerRun", 50}});
+  };
+  prepare();
+  settle();
+  const int calls = world_.calls;
+  ASSERT_GT(calls, 30);
+  for (int call = 1; call <= calls; ++call) {
+    SCOPED_TRACE(fmt::format("killed {} call {}", GetParam() ? "after" : "before", call));
+    prepare();
+    world_.kill_at = call;
+    world_.kill_after = GetParam();
+    settle();
+    world_.kill_at = 0;
+    settle();
+    ASSERT_EQ(kept(), Names{"default.b13"});
+    ASSERT_EQ(backups(), std::set<std::string>{"b13"});
+    ASSERT_EQ(backup("b13")["status"]["phase"], "Succeeded");
+    ASSERT_EQ(status()["repositories"][0]["snapshots"], 1);
+    ASSERT_TRUE(status()["repositories"][0].contains("lastVerifiedTime"));
+    ASSERT_TRUE(world_.workers.empty());
+  }
+}
+INSTANTIATE_TEST_SUITE_P(BeforeAndAfter, KilledAnywhere, testing::Bool());
+
+}  // namespace
+}  // namespace roadstead::reconcilers
