@@ -2,6 +2,8 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
+#include <sys/syscall.h>
 
 #include <algorithm>
 #include <memory>
@@ -15,7 +17,58 @@ struct CloseDirectory {
   void operator()(DIR* directory) const { ::closedir(directory); }
 };
 
+/// -1 with errno EXDEV where `name` is on another mount.
+int open_on_this_mount(int at, const char* name) {
+  open_how how{};
+  how.flags = kDirectoryFlags;
+  how.resolve = RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH;
+  const long opened = ::syscall(SYS_openat2, at, name, &how, sizeof how);
+  // Kernels before 5.6 do not have it, and engines of their time forbid what they do not know.
+  if (opened >= 0 || (errno != ENOSYS && errno != EPERM)) return static_cast<int>(opened);
+  Fd fd(::openat(at, name, kDirectoryFlags));
+  struct stat above {
+  }, below{};
+  if (!fd || ::fstat(at, &above) != 0 || ::fstat(fd.get(), &below) != 0) return -1;
+  if (above.st_dev == below.st_dev) return fd.release();
+  errno = EXDEV;
+  return -1;
+}
+
+Outcome<std::uint64_t> remove_tree(int at, const std::string& name, const std::stop_token& stop, unsigned depth) {
+  constexpr unsigned kMaxDepth = 4096;
+  if (stop.stop_requested()) return failed(cancelled());
+  if (::unlinkat(at, name.c_str(), 0) == 0) return 1;
+  if (errno == ENOENT) return 0;
+  // EISDIR by Linux, EPERM by POSIX.
+  if (errno != EISDIR && errno != EPERM) return failed_call(errno, "remove {}", name);
+  if (depth == kMaxDepth)
+    return failed("TooDeep", fmt::format("{} is deeper than {} directories", name, kMaxDepth),
+                  "remove it by hand, then run the step again");
+  auto directory = open_below(at, name.c_str());
+  if (!directory) return failed(directory.error());
+  auto names = names_in(directory->get());
+  if (!names) return failed(names.error());
+  std::uint64_t removed = 1;
+  for (const std::string& child : *names) {
+    auto below = remove_tree(directory->get(), child, stop, depth + 1);
+    if (!below) return below;
+    removed += *below;
+  }
+  if (::unlinkat(at, name.c_str(), AT_REMOVEDIR) != 0 && errno != ENOENT)
+    return failed_call(errno, "remove directory {}", name);
+  return removed;
+}
+
 }  // namespace
+
+Outcome<Fd> open_below(int at, const char* name) {
+  Fd fd(open_on_this_mount(at, name));
+  if (!fd && errno == EXDEV)
+    return failed("MountPoint", fmt::format("something is mounted at {} inside the tree", name),
+                  "unmount what is mounted inside the volume, then run the step again");
+  if (!fd) return failed_call(errno, "open directory {}", name);
+  return fd;
+}
 
 Outcome<Fd> open_root(const std::string& path) {
   Fd fd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
@@ -70,24 +123,7 @@ Outcome<std::vector<std::string>> names_in(int directory) {
 }
 
 Outcome<std::uint64_t> remove_tree(int at, const std::string& name, const std::stop_token& stop) {
-  if (stop.stop_requested()) return failed(cancelled());
-  if (::unlinkat(at, name.c_str(), 0) == 0) return 1;
-  if (errno == ENOENT) return 0;
-  // EISDIR by Linux, EPERM by POSIX.
-  if (errno != EISDIR && errno != EPERM) return failed_call(errno, "remove {}", name);
-  auto directory = open_directory(at, name);
-  if (!directory) return failed(directory.error());
-  auto names = names_in(directory->get());
-  if (!names) return failed(names.error());
-  std::uint64_t removed = 1;
-  for (const std::string& child : *names) {
-    auto below = remove_tree(directory->get(), child, stop);
-    if (!below) return below;
-    removed += *below;
-  }
-  if (::unlinkat(at, name.c_str(), AT_REMOVEDIR) != 0 && errno != ENOENT)
-    return failed_call(errno, "remove directory {}", name);
-  return removed;
+  return remove_tree(at, name, stop, 0);
 }
 
 ssize_t read_at(int fd, std::span<std::byte> buffer, std::uint64_t offset) {
@@ -126,18 +162,16 @@ Outcome<std::string> content_of(int fd, std::size_t limit) {
 
 Outcome<void> write_durably(int scratch, int directory, const std::string& name, std::string_view content,
                             const Ownership& ownership) {
-  const std::string part = "part";
-  if (::unlinkat(scratch, part.c_str(), 0) != 0 && errno != ENOENT) return failed_call(errno, "remove {}", part);
-  const Fd fd(::openat(scratch, part.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
-  if (!fd) return failed_call(errno, "make {}", part);
+  if (::unlinkat(scratch, kPartName, 0) != 0 && errno != ENOENT) return failed_call(errno, "remove {}", kPartName);
+  const Fd fd(::openat(scratch, kPartName, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
+  if (!fd) return failed_call(errno, "make {}", kPartName);
   if (const int error = write_at(fd.get(), std::as_bytes(std::span(content)), 0))
     return failed_call(error, "write {}", name);
   // The mode after the owner: a change of owner takes setuid and setgid away.
   if (::fchown(fd.get(), ownership.uid, ownership.gid) != 0) return failed_call(errno, "give {} its owner", name);
   if (::fchmod(fd.get(), ownership.mode) != 0) return failed_call(errno, "give {} its mode", name);
   if (::fsync(fd.get()) != 0) return failed_call(errno, "sync {}", name);
-  if (::renameat(scratch, part.c_str(), directory, name.c_str()) != 0)
-    return failed_call(errno, "put {} in place", name);
+  if (::renameat(scratch, kPartName, directory, name.c_str()) != 0) return failed_call(errno, "put {} in place", name);
   return sync_directory(directory);
 }
 

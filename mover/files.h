@@ -35,6 +35,8 @@ class Fd {
 
   [[nodiscard]] int get() const { return fd_; }
   explicit operator bool() const { return fd_ >= 0; }
+  /// It is the caller's to close now.
+  [[nodiscard]] int release() { return std::exchange(fd_, -1); }
   void reset() {
     if (fd_ >= 0) ::close(fd_);
     fd_ = -1;
@@ -50,6 +52,10 @@ Outcome<Fd> open_root(const std::string& path);
 /// Opens the directory `name` in `at`; a symbolic link or anything else is refused with ENOTDIR or ELOOP.
 Outcome<Fd> open_directory(int at, const std::string& name);
 
+/// The same inside a tree that we build or remove: MountPoint where something else is mounted there, the same file
+/// system at another place included.
+Outcome<Fd> open_below(int at, const char* name);
+
 /// The same; nothing where there is no such name.
 Outcome<std::optional<Fd>> open_directory_if_any(int at, const std::string& name);
 
@@ -64,7 +70,8 @@ Outcome<struct stat> status_of(int fd);
 /// The names in a directory but "." and "..", in no particular order.
 Outcome<std::vector<std::string>> names_in(int directory);
 
-/// Removes `name` and everything below it; nothing there counts as removed. Returns how many entries went.
+/// Removes `name` and everything below it; nothing there counts as removed. Returns how many entries went. What is
+/// mounted below it is not touched: MountPoint. TooDeep beyond 4096 directories.
 Outcome<std::uint64_t> remove_tree(int at, const std::string& name, const std::stop_token& stop);
 
 /// Reads up to `buffer.size()` bytes at `offset`; fewer only at the end of the file. errno is set where it returns -1.
@@ -76,6 +83,8 @@ int write_at(int fd, std::span<const std::byte> data, std::uint64_t offset);
 /// The whole content of a file, at most `limit` bytes of it.
 Outcome<std::string> content_of(int fd, std::size_t limit);
 
+inline constexpr const char* kPartName = ".roadstead.part";
+
 struct Ownership {
   uid_t uid = 0;
   gid_t gid = 0;
@@ -83,7 +92,8 @@ struct Ownership {
 };
 
 /// Replaces the file `name` by one with this content: all old or all new, and durable on return. It is written in
-/// `scratch`, a directory on the same file system, so that a crash leaves nothing in `directory`.
+/// `scratch`, a directory on the same mount, so that a crash leaves nothing in `directory`; its name there is
+/// kPartName.
 Outcome<void> write_durably(int scratch, int directory, const std::string& name, std::string_view content,
                             const Ownership& ownership);
 

@@ -4,7 +4,6 @@
 
 #include <cstdint>
 #include <mutex>
-#include <unordered_map>
 #include <vector>
 
 #include "mover/entry.h"
@@ -12,51 +11,46 @@
 
 namespace roadstead::mover {
 
-/// Which files of a staged tree are complete and verified, so that the next attempt need not read them again.
+/// Of a staged tree, and of a volume's own tree that is made like a source.
+inline constexpr const char* kJournalName = "journal";
+inline constexpr const char* kInPlaceJournalName = "in-place-journal";
+
+/// Which files of a tree that is built are complete and verified, so that the next attempt need not read them again.
 ///
-/// A record names the staged file by inode and change time and the source file by its stamp: any touch of either makes
-/// the record worthless, and the file is then verified by its extents' hashes. Records are not synced: they are only
-/// believed in the same boot of the machine, where a killed mover's writes are all in the page cache; after a crash of
-/// the machine everything is verified by hash.
+/// A record stands for a file by device, inode and change time, and for the source file by its stamp: any touch of
+/// either makes the record worthless, and the file is then verified by its extents' hashes. Eight bytes of memory each.
+/// Believed as BoundFile says; after a crash of the machine everything is verified by hash.
 class Journal {
  public:
-  /// Opens `<request>/journal`, or makes it for this tree.
-  static Outcome<Journal> open(int request, std::uint64_t tree_inode);
+  /// Opens the journal in a request's directory, or makes it for this tree.
+  static Outcome<Journal> open(int request, const char* name, std::uint64_t tree_inode);
 
-  /// Which tree the request's journal was made for, in whatever boot; 0 where there is none.
+  /// Which tree the request's journal of a staged tree was made for, in whatever boot; 0 where there is none.
   static Outcome<std::uint64_t> tree_of(int request);
 
   Journal(Journal&&) = default;
 
-  /// True where this staged file was completed from this source file and neither was touched since.
-  [[nodiscard]] bool holds(const struct stat& staged, const Node& entry) const;
+  /// True where this file was completed from this source file and neither was touched since.
+  [[nodiscard]] bool holds(const struct stat& built, const Node& entry) const;
 
   /// Remembers a file that is complete, its metadata included. Safe from several threads.
-  void add(const struct stat& staged, const Node& entry);
+  void add(const struct stat& built, const Node& entry);
 
   /// Writes what was added; the destructor does not.
   void flush();
 
  private:
-  struct Record {
-    std::uint64_t inode = 0;
-    std::int64_t change_nanos = 0;
-    std::uint64_t stamp = 0;
-    std::uint64_t size = 0;
-    std::uint64_t check = 0;  ///< Of the fields above; a torn record does not have it.
-  };
+  using Record = std::uint64_t;
 
   explicit Journal(Fd file) : file_(std::move(file)), mutex_(std::make_unique<std::mutex>()) {}
-  static Record record_of(const struct stat& staged, const Node& entry);
+  static Record record_of(const struct stat& built, const Node& entry);
   void load();
   void write_out();
 
   Fd file_;
-  std::unordered_map<std::uint64_t, Record> known_;  ///< By inode; read only after open().
-  std::unique_ptr<std::mutex> mutex_;                // guards fresh_
+  std::vector<Record> known_;          ///< Sorted; read only after open().
+  std::unique_ptr<std::mutex> mutex_;  // guards fresh_
   std::vector<Record> fresh_;
 };
-
-inline constexpr const char* kJournalName = "journal";
 
 }  // namespace roadstead::mover

@@ -1,56 +1,26 @@
 #include "mover/staged_tree.h"
 
 #include <fcntl.h>
-#include <linux/falloc.h>
 #include <linux/fs.h>
 #include <sys/ioctl.h>
 #include <sys/statvfs.h>
+#include <sys/xattr.h>
 
 #include <algorithm>
 #include <array>
-#include <future>
 
-#include "mover/scan.h"
+#include "mover/metadata.h"
 
 namespace roadstead::mover {
 namespace {
 
-using namespace std::chrono_literals;
-
-constexpr std::uint64_t kBlock = 4096;       ///< What a file's end or a directory costs at least.
 constexpr std::uint64_t kCloneFrom = 65536;  ///< Smaller files are as quickly read.
 
-std::array<timespec, 2> times_of(const Node& entry) {
-  const timespec time{entry.mtime_seconds, static_cast<long>(entry.mtime_nanos)};
-  return {time, time};
-}
-
-bool fits(const Node& entry, const struct stat& status) {
-  switch (entry.type) {
-    case EntryType::Directory:
-      return S_ISDIR(status.st_mode);
-    case EntryType::File:
-      return S_ISREG(status.st_mode);
-    case EntryType::SymbolicLink:
-      return S_ISLNK(status.st_mode);
-    case EntryType::CharacterDevice:
-    case EntryType::BlockDevice:
-    case EntryType::Fifo:
-      return false;
-    case EntryType::HardLink:
-      return false;  // made anew in the end, by then the file it names is there
-  }
-  return false;
-}
-
-std::uint64_t rounded_up(std::uint64_t bytes) { return (bytes + kBlock - 1) / kBlock * kBlock; }
-
-/// Owner before mode: a change of owner takes setuid and setgid away.
-Outcome<void> give_metadata(int fd, const Node& entry, const struct stat& now, std::string_view what) {
-  if ((now.st_uid != entry.uid || now.st_gid != entry.gid) && ::fchown(fd, entry.uid, entry.gid) != 0)
-    return failed_call(errno, "give {} its owner", what);
-  if (::fchmod(fd, entry.mode) != 0) return failed_call(errno, "give {} its mode", what);
-  if (::futimens(fd, times_of(entry).data()) != 0) return failed_call(errno, "give {} its time", what);
+/// Nothing that is made in the open directory may inherit from it, nor anybody else look into it.
+Outcome<void> close_to_others(int directory) {
+  if (::fchmod(directory, 0700) != 0) return failed_call(errno, "close a directory to others");
+  if (::fremovexattr(directory, "system.posix_acl_default") != 0 && errno != ENODATA && errno != ENOTSUP)
+    return failed_call(errno, "take away a directory's default ACL");
   return {};
 }
 
@@ -82,100 +52,83 @@ Outcome<StagedTree> StagedTree::open(const Target& target) {
   auto old = open_directory_if_any(tree.place_.parent.get(), std::string(kDataName));
   if (!old) return failed(old.error());
   tree.old_root_ = std::move(*old);
-  auto journal = Journal::open(tree.place_.request.get(), tree.inode_);
+  auto journal = Journal::open(tree.place_.request.get(), kJournalName, tree.inode_);
   if (!journal) return failed(journal.error());
   tree.journal_ = std::make_unique<Journal>(std::move(*journal));
-  tree.clones_ = std::make_unique<std::atomic<bool>>(tree.can_clone());
+  if (auto tried = tree.try_files(); !tried) return failed(tried.error());
   return tree;
 }
 
-bool StagedTree::can_clone() const {
-  const auto scratch = [&](const char* name) {
-    Fd fd(::openat(place_.request.get(), name, O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600));
-    ::unlinkat(place_.request.get(), name, 0);
+Outcome<void> StagedTree::try_files() {
+  if (auto closed = close_to_others(root_.get()); !closed) return closed;
+  const auto make = [&] {
+    Fd fd(::openat(root_.get(), kPartName, O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0777));
+    ::unlinkat(root_.get(), kPartName, 0);
     return fd;
   };
-  const Fd from = scratch("clone-from"), to = scratch("clone-to");
+  const Fd from = make(), to = make();
+  if (!from || !to) return failed_call(errno, "make a file in the staged tree");
+  const auto made = status_of(from.get());
+  if (!made) return failed(made.error());
+  new_file_ = *made;
   const std::array<std::byte, kBlock> block{};
-  return from && to && write_at(from.get(), block, 0) == 0 && ::ioctl(to.get(), FICLONE, from.get()) == 0;
+  const bool clones = write_at(from.get(), block, 0) == 0 && ::ioctl(to.get(), FICLONE, from.get()) == 0;
+  clones_ = std::make_unique<std::atomic<bool>>(clones);
+  return {};
 }
 
 Outcome<void> StagedTree::prepare(const EntryList& entries, const Tick& tick) {
+  if (auto checked = check_attributes(entries); !checked) return checked;
   fresh_.assign(entries.size(), false);
   fresh_[0] = fresh_root_;
   present_bytes_ = present_entries_ = 0;
+  DirectoryCursor directories(entries, root_.get());
   for (std::uint32_t id = 0; id < entries.size(); ++id) {
     if (entries[id].type != EntryType::Directory) continue;
-    if (auto done = prepare_directory(entries, id, tick); !done) return done;
+    const auto directory = directories.enter(id);
+    if (!directory) return failed(directory.error());
+    if (auto done = prepare_directory(entries, id, *directory, tick); !done) return done;
   }
   return {};
 }
 
-Outcome<void> StagedTree::prepare_directory(const EntryList& entries, std::uint32_t id, const Tick& tick) {
+Outcome<void> StagedTree::prepare_directory(const EntryList& entries, std::uint32_t id, int directory,
+                                            const Tick& tick) {
   if (auto go_on = tick(); !go_on) return go_on;
-  const auto directory = open_entry_directory(entries, root_.get(), id);
-  if (!directory) return failed(directory.error());
-  if (::fchmod(directory->get(), 0700) != 0) return failed_call(errno, "close {} to others", entries.path_of(id));
   if (!fresh_[id])
-    if (auto done = remove_strangers(entries, id, directory->get(), tick); !done) return done;
+    if (auto done = clear_directory(entries, id, directory, tick); !done) return done;
   for (const std::uint32_t child : entries.children_of(id)) {
     if (entries[child].type == EntryType::File) continue;  // made when its first extent is
     if (auto go_on = tick(); !go_on) return go_on;
-    if (auto done = make_child(entries, child, directory->get()); !done) return done;
+    if (auto done = make_child(entries, child, directory); !done) return done;
   }
   return {};
 }
 
-Outcome<void> StagedTree::remove_strangers(const EntryList& entries, std::uint32_t id, int directory,
-                                           const Tick& tick) {
-  const auto names = names_in(directory);
-  if (!names) return failed(names.error());
-  for (const std::string& name : *names) {
-    if (auto go_on = tick(); !go_on) return go_on;
-    const auto status = status_of(directory, name);
-    if (!status) return failed(status.error());
-    if (!*status) continue;
-    const std::uint32_t child = entries.find(id, name);
-    const bool wanted = child != 0 && fits(entries[child], **status);
-    if (!wanted) {
-      if (auto removed = remove_tree(directory, name, {}); !removed) return failed(removed.error());
-      continue;
+Outcome<void> StagedTree::clear_directory(const EntryList& entries, std::uint32_t id, int directory, const Tick& tick) {
+  if (auto closed = close_to_others(directory); !closed) return closed;
+  return remove_strangers(entries, id, directory, tick, [&](std::uint32_t child, const struct stat& status) {
+    const Node& entry = entries[child];
+    if (entry.type == EntryType::HardLink) {  // made anew in the end; until then files have one name
+      if (::unlinkat(directory, entry.name_bytes, 0) != 0)
+        return Outcome<void>(failed_call(errno, "remove {}", entries.path_of(child)));
+      return Outcome<void>();
     }
     ++present_entries_;
-    if (entries[child].type == EntryType::File)
-      present_bytes_ +=
-          std::min(static_cast<std::uint64_t>((*status)->st_blocks) * 512, rounded_up(entries.data_bytes_of(child)));
-  }
-  return {};
+    if (entry.type == EntryType::File)
+      present_bytes_ += std::min(allocated_of(status), rounded_up(entries.data_bytes_of(child)));
+    return Outcome<void>();
+  });
 }
 
 Outcome<void> StagedTree::make_child(const EntryList& entries, std::uint32_t id, int directory) {
   const Node& entry = entries[id];
-  if (entry.type == EntryType::SymbolicLink) return make_symbolic_link(entries, id, directory);
-  if (entry.type != EntryType::Directory) return {};
+  if (entry.type == EntryType::HardLink) return {};
+  if (entry.type != EntryType::Directory) return make_special(entries, id, directory);
   if (::mkdirat(directory, entry.name_bytes, 0700) == 0)
     fresh_[id] = true;
   else if (errno != EEXIST)
     return failed_call(errno, "make directory {}", entries.path_of(id));
-  return {};
-}
-
-Outcome<void> StagedTree::make_symbolic_link(const EntryList& entries, std::uint32_t id, int directory) {
-  const Node& entry = entries[id];
-  std::string found(kMaxLinkTarget + 1, '\0');
-  const ssize_t n = ::readlinkat(directory, entry.name_bytes, found.data(), found.size());
-  const bool right =
-      n >= 0 && std::string_view(found).substr(0, static_cast<std::size_t>(n)) == entries.link_target_of(id);
-  if (!right) {
-    if (::unlinkat(directory, entry.name_bytes, 0) != 0 && errno != ENOENT)
-      return failed_call(errno, "remove {}", entries.path_of(id));
-    if (::symlinkat(entries.link_target_of(id).c_str(), directory, entry.name_bytes) != 0)
-      return failed_call(errno, "make symbolic link {}", entries.path_of(id));
-  }
-  if (::fchownat(directory, entry.name_bytes, entry.uid, entry.gid, AT_SYMLINK_NOFOLLOW) != 0)
-    return failed_call(errno, "give {} its owner", entries.path_of(id));
-  if (::utimensat(directory, entry.name_bytes, times_of(entry).data(), AT_SYMLINK_NOFOLLOW) != 0)
-    return failed_call(errno, "give {} its time", entries.path_of(id));
   return {};
 }
 
@@ -205,99 +158,81 @@ Outcome<void> StagedTree::check_space(const EntryList& entries) const {
   return {};
 }
 
-Outcome<void> StagedTree::make_hard_links(const EntryList& entries, const Tick& tick) {
-  for (std::uint32_t id = 0; id < entries.size(); ++id) {
-    if (entries[id].type != EntryType::HardLink) continue;
-    if (auto go_on = tick(); !go_on) return go_on;
-    const Node& target = entries[entries[id].link_to()];
-    const auto from = open_entry_directory(entries, root_.get(), target.parent);
-    if (!from) return failed(from.error());
-    const auto to = open_entry_directory(entries, root_.get(), entries[id].parent);
-    if (!to) return failed(to.error());
-    if (::linkat(from->get(), target.name_bytes, to->get(), entries[id].name_bytes, 0) != 0)
-      return failed_call(errno, "make hard link {}", entries.path_of(id));
-  }
-  return {};
-}
-
 Outcome<void> StagedTree::finish(const EntryList& entries, const Tick& tick) {
   journal_->flush();
-  if (auto linked = make_hard_links(entries, tick); !linked) return linked;
-  // Parents come before children, so backwards is deepest first: nothing changes a directory after it got its times.
-  for (std::uint32_t id = entries.size(); id-- > 0;) {
-    if (entries[id].type != EntryType::Directory) continue;
-    if (auto go_on = tick(); !go_on) return go_on;
-    const auto directory = open_entry_directory(entries, root_.get(), id);
-    if (!directory) return failed(directory.error());
-    const auto status = status_of(directory->get());
-    if (!status) return failed(status.error());
-    if (auto done = give_metadata(directory->get(), entries[id], *status, entries.path_of(id)); !done) return done;
-  }
-  auto synced = std::async(std::launch::async, [this] { return ::syncfs(root_.get()) == 0 ? 0 : errno; });
-  while (synced.wait_for(100ms) != std::future_status::ready)
-    if (auto go_on = tick(); !go_on) return go_on;
-  if (const int error = synced.get()) return failed_call(error, "sync the target's file system");
-  return {};
+  if (auto linked = link_names(entries, root_.get(), tick); !linked) return linked;
+  if (auto dressed = dress_directories(entries, root_.get(), tick); !dressed) return dressed;
+  return sync_file_system(root_.get(), tick);
 }
 
 // ---- StagedFiles ----------------------------------------------------------------------------------------------------
 
+StagedFiles::StagedFiles(StagedTree& tree, const EntryList& entries)
+    : tree_(tree), entries_(entries), directories_(entries, tree.root_.get()) {
+  if (tree.old_root_) old_directories_.emplace(entries, tree.old_root_->get());
+}
+
 Outcome<void> StagedFiles::enter(std::uint32_t directory) {
   if (directory_id_ == directory) return {};
-  auto opened = open_entry_directory(entries_, tree_.root_.get(), directory);
+  directory_id_.reset();
+  const auto opened = directories_.enter(directory);
   if (!opened) return failed(opened.error());
-  directory_ = std::move(*opened);
-  directory_id_ = directory;
-  old_directory_.reset();
-  if (!tree_.old_root_) return {};
+  directory_ = *opened;
   // The old tree may have something else of that name; then there is nothing to start from.
-  if (auto old = open_entry_directory(entries_, tree_.old_root_->get(), directory)) old_directory_ = std::move(*old);
+  const auto old = old_directories_ ? old_directories_->enter(directory) : Outcome<int>(-1);
+  old_directory_ = old ? *old : -1;
+  directory_id_ = directory;
   return {};
 }
 
-Outcome<std::optional<StagedFile>> StagedFiles::open(std::uint32_t file) {
+Outcome<std::unique_ptr<TreeFile>> StagedFiles::open(std::uint32_t file) {
   const Node& entry = entries_[file];
   if (auto entered = enter(entry.parent); !entered) return failed(entered.error());
-  StagedFile staged;
+  auto staged = std::make_unique<TreeFile>();
   if (!tree_.fresh_[entry.parent]) {
-    const auto status = status_of(directory_.get(), std::string(entry.name()));
-    if (!status) return failed(status.error());
-    if (*status && (*status)->st_nlink == 1) {
-      if (tree_.journal().holds(**status, entry)) return std::nullopt;
-      auto kept = open_kept(std::string(entry.name()));
-      if (!kept) return failed(kept.error());
-      staged.file = std::move(*kept);
-      staged.has_content = (*status)->st_size > 0;
-    } else if (*status && ::unlinkat(directory_.get(), entry.name_bytes, 0) != 0) {
-      // Another name of the same file would be written through.
-      return failed_call(errno, "remove {}", entries_.path_of(file));
-    }
+    const auto wanted = open_kept(file, *staged);
+    if (!wanted) return failed(wanted.error());
+    if (!*wanted) return nullptr;
   }
-  if (!staged.file) {
-    auto created = create(std::string(entry.name()));
-    if (!created) return failed(created.error());
-    staged.file = std::move(*created);
-  }
-  if (entry.size > 0) open_old(std::string(entry.name()), staged);
-  if (auto shaped = shape(file, staged); !shaped) return failed(shaped.error());
+  if (!staged->file)
+    if (auto created = create(file, *staged); !created) return failed(created.error());
+  if (entry.size > 0) open_old(file, *staged);
+  if (auto shaped = shape(file, *staged); !shaped) return failed(shaped.error());
   return staged;
 }
 
-Outcome<Fd> StagedFiles::open_kept(const std::string& name) {
-  Fd fd(::openat(directory_.get(), name.c_str(), O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
-  if (!fd) return failed_call(errno, "open {}", name);
-  return fd;
+/// False: complete already.
+Outcome<bool> StagedFiles::open_kept(std::uint32_t file, TreeFile& staged) {
+  const Node& entry = entries_[file];
+  const auto status = status_of(directory_, entry.name_bytes);
+  if (!status) return failed(status.error());
+  if (!*status) return true;
+  if ((*status)->st_nlink != 1 || !S_ISREG((*status)->st_mode)) {
+    // Another name of the same file would be written through.
+    if (::unlinkat(directory_, entry.name_bytes, 0) != 0)
+      return failed_call(errno, "remove {}", entries_.path_of(file));
+    return true;
+  }
+  if (tree_.journal().holds(**status, entry)) return false;
+  staged.file = Fd(::openat(directory_, entry.name_bytes, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+  if (!staged.file) return failed_call(errno, "open {}", entries_.path_of(file));
+  staged.has_content = (*status)->st_size > 0;
+  return true;
 }
 
-Outcome<Fd> StagedFiles::create(const std::string& name) {
-  Fd fd(::openat(directory_.get(), name.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
-  if (!fd) return failed_call(errno, "make {}", name);
-  return fd;
+/// With the mode it will have, as far as a new file may have it: nobody else can reach it yet.
+Outcome<void> StagedFiles::create(std::uint32_t file, TreeFile& staged) {
+  const Node& entry = entries_[file];
+  staged.file =
+      Fd(::openat(directory_, entry.name_bytes, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, entry.mode & 0777));
+  if (!staged.file) return failed_call(errno, "make {}", entries_.path_of(file));
+  staged.bare = true;
+  return {};
 }
 
-void StagedFiles::open_old(const std::string& name, StagedFile& staged) {
-  if (!old_directory_) return;
-  Fd old(::openat(old_directory_->get(), name.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+void StagedFiles::open_old(std::uint32_t file, TreeFile& staged) {
+  if (old_directory_ < 0) return;
+  Fd old(::openat(old_directory_, entries_[file].name_bytes, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
   struct stat status {};
   if (!old || ::fstat(old.get(), &status) != 0 || !S_ISREG(status.st_mode) || status.st_size == 0) return;
   staged.old = std::move(old);
@@ -309,35 +244,32 @@ void StagedFiles::open_old(const std::string& name, StagedFile& staged) {
     *tree_.clones_ = false;
 }
 
-Outcome<void> StagedFiles::shape(std::uint32_t file, const StagedFile& staged) {
+Outcome<void> StagedFiles::shape(std::uint32_t file, const TreeFile& staged) {
   const Node& entry = entries_[file];
-  const bool fresh_and_short = !staged.has_content && !entry.sparse && entry.size <= (std::uint64_t{1} << 20);
-  if (fresh_and_short) return {};  // one write gives it its size
-  if (::ftruncate(staged.file.get(), static_cast<off_t>(entry.size)) != 0)
-    return failed_call(errno, "give {} its size", entries_.path_of(file));
-  if (!staged.has_content || !entry.sparse) return {};
-  std::uint64_t at = 0;
-  const auto punch_up_to = [&](std::uint64_t end) -> Outcome<void> {
-    if (end > at && ::fallocate(staged.file.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(at),
-                                static_cast<off_t>(end - at)) != 0)
-      return failed_call(errno, "make a hole in {}", entries_.path_of(file));
-    return {};
-  };
-  for (const Range& range : entries_.ranges_of(file)) {
-    if (auto punched = punch_up_to(range.offset); !punched) return punched;
-    at = range.offset + range.length;
-  }
-  return punch_up_to(entry.size);
+  const bool fresh_and_short = !staged.has_content && !entry.sparse && entry.size <= kExtent;
+  if (fresh_and_short && staged.bare) return {};  // one write gives it its size
+  return shape_file(staged.file.get(), entries_, file);
 }
 
-Outcome<void> StagedFiles::complete(std::uint32_t file, const StagedFile& staged) {
-  const Node& entry = entries_[file];
-  const auto before = status_of(staged.file.get());
+/// Who makes a file knows what it is.
+Outcome<struct stat> StagedFiles::status_before(std::uint32_t file, const TreeFile& staged) const {
+  if (!staged.bare) return status_of(staged.file.get());
+  struct stat made {};
+  made.st_uid = tree_.new_file_.st_uid;
+  made.st_gid = tree_.new_file_.st_gid;
+  made.st_mode = entries_[file].mode & tree_.new_file_.st_mode;
+  made.st_mtim = {0, -1};  // no entry's
+  return made;
+}
+
+Outcome<void> StagedFiles::complete(std::uint32_t file, const TreeFile& staged) {
+  const auto before = status_before(file, staged);
   if (!before) return failed(before.error());
-  if (auto given = give_metadata(staged.file.get(), entry, *before, entries_.path_of(file)); !given) return given;
+  const auto attributes = staged.bare ? Attributes::None : Attributes::Unknown;
+  if (auto given = give_metadata(staged.file.get(), entries_, file, *before, attributes); !given) return given;
   const auto after = status_of(staged.file.get());
   if (!after) return failed(after.error());
-  tree_.journal().add(*after, entry);
+  tree_.journal().add(*after, entries_[file]);
   return {};
 }
 

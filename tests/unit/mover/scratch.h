@@ -5,10 +5,12 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
 #include <array>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -125,6 +127,73 @@ inline void make_tree(const fs::path& root) {
   set_time(root, 1000000005, 9);
 }
 
+/// An access ACL as the kernel keeps it: user 1000 may do what `bits` says, the mask is rwx.
+inline std::string acl_for_user_1000(unsigned char bits) {
+  std::string acl("\x02\0\0\0", 4);
+  const auto add = [&](unsigned char tag, unsigned char permissions, std::uint32_t id) {
+    acl += {static_cast<char>(tag), '\0', static_cast<char>(permissions), '\0'};
+    for (int shift = 0; shift < 32; shift += 8) acl += static_cast<char>(id >> shift);
+  };
+  constexpr std::uint32_t kNobody = 0xffffffff;
+  add(0x01, 6, kNobody);
+  add(0x02, bits, 1000);
+  add(0x04, 4, kNobody);
+  add(0x10, 7, kNobody);
+  add(0x20, 0, kNobody);
+  return acl;
+}
+
+inline void set_attribute(const fs::path& path, const char* name, std::string_view value) {
+  ASSERT_EQ(::lsetxattr(path.c_str(), name, value.data(), value.size(), 0), 0) << path << " " << name;
+}
+
+/// What make_tree() leaves out: devices, FIFOs, attributes, ACLs, a capability.
+inline void add_specials(const fs::path& root) {
+  fs::create_directories(root / "special/inherits");
+  ASSERT_EQ(::mkfifo((root / "special/fifo").c_str(), 0640), 0);
+  ASSERT_EQ(::mknod((root / "special/null").c_str(), S_IFCHR | 0666, makedev(1, 3)), 0);
+  ASSERT_EQ(::mknod((root / "special/disk").c_str(), S_IFBLK | 0660, makedev(7, 300)), 0);
+  write_file(root / "special/file", "with attributes");
+  write_file(root / "special/inherits/file", "without");
+  fs::create_hard_link(root / "special/file", root / "special/same file");
+  set_attribute(root / "special/file", "user.empty", "");
+  set_attribute(root / "special/file", "user.bytes", std::string_view("\0\xff", 2));
+  set_attribute(root / "special/file", "system.posix_acl_access", acl_for_user_1000(4));
+  set_attribute(root / "special/fifo", "system.posix_acl_access", acl_for_user_1000(6));
+  set_attribute(root / "special/null", "system.posix_acl_access", acl_for_user_1000(2));
+  set_attribute(root / "special/inherits", "system.posix_acl_default", acl_for_user_1000(7));
+  set_attribute(root / "special/inherits", "user.directory", "yes");
+  set_attribute(root, "user.root", "too");
+  set_attribute(root, "system.posix_acl_default", acl_for_user_1000(5));
+  const std::string capability("\x01\0\0\x02\0\x04\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 20);  // net_bind_service, effective
+  write_file(root / "special/capable", "#!");
+  ASSERT_EQ(::lchown((root / "special/capable").c_str(), 3, 4), 0);
+  set_attribute(root / "special/capable", "security.capability", capability);
+  ASSERT_EQ(::lchown((root / "special/null").c_str(), 9, 10), 0);
+  set_time(root / "special/null", 1000000006, 11);
+  set_time(root / "special/fifo", -1, 12);
+  set_time(root / "special/disk", 1000000007, 13);
+}
+
+/// Attributes, the volume's label left out.
+inline std::string attributes_in(const fs::path& path) {
+  std::string names(4096, '\0'), text;
+  const ssize_t n = ::llistxattr(path.c_str(), names.data(), names.size());
+  std::map<std::string, std::string> sorted;
+  for (ssize_t at = 0; at < n; at += static_cast<ssize_t>(std::strlen(names.data() + at)) + 1) {
+    std::string value(65536, '\0');
+    const ssize_t size = ::lgetxattr(path.c_str(), names.data() + at, value.data(), value.size());
+    value.resize(size < 0 ? 0 : static_cast<std::size_t>(size));
+    sorted[names.data() + at] = value;
+  }
+  sorted.erase("security.selinux");
+  for (const auto& [name, value] : sorted) {
+    text += " " + name + "=";
+    for (const char byte : value) text += "0123456789abcdef"[(byte >> 4) & 15], text += "0123456789abcdef"[byte & 15];
+  }
+  return text;
+}
+
 /// Everything a copy must keep of a tree, one line per name, for one comparison with a readable difference.
 inline std::map<std::string, std::string> snapshot(const fs::path& root) {
   std::map<std::string, std::string> lines;
@@ -134,7 +203,8 @@ inline std::map<std::string, std::string> snapshot(const fs::path& root) {
     if (::lstat(path.c_str(), &s) != 0) return;
     std::ostringstream line;
     line << std::oct << s.st_mode << std::dec << " uid " << s.st_uid << " gid " << s.st_gid << " mtime "
-         << s.st_mtim.tv_sec << "." << s.st_mtim.tv_nsec;
+         << s.st_mtim.tv_sec << "." << s.st_mtim.tv_nsec << attributes_in(path);
+    if (S_ISCHR(s.st_mode) || S_ISBLK(s.st_mode)) line << " device " << s.st_rdev;
     if (S_ISLNK(s.st_mode)) line << " -> " << fs::read_symlink(path).string();
     if (S_ISREG(s.st_mode)) {
       line << " size " << s.st_size << " links " << s.st_nlink << " same as "
