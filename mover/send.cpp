@@ -185,12 +185,13 @@ class Server {
   std::uint64_t bytes_ = 0;  ///< Of files, answered so far.
 };
 
-/// What the receiver's repository has, up to the frame that says that this is all.
-Outcome<void> hear_known(Connection& connection, KnownExtents& known) {
+/// What the receiver's repository has, up to the frame that says that this is all. False: the receiver has everything.
+Outcome<bool> hear_known(Connection& connection, KnownExtents& known) {
   for (;;) {
     const auto frame = connection.receive();
     if (!frame) return failed(frame.error());
     if (frame->type == FrameType::Alive) continue;
+    if (frame->type == FrameType::Done) return false;
     if (frame->type != FrameType::Known) return failed(protocol_error("the peer asked before it had said what it has"));
     if (frame->payload.empty()) break;
     const auto prefixes = decode_known(frame->payload);
@@ -200,7 +201,7 @@ Outcome<void> hear_known(Connection& connection, KnownExtents& known) {
     known.add(*prefixes);
   }
   known.done();
-  return {};
+  return true;
 }
 
 void serve_all(Sending& shared, Linked& linked, Session& session) {
@@ -212,6 +213,19 @@ void serve_all(Sending& shared, Linked& linked, Session& session) {
   Connection& first = *linked.connections.front();
   guarded(session, first, [&] { return Server(shared, first).run(true); });
   for (auto& other : others) other.wait();
+}
+
+/// From the last entry to the end.
+Outcome<void> serve(Sending& shared, Linked& linked, Session& session, bool done) {
+  Connection& first = *linked.connections.front();
+  if (!done) {
+    const auto wanted = hear_known(first, shared.known);
+    if (!wanted) return failed(wanted.error());
+    done = !*wanted;
+  }
+  if (done) return first.send(FrameType::Done);
+  serve_all(shared, linked, session);
+  return {};
 }
 
 CopyData data_of(const Sending& sending, const Linked& linked) {
@@ -257,10 +271,7 @@ CopyEnd send_tree(const Copy& job, Linked& linked, Session& session, Meter& mete
   if (announced) {
     meter.set_totals(source->entries().data_bytes(), source->entries().files());
     meter.enter("Copying");
-    if (announcer.done())
-      static_cast<void>(first.send(FrameType::Done));
-    else if (guarded(session, first, [&] { return hear_known(first, sending.known); }))
-      serve_all(sending, linked, session);
+    guarded(session, first, [&] { return serve(sending, linked, session, announcer.done()); });
   }
   return {data_of(sending, linked), session.failure()};
 }

@@ -1,0 +1,330 @@
+// Backups and restores between two movers in this process, over real connections: snapshots as sinks and sources, live
+// sources, what travels and what does not.
+
+#include <gtest/gtest.h>
+
+#include <future>
+#include <thread>
+
+#include "mover/copy.h"
+#include "mover/repository/manifest.h"
+#include "scratch.h"
+
+namespace roadstead::mover {
+namespace {
+
+using namespace std::chrono_literals;
+using testing::make_tree;
+using testing::noise;
+using testing::read_file;
+using testing::Scratch;
+using testing::set_time;
+using testing::snapshot;
+using testing::write_file;
+namespace fs = std::filesystem;
+
+constexpr std::size_t kMiB = std::size_t{1} << 20;
+
+Key some_key() {
+  Key key{};
+  key.fill(9);
+  return key;
+}
+
+struct Ends {
+  CopyEnd sent, received;
+};
+
+/// Told of a transfer while it goes on, from a thread of its own; false: no more.
+using Meanwhile = std::function<void(const Meter& sender)>;
+
+class Snapshots : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    fs::create_directories(source_);
+    fs::create_directories(scratch_ / "repository");
+    fs::create_directories(scratch_ / "volume/_data");
+  }
+
+  /// Both ends of a transfer, `connections` of them; `meanwhile` runs beside it.
+  Ends transfer(Copy send, Copy receive, const Meanwhile& meanwhile = {}, int connections = 3) {
+    Link link;
+    link.address = "127.0.0.1";
+    link.connections = connections;
+    link.transfer = "test";
+    link.wait_seconds = 5;
+    auto listener = Listener::open(link);
+    link.port = listener->port();
+    send.role = Role::Send;
+    receive.role = Role::Receive;
+    Meter sender, receiver;
+    auto received = std::async(std::launch::async, [&]() -> CopyEnd {
+      Session session({}, 20s);
+      auto linked = std::move(*listener).accept(link, some_key(), Purpose::Copy, Side::Receive, session);
+      if (!linked) return {{}, linked.error()};
+      return receive_tree(receive, *linked, session, receiver);
+    });
+    auto sent = std::async(std::launch::async, [&]() -> CopyEnd {
+      Session session({}, 20s);
+      auto linked = call(link, some_key(), Purpose::Copy, Side::Send, session);
+      if (!linked) return {{}, linked.error()};
+      return send_tree(send, *linked, session, sender);
+    });
+    if (meanwhile) meanwhile(sender);
+    CopyEnd one = sent.get();
+    return {std::move(one), received.get()};
+  }
+
+  Ends back_up(const std::string& id, Copy send = {}, const Meanwhile& meanwhile = {}) {
+    send.source = Source{.path = source_.string(), .live = true};
+    return transfer(std::move(send), into("repository", id), meanwhile);
+  }
+
+  [[nodiscard]] Copy into(const std::string& repository, const std::string& id) const {
+    return {.snapshot = mover::Snapshot{(scratch_ / repository).string(), id, R"({"policy":"p"})"}};
+  }
+
+  [[nodiscard]] Copy out_of(const std::string& repository, const std::string& id) const {
+    return {.source = Source{.path = (scratch_ / repository).string(), .snapshot = id}};
+  }
+
+  /// The snapshot as a tree again.
+  std::map<std::string, std::string> restored(const std::string& id, const std::string& repository = "repository") {
+    fs::remove_all(scratch_ / "volume/.roadstead");
+    const Copy target{.target = Target{(scratch_ / "volume").string(), "r"}};
+    const Ends ends = transfer(out_of(repository, id), target);
+    EXPECT_FALSE(ends.received.failure) << ends.received.failure->message;
+    EXPECT_FALSE(ends.sent.failure);
+    return snapshot(tree_);
+  }
+
+  static void expect_well(const Ends& ends) {
+    ASSERT_FALSE(ends.received.failure) << ends.received.failure->message;
+    ASSERT_FALSE(ends.sent.failure) << ends.sent.failure->message;
+    ASSERT_TRUE(ends.received.data.snapshot);
+  }
+
+  Scratch scratch_;
+  fs::path source_ = scratch_ / "source";
+  fs::path tree_ = scratch_ / "volume/.roadstead/r/tree";
+};
+
+TEST_F(Snapshots, AreRestoredEqualInEverything) {
+  make_tree(source_);
+  const Ends ends = back_up("one");
+  expect_well(ends);
+  const SnapshotSeen& seen = *ends.received.data.snapshot;
+  EXPECT_EQ(seen.data_bytes, ends.sent.data.bytes_total);
+  EXPECT_EQ(seen.files, ends.sent.data.files_total);
+  EXPECT_FALSE(seen.crash_consistent);
+  EXPECT_EQ(restored("one"), snapshot(source_));
+}
+
+TEST_F(Snapshots, WhatIsThereAlreadyIsTheResultAndNothingIsRead) {
+  make_tree(source_);
+  expect_well(back_up("one"));
+  write_file(source_ / "later", "not in it");
+  const Ends again = back_up("one");
+  expect_well(again);
+  EXPECT_EQ(again.received.data.files_total, 0U);
+  EXPECT_EQ(again.received.data.snapshot->id, "one");
+  EXPECT_FALSE(again.received.data.previous);
+}
+
+TEST_F(Snapshots, OfAnUnchangedSourceCostNothing) {
+  make_tree(source_);
+  expect_well(back_up("one"));
+  const Ends again = back_up("two");
+  expect_well(again);
+  EXPECT_EQ(again.received.data.bytes_sent, 0U);
+  EXPECT_EQ(again.received.data.bytes_same, 0U) << "not even read";
+  EXPECT_EQ(again.received.data.bytes_verified, again.received.data.bytes_total);
+  EXPECT_EQ(again.received.data.snapshot->stored_bytes, 0U);
+  EXPECT_EQ(again.received.data.previous->id, "one");
+  EXPECT_EQ(restored("two"), snapshot(source_));
+  EXPECT_EQ(restored("one"), snapshot(source_)) << "the older one stays";
+}
+
+TEST_F(Snapshots, OfAFileOnlyTouchedSendNoData) {
+  make_tree(source_);
+  expect_well(back_up("one"));
+  set_time(source_ / "base/16384/1259", 1000000099, 5);
+  const Ends again = back_up("two");
+  EXPECT_EQ(again.received.data.bytes_sent, 0U);
+  EXPECT_EQ(again.received.data.bytes_same, 3 * kMiB + 12345);
+  EXPECT_EQ(restored("two"), snapshot(source_));
+}
+
+TEST_F(Snapshots, OfAChangedPageSendThatPage) {
+  write_file(source_ / "database", noise(8 * kMiB, 1));
+  expect_well(back_up("one"));
+  {
+    std::fstream file(source_ / "database", std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp(5 * kMiB + 3 * 8192 + 17);
+    file << "x";
+  }
+  const Ends again = back_up("two");
+  expect_well(again);
+  EXPECT_EQ(again.received.data.bytes_sent, kPiece);
+  EXPECT_EQ(again.sent.data.bytes_sent, kPiece);
+  EXPECT_EQ(restored("two"), snapshot(source_));
+}
+
+TEST_F(Snapshots, OfAFileThatBecameLongerOrShorterAreRight) {
+  write_file(source_ / "grows", noise(2 * kMiB + 100, 1));
+  write_file(source_ / "shrinks", noise(3 * kMiB + 100, 2));
+  expect_well(back_up("one"));
+  write_file(source_ / "grows", noise(2 * kMiB + 100, 1) + noise(2 * kMiB, 3));
+  fs::resize_file(source_ / "shrinks", kMiB + 50);
+  const Ends again = back_up("two");
+  expect_well(again);
+  EXPECT_EQ(again.received.data.bytes_same, 2 * kMiB + kMiB) << "whole extents that stayed";
+  EXPECT_EQ(restored("two"), snapshot(source_));
+}
+
+TEST_F(Snapshots, OfARenamedFileSendNothing) {
+  make_tree(source_);
+  expect_well(back_up("one"));
+  fs::create_directories(source_ / "elsewhere");
+  fs::rename(source_ / "base/16384/1259", source_ / "elsewhere/renamed");
+  const Ends again = back_up("two");
+  expect_well(again);
+  EXPECT_EQ(again.received.data.bytes_sent, 0U);
+  EXPECT_EQ(restored("two"), snapshot(source_));
+}
+
+TEST_F(Snapshots, WithZstdTravelAndLieSmaller) {
+  write_file(source_ / "text", std::string(4 * kMiB, 'a') + noise(kMiB, 1));
+  const Ends ends = back_up("one", {.compression = Compression::Zstd});
+  expect_well(ends);
+  EXPECT_LT(ends.received.data.wire_bytes, kMiB + kMiB / 4);
+  EXPECT_LT(ends.received.data.snapshot->stored_bytes, kMiB + kMiB / 4);
+  EXPECT_EQ(ends.received.data.bytes_sent, 5 * kMiB);
+  EXPECT_EQ(restored("one"), snapshot(source_));
+}
+
+TEST_F(Snapshots, KeepToTheBandwidth) {
+  write_file(source_ / "file", noise(2 * kMiB, 1));
+  const auto begin = std::chrono::steady_clock::now();
+  expect_well(back_up("one", {.bandwidth_limit = 4 * kMiB}));
+  EXPECT_GT(std::chrono::steady_clock::now() - begin, 300ms) << "half a second of line, less what may go at once";
+}
+
+TEST_F(Snapshots, AreCopiedToAnotherRepositoryWithTheirHistory) {
+  make_tree(source_);
+  expect_well(back_up("one"));
+  write_file(source_ / "small/7", noise(5000, 77));
+  expect_well(back_up("two"));
+  fs::create_directories(scratch_ / "far");
+  const Ends first = transfer(out_of("repository", "one"), into("far", "one"));
+  expect_well(first);
+  const Ends second = transfer(out_of("repository", "two"), into("far", "two"));
+  expect_well(second);
+  EXPECT_EQ(second.received.data.bytes_sent, 5000U) << "only the extent that is missing";
+  const auto here = RepositoryDirectory::open((scratch_ / "repository").string(), Use::Read);
+  const auto original = read_header(*here, "one");
+  ASSERT_TRUE(original);
+  EXPECT_EQ(first.received.data.snapshot->data_as_of, original->data_as_of) << "it stays what it was";
+  EXPECT_EQ(restored("two", "far"), snapshot(source_));
+}
+
+TEST_F(Snapshots, ADamagedExtentIsBroughtAgainWhereTheSourceStillHasIt) {
+  write_file(source_ / "file", noise(3 * kMiB, 1));
+  expect_well(back_up("one"));
+  {
+    const auto directory = RepositoryDirectory::open((scratch_ / "repository").string(), Use::Verify);
+    ASSERT_TRUE(directory);
+    const auto manifest = read_manifest(*directory, "one");
+    ASSERT_TRUE(directory->write_damaged({{manifest->digests[1], directory->pack_ids()->front()}}));
+  }
+  const Ends again = back_up("two");
+  expect_well(again);
+  EXPECT_EQ(again.received.data.bytes_sent, kMiB) << "the one that is damaged";
+  EXPECT_EQ(restored("one"), snapshot(source_));
+}
+
+// ---- live sources ---------------------------------------------------------------------------------------------------
+
+/// A source whose first file takes seconds on the limited line: what is behind it can be changed after it was listed
+/// and before it is read. Returns once something of it has been sent.
+class Live : public Snapshots {
+ protected:
+  void SetUp() override {
+    Snapshots::SetUp();
+    write_file(source_ / "a first", noise(24 * kMiB, 1));
+    for (const char* name : {"appended", "gone", "replaced", "shrunk", "written"})
+      write_file(source_ / name, noise(2 * kMiB, 5));
+    write_file(source_ / "lost directory/file", "x");
+  }
+
+  Ends back_up_while(const std::function<void()>& change) {
+    Copy send{.bandwidth_limit = 16 * kMiB};
+    return back_up("live", std::move(send), [&](const Meter& sender) {
+      const auto deadline = std::chrono::steady_clock::now() + 10s;
+      while (!sender.read().bytes_total && std::chrono::steady_clock::now() < deadline) std::this_thread::yield();
+      EXPECT_TRUE(sender.read().bytes_total);
+      change();
+    });
+  }
+
+  static std::string all(const Told& told) {
+    std::string text;
+    for (const std::string& name : told.names) text += name + "\n";
+    return text;
+  }
+};
+
+TEST_F(Live, WhatChangesWhileItIsReadIsBroughtAsItIsNowAndTold) {
+  const Ends ends = back_up_while([&] {
+    std::ofstream(source_ / "appended", std::ios::app | std::ios::binary) << noise(1000, 6);
+    fs::remove(source_ / "gone");
+    write_file(source_ / "new one", noise(kMiB / 2, 7));
+    fs::rename(source_ / "new one", source_ / "replaced");
+    fs::resize_file(source_ / "shrunk", 100);
+    fs::remove_all(source_ / "lost directory");
+    std::fstream(source_ / "written", std::ios::in | std::ios::out | std::ios::binary) << "other bytes";
+  });
+  expect_well(ends);
+  const SnapshotSeen& seen = *ends.received.data.snapshot;
+  EXPECT_TRUE(seen.crash_consistent);
+  EXPECT_EQ(seen.unreadable.count, 0U) << all(seen.unreadable);
+  EXPECT_EQ(all(seen.changed),
+            "appended\ngone (vanished)\nreplaced\nshrunk\nwritten\nlost directory/file (vanished)\n");
+  EXPECT_EQ(ends.sent.data.changed, seen.changed) << "both ends tell the same";
+  auto now = snapshot(source_);
+  auto then = restored("live");
+  then.erase("lost directory");  // it was still there when it was listed
+  for (auto* tree : {&now, &then}) tree->erase(".");
+  EXPECT_EQ(then, now);
+}
+
+TEST_F(Live, AFileAtRestIsFoundUnchangedByTheNextBackupAlthoughItChangedInThisOne) {
+  expect_well(back_up_while([&] { write_file(source_ / "written", noise(2 * kMiB, 8)); }));
+  const Ends again = back_up("next");
+  expect_well(again);
+  EXPECT_EQ(again.received.data.bytes_verified, again.received.data.bytes_total);
+  EXPECT_FALSE(again.received.data.snapshot->crash_consistent);
+}
+
+TEST_F(Live, ASourceThatMustBeAtRestEndsTheCopyInstead) {
+  Copy send{.source = Source{.path = source_.string()}, .bandwidth_limit = 16 * kMiB};
+  const Ends ends = transfer(std::move(send), into("repository", "strict"), [&](const Meter& sender) {
+    while (!sender.read().bytes_total) std::this_thread::yield();
+    fs::remove(source_ / "gone");
+  });
+  ASSERT_TRUE(ends.received.failure);
+  EXPECT_EQ(ends.received.failure->reason, "SourceChanged");
+  const auto directory = RepositoryDirectory::open((scratch_ / "repository").string(), Use::Read);
+  EXPECT_TRUE(list_snapshots(*directory)->snapshots.empty());
+}
+
+TEST_F(Live, IsOnlyForRepositories) {
+  Copy send{.source = Source{.path = source_.string(), .live = true}};
+  const Copy target{.target = Target{(scratch_ / "volume").string(), "r"}};
+  const Ends ends = transfer(std::move(send), target);
+  ASSERT_TRUE(ends.received.failure);
+  EXPECT_EQ(ends.received.failure->reason, "ProtocolError");
+}
+
+}  // namespace
+}  // namespace roadstead::mover
