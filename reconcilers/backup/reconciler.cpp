@@ -94,30 +94,32 @@ class BackupReconciler final : public Reconciler {
     for (int i = 0; i < kStepsPerLook; ++i) {
       const auto ref = backup::current_step(object);
       if (!ref) return end(object, limits);
-      if (const auto wait = backup::pause_left(object.status, *ref, context_.clock.now())) return pause(object, *wait);
+      if (const auto wait = backup::pause_left(object.status, *ref, context_.clock.now())) return paused(object, *wait);
       if (ref->kind != StepKind::Plan && !object.metadata.deletion_timestamp && backup::claim(object))
         if (auto held = update(context_.api, object); !held) return retry_or(held.error());
-      auto wait = take_step(object, *ref, limits);
-      if (!wait) return retry_or(wait.error());
+      auto again_at = take_step(object, *ref, limits);
+      if (!again_at) return retry_or(again_at.error());
       if (limits.stop.stop_requested()) return again();  // what was begun is found by whoever comes next
-      if (*wait) return pause(object, **wait);
+      if (*again_at) return **again_at;
     }
     return again();
   }
 
   /// One step and its place in the status. Returns when to look again; nothing: at once.
-  Result<std::optional<Millis>> take_step(crds::Backup& object, const backup::StepRef& ref, const Limits& limits) {
+  Result<std::optional<Action>> take_step(crds::Backup& object, const backup::StepRef& ref, const Limits& limits) {
     const crds::Backup before = object;
     Run run{context_, object, limits};
     const Outcome outcome = backup::perform(run, ref);
-    if (limits.stop.stop_requested()) return std::optional(Millis{100});
+    if (limits.stop.stop_requested()) return std::optional(again());
     const auto wait = backup::take(object, ref, outcome, context_.clock.now());
-    if (auto written = store(run, before, std::holds_alternative<Working>(outcome)); !written)
-      return tl::unexpected(written.error());
+    const bool working = std::holds_alternative<Working>(outcome);
+    if (auto written = store(run, before, working); !written) return tl::unexpected(written.error());
     tell_change(object, before);
     if (ref.kind == StepKind::Plan && std::holds_alternative<Done>(outcome))
       tell(context_.api, object, false, "BackupStarted", "The run has begun.");
-    return wait;
+    if (!wait) return std::optional<Action>();
+    // The end of a worker may wake it sooner; what waits for something else is not to be hurried by its own writing.
+    return std::optional(working ? Action::requeue(*wait) : paused(object, *wait));
   }
 
   Result<Action> end(crds::Backup& object, const Limits& limits) {
@@ -158,10 +160,10 @@ class BackupReconciler final : public Reconciler {
         const auto ref = backup::current_step(object);
         if (!ref) break;
         if (const auto wait = backup::pause_left(object.status, *ref, context_.clock.now()))
-          return pause(object, *wait);
-        auto wait = take_step(object, *ref, limits);
-        if (!wait) return retry_or(wait.error());
-        if (*wait) return pause(object, **wait);
+          return paused(object, *wait);
+        auto again_at = take_step(object, *ref, limits);
+        if (!again_at) return retry_or(again_at.error());
+        if (*again_at) return **again_at;
       }
     }
     if (object.spec.deletion_policy == crds::DeletionPolicy::Delete)
@@ -180,7 +182,7 @@ class BackupReconciler final : public Reconciler {
     for (const auto& clean_up : run.after_write) clean_up();
     if (std::holds_alternative<Done>(outcome)) return std::nullopt;
     if (const auto* working = std::get_if<Working>(&outcome))
-      return pause(object, std::max(working->again, Millis{500}));
+      return paused(object, std::max(working->again, Millis{500}));
     if (const auto* blocked = std::get_if<Blocked>(&outcome))
       return waits_to_go(object, blocked->reason, blocked->message, blocked->again);
     if (const auto* lost = std::get_if<Unreachable>(&outcome))
@@ -209,7 +211,7 @@ class BackupReconciler final : public Reconciler {
     if (lasting(object) != lasting(before))
       if (auto written = update_status(context_.api, object); !written) return retry_or(written.error());
     tell_change(object, before);
-    return pause(object, again);
+    return paused(object, again);
   }
 
   /// One write per step. What only moves is written every two seconds at most.
@@ -235,7 +237,7 @@ class BackupReconciler final : public Reconciler {
 
   // ---- both -------------------------------------------------------------------------------------------------------
 
-  Result<Action> pause(const crds::Backup& object, Millis wait) {
+  Action paused(const crds::Backup& object, Millis wait) {
     set_pace(object, wait);
     return Action::requeue(wait);
   }

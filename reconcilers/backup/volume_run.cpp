@@ -224,10 +224,9 @@ Outcome make_plan(Run& run) {
       for (const auto& destination : plan->destinations)
         add_place(*plan, {plan->from(), volume.name, destination.host_ref.name, volume.exclude, {}});
   }
-  return Done{to_text(*plan),
-              fmt::format("{} to look at.", plan->places.size() == 1
-                                                ? std::string("One repository directory is")
-                                                : fmt::format("{} repository directories are", plan->places.size()))};
+  const auto places = plan->places.size();
+  return Done{to_text(*plan), places == 1 ? std::string("Looks at one repository directory.")
+                                          : fmt::format("Looks at {} repository directories.", places)};
 }
 
 // ---- look ----------------------------------------------------------------------------------------------------------

@@ -286,9 +286,10 @@ void close_progress(crds::BackupStatus& status, bool whole) {
   status.progress->phase = "done";
   status.progress->eta_seconds.reset();
   status.progress->bytes_per_second.reset();
-  if (!whole || !status.progress->bytes_total) return;
-  status.progress->bytes_done = status.progress->bytes_total;
-  if (status.progress->files_total) status.progress->files_done = status.progress->files_total;
+  if (!whole) return;
+  // What was done is known exactly now; the total was a guess while volumes were still to come.
+  status.progress->bytes_total = status.progress->bytes_done;
+  status.progress->files_total = status.progress->files_done;
   status.progress->percent = 100;
 }
 
@@ -471,6 +472,7 @@ std::optional<Millis> take(crds::Backup& backup, const StepRef& ref, const Outco
                    close(entry, StepState::Succeeded, done.message, now);
                    status.worker.clear();
                    if (!status.started_at) status.started_at = now;
+                   if (ref.kind == StepKind::Copy) status.progress = progress_after(status, ref, {});
                    clear_waiting(backup, now);
                    say(backup, "Running", done.message.empty() ? ref.name + " is done." : done.message, now);
                    return std::nullopt;
@@ -598,7 +600,7 @@ crds::Progress progress_after(const crds::BackupStatus& status, const StepRef& n
   }
   const crds::Progress before = status.progress.value_or(crds::Progress{});
   crds::Progress progress;
-  progress.phase = current.phase;
+  progress.phase = current.phase.empty() ? before.phase : std::optional(current.phase);
   progress.bytes_done = no_less(before.bytes_done, bytes.done);
   progress.files_done = no_less(before.files_done, files.done);
   progress.bytes_total = no_less(before.bytes_total, bytes.known_total());

@@ -59,6 +59,9 @@ TEST(VolumeBackup, CopiesEachVolumeBetweenItsHooksAndLeavesNothingBehind) {
               ElementsAre("exec save", "directory production2/outpack@annex2", "copy production2/outpack@annex2",
                           "directory production2/logs@annex2", "copy production2/logs@annex2", "exec resume"));
   EXPECT_EQ(world.condition("Complete").value("reason", ""), "BackedUp");
+  EXPECT_EQ(world.status()["progress"]["percent"], 100);
+  EXPECT_EQ(world.status()["progress"]["bytesDone"], 1200);
+  EXPECT_EQ(world.status()["progress"]["filesTotal"], 20);
   const auto origin = mover::parse_origin(world.hosts["annex2"].repository["production2/outpack"][0].origin);
   ASSERT_TRUE(origin);
   EXPECT_EQ(origin->installation, "default");
