@@ -136,7 +136,7 @@ struct Copy {
   std::optional<Target> target;  ///< The sink is a staged tree.
   std::optional<InPlace> in_place{};
   std::optional<Snapshot> snapshot{};
-  Compression compression = Compression::Auto;  ///< The sender's counts on the wire, the receiver's in a repository.
+  Compression compression = Compression::Auto;  ///< The sender's counts; a repository keeps extents as they arrive.
   std::uint64_t bandwidth_limit = 0;  ///< Bytes per second over all connections; the sender's counts. 0: none.
   bool operator==(const Copy&) const = default;
 };
