@@ -67,7 +67,7 @@ class Operator:
     def restore_example(self, name="uat-november", **replaced):
         """The example's RestoreRequest under another name; `replaced` are texts to put in place of others."""
         text = for_fleet((EXAMPLES / "restore/uat-november.yaml").read_text(), self.fleet)
-        text = text.replace("uat-november", name)
+        text = text.replace("uat-november", name).replace("keepPreviousSeconds: 86400", "keepPreviousSeconds: 0")
         for old, new in replaced.items():
             text = text.replace(old, new)
         return text
