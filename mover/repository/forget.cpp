@@ -13,6 +13,7 @@ namespace {
 /// Many small packs, each of a small backup, are put together: an index is read pack by pack.
 constexpr std::uint64_t kSmallPack = std::uint64_t{8} << 20;
 constexpr std::size_t kManySmallPacks = 32;
+constexpr std::int64_t kNanos = 1'000'000'000;
 
 enum class Fate { Keep, Remove, Rewrite };
 
@@ -26,9 +27,7 @@ struct Judged {
   Fate fate = Fate::Keep;
 };
 
-std::int64_t nanos_of(const struct stat& status) {
-  return status.st_mtim.tv_sec * std::int64_t{1'000'000'000} + status.st_mtim.tv_nsec;
-}
+std::int64_t nanos_of(const struct stat& status) { return status.st_mtim.tv_sec * kNanos + status.st_mtim.tv_nsec; }
 
 /// One run of "forget", in the order of its functions.
 class Sweep {
@@ -48,6 +47,7 @@ class Sweep {
   Outcome<void> mark(const std::string& id);
   Outcome<Judged> judged(const PackSeen& pack) const;
   [[nodiscard]] bool unfinished(const PackSeen& pack) const;
+  Outcome<void> keep_newest_time();
   Outcome<void> remove_manifests();
   Outcome<void> remove_dead();
   Outcome<void> remove_leftovers();
@@ -65,8 +65,9 @@ class Sweep {
   std::vector<std::string> going_, staying_;
   std::uint64_t going_bytes_ = 0;
   bool nothing_stays_ = false;            ///< No snapshot is left of those there were: everything goes.
-  std::optional<std::int64_t> newest_{};  ///< When the newest manifest was written.
-  std::vector<bool> live_;                ///< By an extent's number.
+  std::optional<std::int64_t> newest_{};  ///< When the newest manifest was written,
+  std::optional<std::pair<std::int64_t, std::string>> newest_staying_{};  ///< and the newest that stays.
+  std::vector<bool> live_;                                                ///< By an extent's number.
   std::vector<DamagedExtent> damaged_;
   bool found_damaged_ = false;       ///< By this run.
   std::set<PackId> needed_damaged_;  ///< Packs with the only copy, damaged as it is, of what is needed.
@@ -88,6 +89,7 @@ Outcome<void> Sweep::sort_snapshots() {
     newest_ = std::max(newest_.value_or(nanos_of(**status)), nanos_of(**status));
     const bool goes = std::find(job_.snapshots.begin(), job_.snapshots.end(), id) != job_.snapshots.end();
     (goes ? going_ : staying_).push_back(id);
+    if (!goes) newest_staying_ = std::max(newest_staying_, std::optional(std::pair(nanos_of(**status), id)));
     if (goes) going_bytes_ += static_cast<std::uint64_t>((*status)->st_size);
   }
   nothing_stays_ = staying_.empty() && !job_.snapshots.empty();
@@ -196,8 +198,19 @@ Outcome<ForgetData> Sweep::carry_out() {
   return done_;
 }
 
+/// A run that is cut off when the newest is gone must not make the next one take packs for those of a later backup.
+Outcome<void> Sweep::keep_newest_time() {
+  if (!newest_staying_ || newest_staying_->first >= *newest_) return {};
+  const timespec time{*newest_ / kNanos, *newest_ % kNanos};
+  const std::array<timespec, 2> times = {time, time};
+  if (::utimensat(directory_.snapshots(), newest_staying_->second.c_str(), times.data(), AT_SYMLINK_NOFOLLOW) != 0)
+    return failed_call(errno, "set the time of {}/snapshots/{}", directory_.path(), newest_staying_->second);
+  return {};
+}
+
 /// Durable before a pack goes: no snapshot may come back that lacks something.
 Outcome<void> Sweep::remove_manifests() {
+  if (auto kept = keep_newest_time(); !kept) return kept;
   for (const std::string& id : going_)
     if (::unlinkat(directory_.snapshots(), id.c_str(), 0) != 0 && errno != ENOENT)
       return failed_call(errno, "remove {}/snapshots/{}", directory_.path(), id);
