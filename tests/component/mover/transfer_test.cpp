@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include <future>
@@ -15,6 +16,7 @@
 #include "mover/address.h"
 #include "mover/copy.h"
 #include "mover/link.h"
+#include "mover/repository/manifest.h"
 #include "scratch.h"
 
 namespace roadstead::mover {
@@ -69,7 +71,12 @@ class Transfer : public ::testing::Test {
   fs::path tree_ = scratch_ / "volume/.roadstead/default.uat.db/tree";
 
   [[nodiscard]] Copy sending() const { return {.role = Role::Send, .source = source_}; }
-  [[nodiscard]] Copy receiving() const { return {.role = Role::Receive, .target = target_}; }
+  /// Into the staged tree, or into a snapshot where a test names one.
+  [[nodiscard]] Copy receiving() const {
+    if (snapshot_) return {.role = Role::Receive, .snapshot = snapshot_};
+    return {.role = Role::Receive, .target = target_};
+  }
+  std::optional<Snapshot> snapshot_;
 };
 
 // ---- both directions
@@ -513,6 +520,84 @@ TEST_F(Hostile, AnAnswerThatWasNotAskedForIsRefused) {
         h.stored = 0;
       },
       "without having been told");
+}
+
+TEST_F(Hostile, ASnapshotTakesOnlyExtentsThatHaveTheirNames) {
+  fs::create_directories(scratch_ / "repository");
+  const Bytes data(kExtent);
+  snapshot_ = Snapshot{(scratch_ / "repository").string(), "s", "{}"};
+  const auto with = [&](AnswerKind kind, const Digest& hash, std::size_t stored, std::string_view says) {
+    expect_refused(
+        [&](Connection& c) {
+          const Want want = announce_one(c, kExtent);
+          const AnswerHeader header{
+              kind, kPlain, want.file, want.offset, want.length, static_cast<std::uint32_t>(stored), hash};
+          EXPECT_TRUE(c.send(FrameType::Extents, answer(header, std::span(data).first(stored))));
+        },
+        says);
+  };
+  Digest wrong{};
+  wrong[5] = std::byte{5};
+  with(AnswerKind::Data, wrong, kExtent, "does not have its hash");
+  with(AnswerKind::Pieces, wrong, kMaxPieces * 8, "pieces that nobody asked for");
+  with(AnswerKind::Patch, wrong, kPiece, "a patch that nobody asked for");
+  EXPECT_TRUE(list_snapshots(*RepositoryDirectory::open(snapshot_->path, Use::Read))->snapshots.empty());
+}
+
+TEST_F(Hostile, WhatItSaysIsInTheRepositoryIsLookedUp) {
+  fs::create_directories(scratch_ / "repository");
+  snapshot_ = Snapshot{(scratch_ / "repository").string(), "s", "{}"};
+  Want again;
+  const CopyEnd end = receive_from([&](Connection& c) {
+    const Want want = announce_one(c, 10);
+    Digest claimed{};
+    claimed[1] = std::byte{1};
+    EXPECT_TRUE(c.send(FrameType::Extents,
+                       answer({AnswerKind::Have, kPlain, want.file, want.offset, want.length, 0, claimed})));
+    while (const auto frame = c.receive())
+      if (frame->type == FrameType::Want) {
+        again = decode_wants(frame->payload)->front();
+        return;
+      }
+  });
+  EXPECT_TRUE(again.whole) << "it wants the bytes";
+  EXPECT_EQ(end.failure->reason, "ConnectionLost");
+}
+
+TEST_F(Hostile, ASizeThatIsOnlyAnnouncedCostsNoMemory) {
+  fs::create_directories(scratch_ / "repository");
+  snapshot_ = Snapshot{(scratch_ / "repository").string(), "s", "{}"};
+  const CopyEnd end = receive_from([&](Connection& c) { announce_one(c, std::uint64_t{1} << 46); });
+  EXPECT_EQ(end.failure->reason, "ConnectionLost");
+  struct rusage usage {};
+  ::getrusage(RUSAGE_SELF, &usage);
+  EXPECT_LT(usage.ru_maxrss, 1'000'000) << "KiB, of 64 TiB announced: their names alone would be 2 GiB";
+}
+
+TEST_F(Hostile, AFileAtRestCannotBeRestated) {
+  fs::create_directories(scratch_ / "repository");
+  snapshot_ = Snapshot{(scratch_ / "repository").string(), "s", "{}"};
+  const Bytes data(10);
+  expect_refused(
+      [&](Connection& c) {
+        const Want want = announce_one(c, 10);
+        EXPECT_TRUE(c.send(FrameType::Restated, encode(std::vector<Restated>{{.file = want.file, .unreadable = "x"}})));
+      },
+      "something else than extents");
+}
+
+TEST_F(Hostile, AReceiverThatKnowsTooMuchIsRefused) {
+  make_tree(scratch_ / "source");
+  const CopyEnd end = send_to([&](Connection& c) {
+    while (const auto frame = c.receive())
+      if (frame->type == FrameType::EntriesEnd) break;
+    const std::vector<std::uint64_t> many(kMaxKnown, 7);
+    for (std::size_t i = 0; i <= kMaxAllKnown / kMaxKnown; ++i)
+      if (!c.send(FrameType::Known, encode_known(many))) return;
+    wait_for_the_end(c);
+  });
+  ASSERT_TRUE(end.failure);
+  EXPECT_EQ(end.failure->reason, "ProtocolError");
 }
 
 TEST_F(Hostile, ASilentPeerEndsTheSession) {
