@@ -46,7 +46,7 @@ FIRST, AGAIN = "first copy", "unchanged"
 
 
 class Disk:
-    """A fresh ext4 in a loop file, mounted on one host and, at the same path, where this program runs."""
+    """A fresh ext4 in a loop file, mounted on one host alone: what is mounted elsewhere, other fleets would keep."""
 
     def __init__(self, host, name, mib, folder):
         self.host, self.image = host, folder / f"{host.netns}-{name}.img"
@@ -54,22 +54,33 @@ class Disk:
         self.device = None
         with open(self.image, "wb") as file:
             file.truncate(mib * MIB)
-        run("mkfs.ext4", "-q", "-m", "0", "-I", "256", "-E", "lazy_itable_init=1,lazy_journal_init=1", self.image)
+        run("mkfs.ext4", "-q", "-m", "0", "-b", "4096", "-I", "256", "-E", "lazy_itable_init=1,lazy_journal_init=1", self.image)
         self.device = run("losetup", "--find", "--show", "--direct-io=on", self.image).stdout.strip()
+        self.mount(host)
+
+    def mount(self, host):
         self.path.mkdir(parents=True, exist_ok=True)
-        for enter in ((), host.enter()):
-            run(*enter, "mount", "-o", "noinit_itable", self.device, self.path)
+        host.run("mount", "-o", "noinit_itable", self.device, self.path)
+
+    @property
+    def seen(self):
+        """The path as this program reaches it."""
+        return pathlib.Path(f"/proc/{self.host.first_process()}/root{self.path}")
 
     def folder(self, name):
-        (self.path / name).mkdir(exist_ok=True)
+        (self.seen / name).mkdir(exist_ok=True)
         return self.path / name
 
     def remove(self):
-        for enter in ((), self.host.enter()):
-            run(*enter, "umount", self.path, check=False)
+        with contextlib.suppress(FleetError):
+            self.host.run("umount", self.path, check=False)
         if self.device:
             run("losetup", "-d", self.device, check=False)
         self.image.unlink(missing_ok=True)
+
+
+def free_memory():
+    return next(int(line.split()[1]) << 10 for line in open("/proc/meminfo", encoding="utf-8") if line.startswith("MemAvailable"))
 
 
 # ------------------------------------------------------------------------------------------------------------- measuring
@@ -149,8 +160,10 @@ class Meter(threading.Thread):
 class Contender:
     """One way to bring the tree `source` of production2 to a fresh disk of annex2; run() again brings what changed since."""
 
+    repeats = True  # a second run is worth its time
+
     def __init__(self, bench, source, mib):
-        self.bench, self.source = bench, source
+        self.bench, self.source_disk, self.source = bench, source, source.path / "tree"
         self.disk = Disk(bench.target.host, self.name, mib, bench.folder)
         self.prepare()
 
@@ -182,8 +195,14 @@ class Contender:
     def remove(self):
         self.disk.remove()
 
-    def same_by_rsync(self, copy):
-        differs = volume_tree.by_rsync(self.source, copy)
+    def same_by_rsync(self, disk, copy):
+        """The source's host sees the other disk for as long as it compares."""
+        origin = self.bench.origin.host
+        disk.mount(origin)
+        try:
+            differs = volume_tree.by_rsync(self.source, copy, origin.enter())
+        finally:
+            origin.run("umount", disk.path)
         if differs:
             raise FleetError(f"{self.name}: {len(differs)} differences, the first: {differs[:3]}")
 
@@ -197,7 +216,7 @@ class Rsync(Contender):
                                      f"root@{self.disk.host.address}:{self.disk.folder('copy')}/"), timeout=1800)
 
     def verify(self):
-        self.same_by_rsync(self.disk.path / "copy")
+        self.same_by_rsync(self.disk, self.disk.path / "copy")
 
 
 class Restic(Contender):
@@ -252,6 +271,7 @@ class Mover(Contender):
 
 class Staged(Mover):
     name = "staged"
+    repeats = False  # a whole tree is built anew beside what is there
 
     def request(self):
         return f"default.bench.item-{self.number}"
@@ -268,10 +288,10 @@ class Staged(Mover):
 
     def prepare(self):
         super().prepare()
-        (self.disk.path / "sink/_data").mkdir()
+        (self.disk.seen / "sink/_data").mkdir()
 
     def verify(self):
-        self.same_by_rsync(self.disk.path / "sink/.roadstead" / self.request() / "tree")
+        self.same_by_rsync(self.disk, self.disk.path / "sink/.roadstead" / self.request() / "tree")
 
 
 class Repository(Mover):
@@ -288,11 +308,11 @@ class Repository(Mover):
         copy = Disk(self.disk.host, "restored", self.disk.image.stat().st_size // MIB, self.bench.folder)
         try:
             copy.folder("sink")
-            (copy.path / "sink/_data").mkdir()
+            (copy.seen / "sink/_data").mkdir()
             self.bench.one_mover(self.disk.host, {"verb": "copy", "role": "Both", "source": {"path": "/repository", "snapshot": f"default.bench-{self.number}"},
                                                   "target": {"parent": "/sink", "request": "default.bench.item"}},
                                  copy.path / "sink", "-v", f"{self.path}:/repository:ro")
-            self.same_by_rsync(copy.path / "sink/.roadstead/default.bench.item/tree")
+            self.same_by_rsync(copy, copy.path / "sink/.roadstead/default.bench.item/tree")
         finally:
             copy.remove()
 
@@ -390,9 +410,12 @@ class Bench:
 
     @contextlib.contextmanager
     def source(self, mib):
+        if not self.arguments.disk and free_memory() < 3 * mib * MIB:
+            raise FleetError(f"{3 * mib} MiB of free memory are needed for source, copies and their caches; use --disk")
         disk = Disk(self.origin.host, "source", mib, self.folder)
         try:
-            yield disk.folder("tree")
+            disk.folder("tree")
+            yield disk
         finally:
             disk.remove()
 
@@ -410,8 +433,9 @@ def contest(bench, source, mib, steps, runs=None):
         for name in bench.arguments.only:
             contender = CONTENDERS[name](bench, source, mib)
             try:
-                for step in steps:
+                for step in steps[:None if contender.repeats else 1]:
                     found[step][name].append(contender.measured())
+                    tell(name, step, found[step][name][-1])
                 if number == 0 and not bench.arguments.no_verify:
                     contender.verify()
             finally:
@@ -423,14 +447,14 @@ def large(bench):
     size = bench.scaled(2 * GIB)
     with bench.source(size // MIB * 5 // 4 + 64) as source:
         for number in range(8):
-            volume_tree.large_file(source / f"large-{number}", size // 8)
+            volume_tree.large_file(source.seen / f"tree/large-{number}", size // 8)
         report("2 GiB in large files" if size == 2 * GIB else f"{size // MIB} MiB in large files", contest(bench, source, size // MIB * 3 // 2 + 256, [FIRST]), size, {FIRST: 3})
 
 
 def small(bench):
     count = bench.scaled(200_000)
     with bench.source(count // 40 + 512) as source:
-        size = volume_tree.small_files(source, count)
+        size = volume_tree.small_files(source.seen / "tree", count)
         report(f"{count:,} files of 1-32 KiB, {size / 1e9:.1f} GB", contest(bench, source, count // 30 + 512, [FIRST, AGAIN]), size, {FIRST: 4, AGAIN: 2})
 
 
@@ -439,16 +463,17 @@ def pages(bench):
     found = {name: [] for name in bench.arguments.only}
     with bench.source(size // MIB * 5 // 4 + 64) as source:
         for number in range(8):
-            volume_tree.large_file(source / f"large-{number}", size // 8)
+            volume_tree.large_file(source.seen / f"tree/large-{number}", size // 8)
         contenders = []
         try:
             for name in bench.arguments.only:
                 contenders.append(CONTENDERS[name](bench, source, size // MIB * 5 // 2 + 512))
                 contenders[-1].measured()
             for number in range(bench.arguments.runs):
-                changed = volume_tree.change_pages(source, 0.02)
+                changed = volume_tree.change_pages(source.seen / "tree", 0.02)
                 for contender in contenders:
                     found[contender.name].append(contender.measured())
+                    tell(contender.name, "changed", found[contender.name][-1])
             if not bench.arguments.no_verify:
                 for contender in contenders:
                     contender.verify()
@@ -462,11 +487,16 @@ def line(bench):
     size = bench.scaled(GIB)
     with bench.source(size // MIB * 5 // 4 + 64) as source, bench.shaped_to(1000):
         for number in range(4):
-            volume_tree.large_file(source / f"log-{number}", size // 4, volume_tree.log_like)
+            volume_tree.large_file(source.seen / f"tree/log-{number}", size // 4, volume_tree.log_like)
         report("a line of 1 Gbit/s, compressible", contest(bench, source, size // MIB * 3 // 2 + 256, [FIRST]), size, {}, line_rate=125e6)
 
 
 CASES = {"large": large, "small": small, "pages": pages, "line": line}
+
+
+def tell(name, step, one):
+    """A line to the standard error, for those who wait."""
+    print(f"# {name}, {step}: {one['seconds']:.2f} s, net {one['net']:.2f}, CPU {one['cpu']:.2f} s", file=sys.stderr, flush=True)
 
 
 def report(title, found, size, aims, changed=None, line_rate=None):
@@ -477,7 +507,7 @@ def report(title, found, size, aims, changed=None, line_rate=None):
         print(f"  {'':11}{'seconds':>8}{'net':>7}{'min-max':>12}{'MB/s':>7}{'ratio':>7}{'net':>6}{'CPU s/GiB':>11}{'memory MiB, from+to':>21}{'wire MB':>9}", flush=True)
         median = {name: {key: statistics.median(one[key] for one in seen) for key in ("seconds", "net", "cpu", "wire")} for name, seen in contenders.items() if seen}
         basis = median.get("rsync", {}).get("seconds")
-        for name, seen in contenders.items():
+        for name, seen in ((name, seen) for name, seen in contenders.items() if seen):
             values = median[name]
             memory = [max(one["memory"][side] for one in seen) for side in (0, 1)]
             ratio, net = (f"{basis / values[key]:.2f}" if basis else "" for key in ("seconds", "net"))
@@ -509,7 +539,7 @@ def parse():
 def main():
     arguments = parse()
     directory = pathlib.Path(tempfile.mkdtemp(prefix="roadstead-bench-"))
-    fleet = Fleet(directory / "fleet", "rsvol")
+    fleet = Fleet(directory / "fleet", os.environ.get("ROADSTEAD_PREFIX", "rsvol"))
     bench = None
     try:
         ensure_images()

@@ -584,7 +584,7 @@ class Fleet:
         host.disk.parent.mkdir(parents=True, exist_ok=True)
         with open(host.disk, "wb") as disk:
             disk.truncate(self.uat_disk_mib << 20)
-        run("mkfs.ext4", "-q", "-m", "0", host.disk)
+        run("mkfs.ext4", "-q", "-m", "0", "-b", "4096", "-I", "256", host.disk)  # blocks and inodes as a large disk has them
 
     def password(self, user):
         return (self.dir / "secrets" / user).read_text().strip()

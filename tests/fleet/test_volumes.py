@@ -308,7 +308,7 @@ def test_a_full_repository_is_told_with_numbers_and_goes_on_by_itself(site):
     top = site.make_volume(volume, lambda place: place)
     volume_tree.large_file(top / "large", 60 * MIB)
     site.operator.apply(site.policy(volume, [volume], destinations=["uat"]))
-    with filled_up(site.uat.data_root / "volumes", 25):
+    with filled_up(site.volumes(site.uat), 25):
         site.operator.apply(site.backup("no-space", volume))
         told = site.operator.wait("backup", "no-space", lambda o: "NoSpace" in json.dumps(o.get("status") or {}) or is_finished(o), 90)
         assert not is_finished(told), explain(told)
@@ -324,7 +324,7 @@ def test_a_full_target_loses_nothing_and_goes_on_by_itself(site):
     site.make_volume(volume, lambda place: (place / "old").write_text("old"), site.uat)
     site.operator.apply(site.policy(volume, [volume]))
     site.back_up(volume, volume)
-    with filled_up(site.uat.data_root / "volumes", 25):
+    with filled_up(site.volumes(site.uat), 25):
         site.operator.apply(site.restore("no-room", volume=volume, source={"backupPolicyRef": {"name": volume}}, strategy="Staged"))
         request = site.operator.wait("restorerequest", "no-room",
                                      lambda o: condition_of(o, "Blocked").get("status") == "True" or is_finished(o), 90)
@@ -341,11 +341,11 @@ def broken_disk(site, volume):
     with open(image, "wb") as file:
         file.truncate(64 * MIB)
     run("mkfs.ext4", "-q", "-m", "0", "-I", "256", "-O", "^has_journal,^metadata_csum", image)
-    place = site.make_volume(volume, lambda place: place)
+    made = site.make_volume(volume, lambda place: place)
+    place = site.production.data_root / "volumes" / volume / "_data"
     mount = ("mount", "-o", "loop,errors=continue", image, place)
     site.production.run(*mount)
     try:
-        made = pathlib.Path(f"/proc/{site.production.first_process()}/root{place}")
         shutil.rmtree(made / "lost+found")
         (made / "good").write_text("good")
         with open(made / "broken", "wb") as file:  # more stretches than fit into the inode

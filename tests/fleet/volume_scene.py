@@ -10,7 +10,7 @@ import pathlib
 import re
 
 import volume_tree
-from fleet import POSTGRES_IMAGE, Fleet, ensure_images, run, wait_for
+from fleet import POSTGRES_IMAGE, Fleet, ensure_images, wait_for
 from operator_process import Operator, condition_of, for_fleet, is_finished
 from scene import explain
 
@@ -34,18 +34,12 @@ class VolumeScene:
     def up(self):
         ensure_images()
         self.fleet.up(say=lambda _: None)
-        self.show_disk_of_uat()
         self.sockets = self.make_volume(VOLUME, lambda top: volume_tree.everything(top, self.small_files, self.sparse_size))
         self.make_volume(VOLUME, lambda top: (top / "old").write_text("uat, before the restore"), self.uat)
         self.uat.docker("run", "-d", "--name", APPLICATION, "--restart", "unless-stopped", "--init", "-v", f"{VOLUME}:/outpack",
                         "--entrypoint", "sleep", POSTGRES_IMAGE, "infinity")
         self.operator.manifests.joinpath("hosts.yaml").write_text(self.hosts())
         self.operator.start()
-
-    def show_disk_of_uat(self):
-        """Mounted once more, where the tests see it; Fleet.down() takes it away."""
-        device = run("losetup", "-j", self.uat.disk, "-O", "NAME", "-n").stdout.split()[0]
-        run("mount", device, self.uat.data_root / "volumes")
 
     def down(self):
         with contextlib.suppress(Exception):
@@ -70,8 +64,12 @@ class VolumeScene:
 
     @staticmethod
     def data(host, volume):
-        """The volume's directory, as the tests see it."""
-        return host.data_root / "volumes" / volume / "_data"
+        """The volume's directory, as the tests reach it: uat's disk is mounted on uat alone."""
+        return VolumeScene.volumes(host) / volume / "_data"
+
+    @staticmethod
+    def volumes(host):
+        return pathlib.Path(f"/proc/{host.first_process()}/root{host.data_root}/volumes")
 
     def make_volume(self, volume, fill, host=None):
         host = host or self.production
@@ -83,7 +81,7 @@ class VolumeScene:
 
     def differences(self, restored=None, original=None):
         """Between production's volume and what was restored: nothing but the sockets, or this says what."""
-        found = volume_tree.compare(original or self.data(self.production, VOLUME), restored or self.data(self.uat, VOLUME))
+        found = volume_tree.compare(original or self.data(self.production, VOLUME), restored or self.data(self.uat, VOLUME), self.uat.enter())
         return found.beyond(self.sockets)
 
     # -- what a person writes
