@@ -7,6 +7,9 @@
 
 namespace roadstead::crds {
 
+/// Annotation on a BackupPolicy, a time: its repositories that were not verified since then are verified whole, now.
+inline constexpr std::string_view kVerifyAnnotation = "roadstead.dev/verify";
+
 enum class BarmanMethod { Full };
 template <>
 struct EnumNames<BarmanMethod> {

@@ -166,6 +166,7 @@ class Rounds {
 
   /// Looks at the worker of the running task. True: the task has ended.
   bool work(const Place& place, Memory& memory) {
+    if (now() < memory.not_before) return again(memory.not_before - now());
     const bool waits_for_room = !memory.attempt.started && full_hosts_.contains(place.host);
     if (silent_hosts_.contains(place.host) || waits_for_room) return again(5s);
     auto host = context_.hosts.get(place.host);
@@ -179,17 +180,12 @@ class Rounds {
     if (const auto* error = std::get_if<EngineError>(&seen)) {
       silent_hosts_.insert(place.host);
       memory.trouble = fmt::format("host {}: {}", place.host, error->error.message);
+      memory.not_before = now() + kUnreachablePause;
       // The worker may be there still: it is looked for again.
       return again(kUnreachablePause);
     }
     if (const auto* result = std::get_if<mover::WorkerResult>(&seen)) {
-      look_.after_write.push_back([engine = host->engine, id = worker_of(place, memory), limits = limits_] {
-        if (auto removed = remove_worker(*engine, id, std::chrono::seconds(0), limits); !removed)
-          log_warning("a worker is left for later", {{"worker", worker_name(id)}, {"why", removed.error().message}});
-      });
-      // The next task of this look must not find the answer to this one under the same name.
-      if (memory.running->kind == TaskKind::List || !result->ok)
-        (void)remove_worker(*host->engine, worker_of(place, memory), std::chrono::seconds(0), limits_);
+      put_away(*host, worker_of(place, memory), memory.running->kind == TaskKind::Verify && result->ok);
       if (!result->ok) return fail_task(memory, sentence(*result), pause_after(*result));
       take_answer(place, memory, *result);
     } else {
@@ -198,6 +194,16 @@ class Rounds {
     memory.running.reset();
     memory.trouble.clear();
     return true;
+  }
+
+  /// What took hours to find out stays until it is stored; the rest must not stand in the way of the next of its name.
+  void put_away(const HostHandle& host, const WorkerId& id, bool once_stored) {
+    const auto remove = [engine = host.engine, id, limits = limits_] {
+      if (auto removed = remove_worker(*engine, id, std::chrono::seconds(0), limits); !removed)
+        log_warning("a worker is left for later", {{"worker", worker_name(id)}, {"why", removed.error().message}});
+    };
+    if (!once_stored) return remove();
+    look_.after_write.push_back(remove);
   }
 
   static std::string sentence(const mover::WorkerResult& result) {

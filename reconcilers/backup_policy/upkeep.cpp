@@ -80,7 +80,7 @@ std::optional<std::string> suspicion_of(const crds::BackupPolicy& policy, const 
 }
 
 std::optional<Time> asked_verification(const crds::BackupPolicy& policy) {
-  const auto asked = policy.metadata.annotations.find(std::string(kVerifyAnnotation));
+  const auto asked = policy.metadata.annotations.find(std::string(crds::kVerifyAnnotation));
   if (asked == policy.metadata.annotations.end()) return std::nullopt;
   const auto time = parse_rfc3339(asked->second);
   return time ? std::optional<Time>(*time) : std::nullopt;
@@ -112,8 +112,7 @@ bool is_worse(crds::ConditionStatus a, crds::ConditionStatus b) {
 }
 
 std::string verify_again(const crds::BackupPolicy& policy) {
-  return fmt::format("kubectl annotate backuppolicy {} -n {} --overwrite {}=$(date -u +%FT%TZ)", policy.metadata.name,
-                     policy.metadata.ns, kVerifyAnnotation);
+  return fmt::format("roadstead verify {} -n {}", policy.metadata.name, policy.metadata.ns);
 }
 
 crds::Condition damage_in(const crds::BackupPolicy& policy, const crds::RepositoryStatus& repository) {
@@ -215,12 +214,6 @@ std::optional<Task> due_verification(const crds::BackupPolicy& policy, const crd
               .parts = parts};
 }
 
-std::optional<Time> next_verification(const crds::BackupPolicy& policy, Time now) {
-  if (!policy.spec.verification) return std::nullopt;
-  const auto schedule = read_schedule(policy.spec.verification->schedule);
-  return schedule ? schedule->cron.next_after(now, *schedule->zone) : std::nullopt;
-}
-
 std::optional<Task> next_task(const crds::BackupPolicy& policy, const Memory& memory, const Thinning& thinning,
                               bool lacks_objects, const Surroundings& around, const crds::RepositoryStatus& known,
                               Time now) {
@@ -253,7 +246,9 @@ void take_listing(crds::RepositoryStatus& status, const Owner& owner, const List
 void take_verification(crds::RepositoryStatus& status, const Task& task, const mover::VerifyData& data, Time now) {
   status.last_verified_time = now;
   status.verified_parts = fmt::format("{}/{}", task.part + 1, task.parts);
-  status.damaged_extents = static_cast<std::int64_t>(data.damaged + data.missing);
+  // A manifest that is damaged itself has no extents that could be counted.
+  const std::uint64_t found = data.damaged + data.missing;
+  status.damaged_extents = static_cast<std::int64_t>(found > 0 ? found : data.damage.size());
   status.damaged_files.clear();
   for (const mover::DamageSeen& damage : data.damage)
     for (const std::string& file : damage.files.names)

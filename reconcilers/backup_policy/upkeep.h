@@ -70,8 +70,6 @@ std::uint32_t part_at(const ReadSchedule& schedule, Time scheduled, std::uint32_
 /// that the directory itself still counts as damaged.
 std::optional<Task> due_verification(const crds::BackupPolicy& policy, const crds::RepositoryStatus& known,
                                      std::uint64_t damaged, Time now);
-/// When the next one is due.
-std::optional<Time> next_verification(const crds::BackupPolicy& policy, Time now);
 
 /// What to do now with a directory where nothing runs; nothing: wait.
 std::optional<Task> next_task(const crds::BackupPolicy& policy, const Memory& memory, const Thinning& thinning,

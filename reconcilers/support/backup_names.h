@@ -17,8 +17,6 @@ inline constexpr std::string_view kCatalogIdAnnotation = "roadstead.dev/barman-b
 inline constexpr std::string_view kFoundInRepositoryAnnotation = "roadstead.dev/found-in-repository";
 // On a Backup, written by a person: its snapshots are small for a good reason, nothing about them is suspicious.
 inline constexpr std::string_view kAcceptShrinkAnnotation = "roadstead.dev/accept-shrink";
-// On a BackupPolicy: a time; repositories that were not verified since then are verified whole, now.
-inline constexpr std::string_view kVerifyAnnotation = "roadstead.dev/verify";
 
 /// "montagu-base-20261101t0000z": named after the scheduled time (UTC), so that a run is never made twice.
 std::string scheduled_backup_name(const std::string& policy, Time scheduled);

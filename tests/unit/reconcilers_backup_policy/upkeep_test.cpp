@@ -135,6 +135,73 @@ TEST(Parts, AreTheSameForWhoeverAsks) {
   EXPECT_EQ(part_at(schedule, time, 10), part_at(schedule, time, 10));
 }
 
+class Following : public testing::Test {
+ protected:
+  Following() {
+    mover::SnapshotSeen seen;
+    seen.id = "default.b10";
+    seen.origin = mover::to_json(mover::Origin{"default", "default", "b10", "outpack", "production2", "outpack", {}});
+    listing_.begun = at("2026-11-20T12:00:00Z");
+    listing_.data.snapshots.push_back(seen);
+  }
+  static crds::Backup ended(const std::string& name, const char* when) {
+    crds::Backup one;
+    one.metadata.name = name;
+    one.status.finished_at = at(when);
+    one.status.conditions.push_back({"Complete", crds::ConditionStatus::True, "", "", {}, 0});
+    one.status.snapshots.push_back(
+        {.volume = "outpack", .source_host = "production2", .host = "annex2", .id = "default." + name});
+    return one;
+  }
+  ObjectChanges changes(const std::vector<crds::Backup>& objects, bool fresh = true) const {
+    return object_changes({"default", "default", {"outpack"}}, {"annex2", "production2", "outpack"}, listing_, objects,
+                          fresh);
+  }
+  Listing listing_;
+};
+
+TEST_F(Following, AListingJudgesNoBackupThatEndedAfterIt) {
+  EXPECT_EQ(changes({ended("b10", "2026-11-10T00:00:00Z"), ended("b19", "2026-11-20T11:59:59Z")}).remove, Lines{"b19"});
+  EXPECT_TRUE(changes({ended("b10", "2026-11-10T00:00:00Z"), ended("b20", "2026-11-20T12:00:00Z")}).remove.empty());
+  crds::Backup running = ended("b19", "2026-11-20T11:00:00Z");
+  running.status.conditions.clear();
+  EXPECT_TRUE(changes({running}).remove.empty());
+}
+
+TEST_F(Following, OnlyAFreshListingMakesObjects) {
+  ASSERT_EQ(changes({}).create.size(), 1U);
+  EXPECT_FALSE(changes({}).lacks_objects);
+  EXPECT_TRUE(changes({}, false).create.empty()) << "its snapshot may have been forgotten with its object";
+  EXPECT_TRUE(changes({}, false).lacks_objects);
+  crds::Backup going = ended("b10", "2026-11-10T00:00:00Z");
+  going.metadata.deletion_timestamp = at("2026-11-20T12:00:01Z");
+  EXPECT_TRUE(changes({going}).create.empty());
+}
+
+TEST_F(Following, ASnapshotOfAnotherInstallationOrNamespaceIsNoneOfOurs) {
+  for (const char* origin : {R"({"installation":"other","namespace":"default","backup":"b10","policy":"outpack"})",
+                             R"({"installation":"default","namespace":"other","backup":"b10","policy":"outpack"})",
+                             R"({"installation":"default","namespace":"default","policy":"outpack"})", "{}"}) {
+    listing_.data.snapshots[0].origin = origin;
+    EXPECT_TRUE(changes({}).create.empty()) << origin;
+  }
+}
+
+TEST_F(Following, AManifestThatCannotBeReadIsStillThere) {
+  listing_.data.snapshots.clear();
+  listing_.data.unreadable = {"default.b10"};
+  EXPECT_TRUE(changes({ended("b10", "2026-11-10T00:00:00Z")}).remove.empty());
+}
+
+TEST_F(Following, APartialSnapshotIsFoundAsOne) {
+  listing_.data.snapshots[0].unreadable = {2, {"a", "b"}};
+  const auto made = changes({}).create;
+  ASSERT_EQ(made.size(), 1U);
+  EXPECT_EQ(made[0].status.phase, crds::BackupPhase::PartiallyFailed);
+  EXPECT_EQ(crds::find_condition(made[0].status.conditions, "Failed")->reason, "PartiallyFailed");
+  EXPECT_EQ(made[0].status.snapshots[0].unreadable, (Lines{"a", "b"}));
+}
+
 TEST(Spent, BackupsThatLeftNothingGoBeyondTheNewest) {
   std::vector<crds::Backup> all;
   for (int i = 0; i < 5; ++i) {

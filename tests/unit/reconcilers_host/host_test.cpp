@@ -1,9 +1,11 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <nlohmann/json.hpp>
 
 #include "operator/base/rfc3339.h"
 #include "reconcilers/host/decide.h"
+#include "reconcilers/host/reconciler.h"
 
 namespace roadstead::reconcilers::host {
 namespace {
@@ -126,6 +128,66 @@ TEST(Host, ThatComesBackIsSeenAtOnce) {
   const auto status = status_after(host, answering(), kNoon + std::chrono::seconds(20));
   EXPECT_TRUE(crds::is_true(status.conditions, "Reachable"));
   EXPECT_EQ(status.last_seen, kNoon + std::chrono::seconds(20));
+}
+
+crds::BackupPolicy policy_of(const std::string& name, const std::string& host,
+                             const std::vector<std::string>& volumes) {
+  crds::BackupPolicy policy;
+  policy.metadata.ns = "default";
+  policy.metadata.name = name;
+  policy.spec.source.host_ref = crds::NameRef{host};
+  for (const auto& volume : volumes) policy.spec.source.volumes.push_back({volume, {}});
+  return policy;
+}
+
+TEST(Host, TellsWhichOfItsVolumesNoPolicyBacksUp) {
+  crds::Host host = uat();
+  host.spec.repository = crds::RepositoryAccess{"roadstead_repository"};
+  crds::BarmanServer server;
+  server.spec.host_ref.name = "uat";
+  server.spec.volumes = {"barman_data", "barman_recover"};
+  Observed seen = answering();
+  seen.volumes.emplace();
+  for (const char* name : {"outpack", "logs", "roadstead_repository", "barman_data", "barman_recover",
+                           "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"})
+    seen.volumes->push_back({.name = name, .driver = "local"});
+  seen.coverage = coverage_of(host,
+                              {policy_of("weekly", "uat", {"outpack"}), policy_of("daily", "uat", {"outpack"}),
+                               policy_of("elsewhere", "production2", {"logs"})},
+                              {server});
+  host.status = status_after(host, seen, kNoon);
+  const auto* condition = crds::find_condition(host.status.conditions, "VolumesCovered");
+  ASSERT_NE(condition, nullptr);
+  EXPECT_EQ(condition->status, crds::ConditionStatus::False);
+  EXPECT_EQ(condition->message,
+            "No policy backs up logs; name what is worth keeping in spec.source.volumes of a BackupPolicy with "
+            "spec.source.hostRef.name uat.");
+  EXPECT_EQ(host.status.summary->uncovered, "1 of 2");
+  EXPECT_EQ(shown(host.status).uncovered, 1);
+  for (const auto& volume : host.status.volumes) {
+    if (volume.name == "outpack") {
+      EXPECT_EQ(volume.policies, (std::vector<std::string>{"default/daily", "default/weekly"}));
+    }
+  }
+  Observed again = answering();
+  again.volumes = seen.volumes;
+  host.status = status_after(host, again, kNoon + std::chrono::seconds(15));
+  EXPECT_EQ(host.status.summary->uncovered, "1 of 2") << "a look that could not ask changes nothing";
+  again.coverage = coverage_of(host, {policy_of("all", "uat", {"outpack", "logs"})}, {server});
+  host.status = status_after(host, again, kNoon + std::chrono::seconds(30));
+  EXPECT_TRUE(crds::is_true(host.status.conditions, "VolumesCovered"));
+  EXPECT_EQ(host.status.summary->uncovered, "0 of 2");
+}
+
+TEST(Host, IsLookedAtWhenAPolicyOfItsVolumesChanges) {
+  const auto wakes = host_wakes({{"kind", "BackupPolicy"},
+                                 {"metadata", {{"name", "p"}}},
+                                 {"spec", {{"source", {{"hostRef", {{"name", "uat"}}}}}}}});
+  ASSERT_EQ(wakes.size(), 1U);
+  EXPECT_EQ(wakes[0].kind, "Host");
+  EXPECT_EQ(wakes[0].name, "uat");
+  EXPECT_TRUE(
+      host_wakes({{"kind", "BackupPolicy"}, {"metadata", {{"name", "p"}}}, {"spec", {{"source", {}}}}}).empty());
 }
 
 }  // namespace
