@@ -89,6 +89,7 @@ Outcome<void> Worker::start(Piece piece, std::vector<Want>& wants) {
   if (spot.length == 0) return finished(pending);
   auto have = thread_->look(spot, *pending.state, pending.kept);
   if (!have) return failed(have.error());
+  if (assembly_.sink.only_looks()) return finished(pending);
   pending.have = *have;
   wants.push_back({spot.file, spot.offset, spot.length, pending.have, pending.have.has_value(), {}, false});
   wait_for(std::move(pending));

@@ -18,14 +18,16 @@ struct CloseDirectory {
 };
 
 /// -1 with errno EXDEV where `name` is on another mount.
-int open_on_this_mount(int at, const char* name) {
+int open_on_this_mount(int at, const char* name, int flags) {
   open_how how{};
-  how.flags = kDirectoryFlags;
+  how.flags = static_cast<std::uint64_t>(flags);
   how.resolve = RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH;
+  // A symbolic link may be opened itself.
+  if ((flags & O_PATH) != 0) how.resolve &= ~static_cast<std::uint64_t>(RESOLVE_NO_SYMLINKS);
   const long opened = ::syscall(SYS_openat2, at, name, &how, sizeof how);
   // Kernels before 5.6 do not have it, and engines of their time forbid what they do not know.
   if (opened >= 0 || (errno != ENOSYS && errno != EPERM)) return static_cast<int>(opened);
-  Fd fd(::openat(at, name, kDirectoryFlags));
+  Fd fd(::openat(at, name, flags));
   struct stat above {
   }, below{};
   if (!fd || ::fstat(at, &above) != 0 || ::fstat(fd.get(), &below) != 0) return -1;
@@ -34,9 +36,16 @@ int open_on_this_mount(int at, const char* name) {
   return -1;
 }
 
-Outcome<std::uint64_t> remove_tree(int at, const std::string& name, const std::stop_token& stop, unsigned depth) {
+tl::unexpected<Failure> not_opened(int error, std::string_view what, const char* name) {
+  if (error == EXDEV)
+    return failed("MountPoint", fmt::format("something is mounted at {} inside the tree", name),
+                  "unmount what is mounted inside the volume, then run the step again");
+  return failed_call(error, "open {}{}", what, name);
+}
+
+Outcome<std::uint64_t> remove_tree(int at, const std::string& name, const GoOn& go_on, unsigned depth) {
   constexpr unsigned kMaxDepth = 4096;
-  if (stop.stop_requested()) return failed(cancelled());
+  if (auto may = go_on(); !may) return failed(may.error());
   if (::unlinkat(at, name.c_str(), 0) == 0) return 1;
   if (errno == ENOENT) return 0;
   // EISDIR by Linux, EPERM by POSIX.
@@ -50,7 +59,7 @@ Outcome<std::uint64_t> remove_tree(int at, const std::string& name, const std::s
   if (!names) return failed(names.error());
   std::uint64_t removed = 1;
   for (const std::string& child : *names) {
-    auto below = remove_tree(directory->get(), child, stop, depth + 1);
+    auto below = remove_tree(directory->get(), child, go_on, depth + 1);
     if (!below) return below;
     removed += *below;
   }
@@ -62,11 +71,14 @@ Outcome<std::uint64_t> remove_tree(int at, const std::string& name, const std::s
 }  // namespace
 
 Outcome<Fd> open_below(int at, const char* name) {
-  Fd fd(open_on_this_mount(at, name));
-  if (!fd && errno == EXDEV)
-    return failed("MountPoint", fmt::format("something is mounted at {} inside the tree", name),
-                  "unmount what is mounted inside the volume, then run the step again");
-  if (!fd) return failed_call(errno, "open directory {}", name);
+  Fd fd(open_on_this_mount(at, name, kDirectoryFlags));
+  if (!fd) return not_opened(errno, "directory ", name);
+  return fd;
+}
+
+Outcome<Fd> open_file_below(int at, const char* name, int flags) {
+  Fd fd(open_on_this_mount(at, name, flags | O_NOFOLLOW | O_CLOEXEC));
+  if (!fd) return not_opened(errno, "", name);
   return fd;
 }
 
@@ -123,7 +135,15 @@ Outcome<std::vector<std::string>> names_in(int directory) {
 }
 
 Outcome<std::uint64_t> remove_tree(int at, const std::string& name, const std::stop_token& stop) {
-  return remove_tree(at, name, stop, 0);
+  const auto go_on = [&]() -> Outcome<void> {
+    if (stop.stop_requested()) return failed(cancelled());
+    return {};
+  };
+  return remove_tree(at, name, go_on, 0);
+}
+
+Outcome<std::uint64_t> remove_tree(int at, const std::string& name, const GoOn& go_on) {
+  return remove_tree(at, name, go_on, 0);
 }
 
 ssize_t read_at(int fd, std::span<std::byte> buffer, std::uint64_t offset) {

@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <span>
 #include <stop_token>
@@ -56,7 +57,10 @@ Outcome<Fd> open_directory(int at, const std::string& name);
 /// system at another place included.
 Outcome<Fd> open_below(int at, const char* name);
 
-/// The same; nothing where there is no such name.
+/// Opens what is no directory in the same way.
+Outcome<Fd> open_file_below(int at, const char* name, int flags);
+
+/// The directory `name` in `at`; nothing where there is no such name.
 Outcome<std::optional<Fd>> open_directory_if_any(int at, const std::string& name);
 
 /// Opens it, after making it with `mode` where it is missing.
@@ -73,6 +77,10 @@ Outcome<std::vector<std::string>> names_in(int directory);
 /// Removes `name` and everything below it; nothing there counts as removed. Returns how many entries went. What is
 /// mounted below it is not touched: MountPoint. TooDeep beyond 4096 directories.
 Outcome<std::uint64_t> remove_tree(int at, const std::string& name, const std::stop_token& stop);
+
+/// The same; `go_on` is called before each entry, and its failure ends it.
+using GoOn = std::function<Outcome<void>()>;
+Outcome<std::uint64_t> remove_tree(int at, const std::string& name, const GoOn& go_on);
 
 /// Reads up to `buffer.size()` bytes at `offset`; fewer only at the end of the file. errno is set where it returns -1.
 ssize_t read_at(int fd, std::span<std::byte> buffer, std::uint64_t offset);

@@ -153,12 +153,12 @@ Outcome<void> give_metadata(int fd, const EntryList& entries, std::uint32_t id, 
 }
 
 Outcome<void> give_metadata_at(int directory, const EntryList& entries, std::uint32_t id) {
-  const Fd fd(::openat(directory, entries[id].name_bytes, O_PATH | O_NOFOLLOW | O_CLOEXEC));
-  if (!fd) return failed_call(errno, "open {}", name_of(entries, id));
-  const auto now = status_of(fd.get());
+  const auto fd = open_file_below(directory, entries[id].name_bytes, O_PATH);
+  if (!fd) return failed(fd.error());
+  const auto now = status_of(fd->get());
   if (!now) return failed(now.error());
   if (S_ISLNK(now->st_mode)) return give_to_link(directory, entries, id, *now);
-  return give(Object(fd.get(), true), entries, id, *now, Attributes::Unknown);
+  return give(Object(fd->get(), true), entries, id, *now, Attributes::Unknown);
 }
 
 }  // namespace roadstead::mover

@@ -95,6 +95,9 @@ class Sink {
   /// Whether extents must come with their names even if the bytes did not travel.
   [[nodiscard]] virtual bool wants_names() const { return false; }
 
+  /// True: look() is all that is wanted, nothing is asked for.
+  [[nodiscard]] virtual bool only_looks() const { return false; }
+
   virtual std::unique_ptr<SinkThread> thread() = 0;
 
   /// A live source's file is another one now: what was put of it counts no more. Or it is not part of the copy at all.

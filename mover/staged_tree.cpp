@@ -148,7 +148,7 @@ Outcome<void> StagedTree::check_space(const EntryList& entries) const {
   struct statvfs status {};
   if (::fstatvfs(root_.get(), &status) != 0) return failed_call(errno, "ask for free space");
   // A file system that shares extents with the old tree may need far less; then the writes themselves decide.
-  if (needed > free_bytes() && !*clones_)
+  if (needed > free_bytes() && status.f_blocks > 0 && !*clones_)
     return failed("NoSpace", fmt::format("the target needs {} bytes and has {} free", needed, free_bytes()),
                   "free space on the target and run the step again; what was written is kept");
   const std::uint64_t names = entries.size() - std::min<std::uint64_t>(entries.size(), present_entries_);

@@ -95,7 +95,7 @@ Outcome<void> remove_strangers(const EntryList& entries, std::uint32_t id, int d
       if (auto noted = present(child, **status); !noted) return noted;
       continue;
     }
-    if (auto removed = remove_tree(directory, name, {}); !removed) return failed(removed.error());
+    if (auto removed = remove_tree(directory, name, tick); !removed) return failed(removed.error());
   }
   return {};
 }

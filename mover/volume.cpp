@@ -8,7 +8,10 @@
 #include <algorithm>
 #include <fstream>
 
+#include "mover/finish_file.h"
+#include "mover/hash_file.h"
 #include "mover/journal.h"
+#include "mover/keystone.h"
 #include "mover/place.h"
 #include "mover/scan.h"
 
@@ -21,10 +24,7 @@ namespace roadstead::mover {
 namespace {
 
 constexpr std::size_t kMarkLimit = std::size_t{1} << 20;
-constexpr std::size_t kFileLimit = std::size_t{16} << 20;  ///< Of a file that gets a managed block.
 constexpr const char* kDiscarded = "discarded";
-constexpr std::string_view kBegin = "# roadstead begin\n";
-constexpr std::string_view kEnd = "# roadstead end\n";
 const std::string kData{kDataName};
 const std::string kTree{kTreeName};
 
@@ -178,61 +178,11 @@ Outcome<void> sync_both(const Place& place) {
   return sync_directory(place.request.get());
 }
 
-// ---- finish ---------------------------------------------------------------------------------------------------------
-
-/// Opens the directory of a relative path below `root` and leaves the last name in `name`.
-Outcome<Fd> open_parent_of(int root, std::string_view path, std::string& name) {
-  auto at = open_directory(root, ".");
-  for (;;) {
-    const std::size_t slash = path.find('/');
-    name = path.substr(0, slash);
-    if (name.empty() || name == "." || name == "..")
-      return failed("InvalidJob", fmt::format("'{}' is no path below the tree", path), "correct the job");
-    if (slash == std::string_view::npos || !at) return at;
-    at = open_directory(at->get(), name);
-    path.remove_prefix(slash + 1);
-  }
-}
-
-Outcome<void> write_one(int request, int tree, const struct stat& root, const FinishFile& file) {
-  std::string name;
-  const auto directory = open_parent_of(tree, file.path, name);
-  if (!directory) return failed(directory.error());
-  Ownership ownership{root.st_uid, root.st_gid, file.permissions};
-  if (file.mode == WriteMode::Replace) return write_durably(request, directory->get(), name, file.content, ownership);
-  std::string text;
-  const Fd old(::openat(directory->get(), name.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
-  if (!old && errno != ENOENT) return failed_call(errno, "open {}", file.path);
-  if (old) {
-    const auto status = status_of(old.get());
-    if (!status) return failed(status.error());
-    if (static_cast<std::uint64_t>(status->st_size) > kFileLimit)
-      return failed("TooLarge", fmt::format("{} is too large for a managed block", file.path), "look at the file");
-    auto content = content_of(old.get(), kFileLimit);
-    if (!content) return failed(content.error());
-    text = std::move(*content);
-    ownership.mode = status->st_mode & 07777;
-  }
-  return write_durably(request, directory->get(), name, with_managed_block(text, file.content), ownership);
-}
-
 tl::unexpected<Failure> no_tree(const Target& target) {
   return failed("NotFound", fmt::format("{} has no staged tree", target.request), "copy first");
 }
 
 }  // namespace
-
-std::string with_managed_block(std::string_view text, std::string_view block) {
-  std::string result(text);
-  const std::size_t begin = result.find(kBegin);
-  const std::size_t end = begin == std::string::npos ? begin : result.find(kEnd, begin);
-  if (end != std::string::npos) result.erase(begin, end + kEnd.size() - begin);
-  if (!result.empty() && result.back() != '\n') result += '\n';
-  result += kBegin;
-  result += block;
-  if (!block.empty() && block.back() != '\n') result += '\n';
-  return result += kEnd;
-}
 
 Outcome<InspectData> inspect(const Inspect& job, const std::stop_token& stop) {
   InspectData data;
@@ -321,7 +271,8 @@ Outcome<InodeData> finish(const Finish& job) {
   const auto root = status_of((*tree)->get());
   if (!root) return failed(root.error());
   for (const FinishFile& file : job.files)
-    if (auto written = write_one((*found)->request.get(), (*tree)->get(), *root, file); !written)
+    if (auto written = write_finish_file((*found)->request.get(), (*tree)->get(), root->st_uid, root->st_gid, file);
+        !written)
       return failed(written.error());
   return InodeData{root->st_ino};
 }
@@ -345,7 +296,8 @@ Outcome<RemovedData> discard(const Discard& job, const std::stop_token& stop) {
     if (auto rest = remove_tree(request, kDiscarded, stop); !rest) return failed(rest.error());
     if (::renameat(request, kTree.c_str(), request, kDiscarded) != 0) return failed_call(errno, "set the tree aside");
   }
-  if (::unlinkat(request, kJournalName, 0) != 0 && errno != ENOENT) return failed_call(errno, "remove the journal");
+  for (const char* notes : {kJournalName, kInPlaceJournalName, kHashesName, kNewKeystoneName})
+    if (::unlinkat(request, notes, 0) != 0 && errno != ENOENT) return failed_call(errno, "remove {}", notes);
   if (auto synced = sync_directory(request); !synced) return failed(synced.error());
   const auto removed = remove_tree(request, kDiscarded, stop);
   if (!removed) return failed(removed.error());

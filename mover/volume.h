@@ -22,7 +22,4 @@ Outcome<RemovedData> discard(const Discard& job, const std::stop_token& stop);
 Outcome<RemovedData> empty(const Empty& job, const std::stop_token& stop);
 Outcome<InodeData> make_directory(const MakeDirectory& job);
 
-/// `text` with `block` between the marker lines at its end, whatever stood between them before.
-std::string with_managed_block(std::string_view text, std::string_view block);
-
 }  // namespace roadstead::mover

@@ -5,8 +5,8 @@
 #include "mover/assembly.h"
 #include "mover/entry.h"
 #include "mover/filter.h"
+#include "mover/finish_file.h"
 #include "mover/progress.h"
-#include "mover/volume.h"
 
 namespace roadstead::mover {
 namespace {
