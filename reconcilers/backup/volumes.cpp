@@ -181,9 +181,25 @@ Millis wait_for(crds::Backup& backup, const std::string& reason, const std::stri
   return again;
 }
 
-void tell_hooks(crds::Backup& backup, const StepRef& ref, const std::string& why, Time now) {
-  if (ref.hook)
-    set(backup, kHooks, ConditionStatus::False, "HookFailed", fmt::format("Hook {}: {}", ref.name, why), now);
+/// Every hook that failed for good, with why; of those alone that count where `counting`.
+std::vector<std::string> failed_hooks(const Plan& plan, const crds::BackupStatus& status, bool counting) {
+  std::vector<std::string> failed;
+  const auto add = [&](const char* when, const std::vector<crds::Hook>& hooks) {
+    for (const auto& hook : hooks)
+      if (const Step* entry = given_up(status, hook_step(when, hook));
+          entry != nullptr && (!counting || ends_the_run(hook)))
+        failed.push_back(fmt::format("hook {}: {}", entry->name, entry->message));
+  };
+  add("before", before_hooks(plan));
+  add("after", after_hooks(plan));
+  return failed;
+}
+
+void tell_hooks(crds::Backup& backup, Time now) {
+  const auto plan = plan_of(backup.status);
+  const auto failed = plan ? failed_hooks(*plan, backup.status, false) : std::vector<std::string>{};
+  if (!failed.empty())
+    set(backup, kHooks, ConditionStatus::False, "HookFailed", fmt::format("{}", fmt::join(failed, "; ")), now);
 }
 
 std::optional<Millis> take_failure(crds::Backup& backup, const StepRef& ref, const std::string& message, bool for_good,
@@ -197,7 +213,7 @@ std::optional<Millis> take_failure(crds::Backup& backup, const StepRef& ref, con
   if (last) entry.result = kFinal;
   status.worker.clear();
   clear_waiting(backup, now);
-  if (last) tell_hooks(backup, ref, message, now);
+  if (last && ref.hook) tell_hooks(backup, now);
   say(backup, last ? "StepFailed" : "WaitingToTryAgain",
       last ? fmt::format("{} failed: {}", ref.name, message)
            : fmt::format("{} failed ({} of {}): {}", ref.name, failures, kFailureLimit, message),
@@ -214,7 +230,7 @@ crds::BackupPhase phase_of(const crds::BackupStatus& status) {
 struct Losses {
   std::vector<std::string> failed;      ///< "outpack@annex2/copy: why"
   std::vector<std::string> unreadable;  ///< "outpack: a, b and 3 more"
-  std::string hook;                     ///< The hook that counts, with why.
+  std::vector<std::string> hooks;       ///< "hook before/save: why", of those that count
   bool fatal_hook = false;
 };
 
@@ -246,12 +262,7 @@ Losses losses_of(const Plan& plan, const crds::BackupStatus& status) {
       losses.unreadable.push_back(line);
   }
   losses.fatal_hook = fatal_hook(plan, status) != nullptr;
-  for (const auto& hook : before_hooks(plan))
-    if (const Step* entry = given_up(status, hook_step("before", hook)); entry != nullptr && ends_the_run(hook))
-      losses.hook = entry->name + ": " + entry->message;
-  for (const auto& hook : after_hooks(plan))
-    if (const Step* entry = given_up(status, hook_step("after", hook)); entry != nullptr && ends_the_run(hook))
-      losses.hook = entry->name + ": " + entry->message;
+  losses.hooks = failed_hooks(plan, status, true);
   return losses;
 }
 
@@ -264,9 +275,8 @@ void end_with(crds::Backup& backup, crds::BackupPhase phase, const std::string& 
 }
 
 void end_with_losses(crds::Backup& backup, const Losses& losses, Time now) {
-  std::vector<std::string> parts;
-  if (!losses.hook.empty()) parts.push_back("hook " + losses.hook);
-  if (!losses.failed.empty()) parts.push_back(fmt::format("{}", fmt::join(losses.failed, "; ")));
+  std::vector<std::string> parts = losses.hooks;
+  parts.insert(parts.end(), losses.failed.begin(), losses.failed.end());
   if (!losses.unreadable.empty())
     parts.push_back(
         fmt::format("files that could not be read are not in it ({}); put their permissions or their disk "
@@ -529,7 +539,7 @@ void finish(crds::Backup& backup, Time now) {
     if (snapshot.data_as_of)
       status.data_as_of = std::min(*snapshot.data_as_of, status.data_as_of.value_or(*snapshot.data_as_of));
   const Losses losses = losses_of(*plan, status);
-  const bool whole = losses.failed.empty() && losses.unreadable.empty() && losses.hook.empty();
+  const bool whole = losses.failed.empty() && losses.unreadable.empty() && losses.hooks.empty();
   close_progress(status, losses.failed.empty() && !losses.fatal_hook);
   if (!whole) {
     end_with_losses(backup, losses, now);

@@ -442,6 +442,17 @@ TEST(VolumeBackup, AHookBeforeThatFailsEndsTheRunBeforeAnythingIsCopied) {
   EXPECT_THAT(world.history, ElementsAre("exec save", "exec resume")) << "what the hook before began is ended";
 }
 
+TEST(VolumeBackup, NamesEachHookThatFailed) {
+  World world;
+  begin(world);
+  world.exec_exit_codes = {{"save", 1}, {"resume", 1}};
+  ASSERT_TRUE(world.run());
+  for (const char* type : {"Failed", "HooksSucceeded"}) {
+    EXPECT_THAT(world.condition(type).value("message", ""), HasSubstr("before/save")) << type;
+    EXPECT_THAT(world.condition(type).value("message", ""), HasSubstr("after/resume")) << type;
+  }
+}
+
 TEST(VolumeBackup, AHookThatMayFailIsToldAndTheRunGoesOn) {
   World world;
   Json policy = policy_manifest();
