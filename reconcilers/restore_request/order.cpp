@@ -65,6 +65,8 @@ const crds::RestoreRequest* first_before(const crds::RestoreRequest& request,
     if (same_object(other, request) || is_over(other) || other.spec.dry_run || !collide(request, other)) continue;
     // Of two that have begun, as after a lost store, the older one goes on: never do both wait.
     const bool theirs = has_begun(other), mine = has_begun(request);
+    // A rollback exchanges what is there already: it waits for nobody who has not begun.
+    if (crds::is_finished(request.status) && !theirs) continue;
     if (theirs != mine ? theirs : created_before(other, request)) return &other;
   }
   return nullptr;

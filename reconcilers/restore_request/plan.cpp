@@ -267,8 +267,9 @@ bool is_held(const crds::RestoreRequest& request, const StepRef& ref) {
   const auto between = [&](std::string_view stop, std::string_view start) {
     return was_begun(status, std::string(stop)) && succeeded(status, std::string(start)) == nullptr;
   };
-  return request.spec.suspend && !is_running(status, name_of(ref)) && !is_ending(status) && !forward_only(request) &&
-         !between(step::kStop, step::kStart) && !between(step::kRollbackStop, step::kRollbackStart);
+  return request.spec.suspend && !request.metadata.deletion_timestamp && !is_running(status, name_of(ref)) &&
+         !is_ending(status) && !forward_only(request) && !between(step::kStop, step::kStart) &&
+         !between(step::kRollbackStop, step::kRollbackStart);
 }
 
 bool is_ending(const crds::RestoreRequestStatus& status) { return status.receipt && !status.receipt->finished_at; }

@@ -14,6 +14,7 @@ namespace roadstead::reconcilers::restore {
 namespace {
 
 constexpr Millis kOtherRetry{5'000};
+constexpr const char* kMeasure = "measure";  // The word of a worker, and in the step's memory.
 
 /// Proves the way that the bytes will go, once per request: two movers that only say hello.
 std::optional<Outcome> prove_path(Run& run, Frame& frame, const HostHandle& source, const HostHandle& target) {
@@ -52,22 +53,24 @@ std::optional<Outcome> look_at_volume(Run& run, Frame& frame, const HostHandle& 
   auto volume = target.engine->inspect_volume(name, run.limits);
   if (!volume && volume.error().kind != ErrorKind::NotFound) return from_error(volume.error(), target, false);
   MoverAnswer answer;
-  const mover::Inspect job{.parent = std::string(kParent), .sizes = false, .source = {}};
+  const bool measures = frame.remembers(kMeasure);
+  const mover::Inspect job{.parent = std::string(kParent), .sizes = measures, .source = {}};
+  const std::string word = measures ? kMeasure : "inspect";
   if (volume) {
     seen.volume_exists = true;
     seen.volume_driver = volume->driver;
     seen.volume_has_options = !volume->options.empty();
-    if (auto outcome = run_mover(run, frame, "inspect", name, job, answer)) return outcome;
+    if (auto outcome = run_mover(run, frame, word, name, job, answer)) return outcome;
   } else {
     auto info = target.engine->info(run.limits);
     if (!info) return from_error(info.error(), target, false);
-    if (auto outcome = run_mover_at(run, frame, "inspect", info->root_directory + "/volumes", job, answer))
-      return outcome;
+    if (auto outcome = run_mover_at(run, frame, word, info->root_directory + "/volumes", job, answer)) return outcome;
   }
   auto data = mover::parse_inspect_data(answer.data);
   if (!data || !data->volume)
     return Retry{"WorkerFailed", "inspect on host " + target.host.metadata.name + " answered nothing", {}};
   seen.free_bytes = static_cast<std::int64_t>(data->volume->free_bytes);
+  if (data->volume->allocated_bytes) seen.allocated_bytes = static_cast<std::int64_t>(*data->volume->allocated_bytes);
   if (seen.volume_exists) {
     seen.data_is_mount_point = data->volume->mount_point;
     seen.data_on_parent_device = data->volume->same_device;
@@ -76,16 +79,13 @@ std::optional<Outcome> look_at_volume(Run& run, Frame& frame, const HostHandle& 
   return std::nullopt;
 }
 
-/// How much room the volume takes, asked only where there is none for a second copy of it: it takes a walk over it.
-std::optional<Outcome> measure_volume(Run& run, Frame& frame, ProbeSeen& seen) {
-  if (!seen.volume_exists || !why_not_exchanged(seen).empty() || has_room_for_two(seen)) return std::nullopt;
-  MoverAnswer answer;
-  const mover::Inspect job{.parent = std::string(kParent), .sizes = true, .source = {}};
-  if (auto outcome = run_mover(run, frame, "measure", seen.volume, job, answer)) return outcome;
-  const auto data = mover::parse_inspect_data(answer.data);
-  if (data && data->volume && data->volume->allocated_bytes)
-    seen.allocated_bytes = static_cast<std::int64_t>(*data->volume->allocated_bytes);
-  return std::nullopt;
+/// How much room the volume takes is asked only where there is none for a second copy of it: it takes a walk over it,
+/// so the volume is looked at once more, and that look is waited for alone.
+std::optional<Outcome> measure_if_needed(Frame& frame, const ProbeSeen& seen) {
+  if (!seen.volume_exists || !why_not_exchanged(seen).empty() || has_room_for_two(seen) || frame.remembers(kMeasure))
+    return std::nullopt;
+  frame.remember_done(kMeasure);
+  return Working{fmt::format("Measures volume {}.", seen.volume), Millis{0}, {}};
 }
 
 /// Old data beside the volume: what somebody who looks for room wants to know.
@@ -294,7 +294,7 @@ Outcome probe(Run& run, Frame& frame) {
     if (auto outcome = prove_path(run, frame, *source, *target)) return *outcome;
   std::string inspected;
   if (auto outcome = look_at_volume(run, frame, *target, seen, inspected)) return *outcome;
-  if (auto outcome = measure_volume(run, frame, seen)) return *outcome;
+  if (auto outcome = measure_if_needed(frame, seen)) return *outcome;
   seen.kept = kept_trees(inspected);
   seen.other_marks = other_marks(run, item, inspected, target->host.metadata.name);
   auto applications = find_applications(run, *target);
@@ -317,6 +317,9 @@ Outcome probe(Run& run, Frame& frame) {
   }
   next_attempt(frame);  // looked at anew next time
   forget_snapshot_look(frame);
+  nlohmann::json memory = frame.memory();
+  memory.erase(kMeasure);
+  frame.remember(memory);
   std::string message = refusals.front().message;
   for (std::size_t i = 1; i < refusals.size(); ++i) message += "; also: " + refusals[i].message;
   return Blocked{refusals.front().reason, message, kBlockedRetry};

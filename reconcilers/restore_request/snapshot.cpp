@@ -163,7 +163,8 @@ ChosenSnapshot choose_snapshot(const WantedSnapshot& wanted, const std::vector<S
     if (wanted.ids.empty() && one.seen.unreadable.count > 0) continue;
     whole += 1;
     if (!oldest || one.seen.data_as_of < *oldest) oldest = one.seen.data_as_of;
-    if (wanted.as_of && one.seen.data_as_of > *wanted.as_of) continue;
+    // A time as it is printed, without a fraction, includes what was taken in that second.
+    if (wanted.as_of && std::chrono::floor<std::chrono::seconds>(one.seen.data_as_of) > *wanted.as_of) continue;
     if (newest == nullptr || one.seen.data_as_of > newest->seen.data_as_of) newest = &one;
   }
   if (newest == nullptr) return {{}, why_none(wanted, fitting, whole, oldest)};

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "reconcilers/restore_request/run.h"
 #include "reconcilers/support/labels.h"
 #include "tests/unit/reconcilers_restore_request/world.h"
 
@@ -34,6 +35,9 @@ class FakeEngine final : public Engine {
     container.spec = spec;
     container.restart_policy = spec.restart_policy;
     const std::string id = container.id;
+    for (const auto& mount : container.spec.mounts)  // as an engine makes a volume that is mounted and missing
+      if (mount.type == MountSpec::Type::Volume && !host_.volumes.contains(mount.source))
+        host_.volumes[mount.source] = Volume{mount.source, {}, {world_.next_inode(), "empty", false}, false, {}};
     host_.containers.emplace(id, std::move(container));
     world_.called_after();
     return id;
@@ -49,7 +53,10 @@ class FakeEngine final : public Engine {
     container->state = ContainerState::Running;
     container->started_at = world_.clock.now();
     container->looks_left = 2;
-    if (!is_worker(*container)) started_application(*container);
+    if (is_worker(*container))
+      started_worker(*container);
+    else
+      started_application(*container);
     world_.called_after();
     return {};
   }
@@ -184,11 +191,14 @@ class FakeEngine final : public Engine {
     if (auto e = enter(); !e) return tl::unexpected(e.error());
     Container* container = find(name);
     if (!container) return tl::unexpected(gone(name).error());
-    Volume* volume = volume_by_parent(*container);
-    if (volume == nullptr) return fail(ErrorKind::NotFound, "no such path");
-    for (const auto& [request, beside] : volume->beside)
-      if (beside.mark && path == "/target/.roadstead/" + request + "/mark.json")
-        return std::vector<ArchiveFile>{{.path = "mark.json", .content = *beside.mark}};
+    const Volume* volume = volume_by_parent(*container);
+    const bool has_marks = std::ranges::any_of(container->spec.mounts, is_marks);
+    for (const auto& [name_of_volume, one] : host_.volumes) {
+      if (&one != volume && !(has_marks && !one.options.empty())) continue;
+      for (const auto& [request, beside] : one.beside)
+        if (beside.mark && path == "/target/.roadstead/" + request + "/mark.json")
+          return std::vector<ArchiveFile>{{.path = "mark.json", .content = *beside.mark}};
+    }
     return fail(ErrorKind::NotFound, "no such path");
   }
 
@@ -211,7 +221,7 @@ class FakeEngine final : public Engine {
   }
   Result<VolumeInfo> create_volume(const std::string& name, const Labels&, const Limits& limits) override {
     if (!host_.volumes.contains(name))
-      host_.volumes[name] = Volume{name, {}, {world_.next_inode(), "empty", false}, {}};
+      host_.volumes[name] = Volume{name, {}, {world_.next_inode(), "empty", false}, false, {}};
     return inspect_volume(name, limits);
   }
   Result<void> remove_volume(const std::string&, const Limits&) override { return {}; }
@@ -247,11 +257,62 @@ class FakeEngine final : public Engine {
     return nullptr;
   }
 
-  Volume* volume_by_parent(const Container& container) {
+  static bool is_marks(const MountSpec& mount) { return mount.source == reconcilers::restore::kMarksVolume; }
+
+  /// By the bound parent of its data, or, of a volume with options, by itself in the place of its data.
+  static Volume* volume_of(const Container& container, HostState& host) {
     for (const auto& mount : container.spec.mounts)
-      for (auto& [name, volume] : host_.volumes)
-        if (mount.source == "/var/lib/docker/volumes/" + name) return &volume;
+      for (auto& [name, volume] : host.volumes)
+        if (mount.source == "/var/lib/docker/volumes/" + name ||
+            (mount.source == name && mount.target == "/target/_data"))
+          return &volume;
     return nullptr;
+  }
+  Volume* volume_by_parent(const Container& container) { return volume_of(container, host_); }
+
+  HostState& host_of(const Container& container) {
+    for (auto& [name, host] : world_.hosts)
+      if (host.containers.contains(container.id)) return host;
+    return host_;
+  }
+
+  static std::optional<mover::Copy> copy_of(const Container& container) {
+    const auto file = container.files.find(std::string(mover::kJobPath.substr(1)));
+    if (file == container.files.end()) return std::nullopt;
+    const auto job = mover::parse_job(file->second);
+    if (!job || !std::holds_alternative<mover::Copy>(*job)) return std::nullopt;
+    return std::get<mover::Copy>(*job);
+  }
+
+  /// From when it runs, what is overwritten is neither the old nor the new.
+  void started_worker(const Container& container) {
+    const auto copy = copy_of(container);
+    if (!copy || !copy->in_place || copy->in_place->compare_only) return;
+    Volume& volume = *volume_by_parent(container);
+    if (volume.used && volume.data.content != "old" && !world_.overwrites_while_running)
+      world_.violations.push_back("overwritten behind the application: " + volume.name);
+    for (const auto& [id, one] : host_.containers)
+      for (const auto& mount : one.spec.mounts)
+        if (mount.source == volume.name && !is_worker(one) && one.state == ContainerState::Running &&
+            !world_.overwrites_while_running)
+          world_.violations.push_back("overwritten under " + one.spec.name);
+    volume.data = {volume.data.inode, "half", false};
+    volume.used = false;
+    world_.history.push_back("overwrite");
+  }
+
+  /// What the sender of a copy reads; nothing where it is not there.
+  std::optional<std::string> content_at(const Container& sender) {
+    const auto copy = copy_of(sender);
+    if (!copy->source->snapshot) return world_.recover;
+    for (const auto& mount : sender.spec.mounts) {
+      if (mount.target != copy->source->path) continue;
+      const std::string root = mountpoint("roadstead_repository") + "/";
+      if (!mount.source.starts_with(root) || !mount.read_only) return std::nullopt;
+      for (const auto& seen : world_.snapshots[host_of(sender).name + ":" + mount.source.substr(root.size())])
+        if (seen.id == *copy->source->snapshot) return content_of_snapshot(seen.id);
+    }
+    return std::nullopt;
   }
 
   /// A database that is started on anything but whole data is what must never happen.
@@ -260,8 +321,10 @@ class FakeEngine final : public Engine {
     for (const auto& mount : container.spec.mounts) {
       const auto found = host_.volumes.find(mount.source);
       if (found == host_.volumes.end()) continue;
+      found->second.used = true;
       const Tree& data = found->second.data;
-      const bool whole = data.content == "old" || (data.content == "point" && data.finished);
+      const bool whole =
+          data.content == "old" || data.content.starts_with("snapshot ") || (data.content == "point" && data.finished);
       if (!whole) world_.violations.push_back("started on half a copy: " + container.spec.name + " on " + data.content);
     }
   }
@@ -298,10 +361,10 @@ class FakeEngine final : public Engine {
   /// The peer of a container, on the other host: same owner, other end.
   Container* peer_of(const Container& container) {
     const std::string step = step_of(container);
-    const std::string other = step == "copy-send"        ? "copy-receive"
-                              : step == "copy-receive"   ? "copy-send"
-                              : step == "connect-source" ? "connect-target"
-                                                         : "connect-source";
+    const auto dash = step.rfind('-') + 1;
+    static const std::map<std::string, std::string> kOther{
+        {"send", "receive"}, {"receive", "send"}, {"source", "target"}, {"target", "source"}};
+    const std::string other = step.substr(0, dash) + kOther.at(step.substr(dash));
     for (auto& [name, host] : world_.hosts)
       for (auto& [id, one] : host.containers)
         if (step_of(one) == other && one.state == ContainerState::Running &&
@@ -327,35 +390,49 @@ class FakeEngine final : public Engine {
     Container* receiver = copy.role == mover::Role::Send ? peer_of(container) : &container;
     Container* sender = copy.role == mover::Role::Receive ? peer_of(container) : &container;
     if (receiver == nullptr || sender == nullptr) return no_peer(container);
-    const auto job = mover::parse_job(receiver->files.at(std::string(mover::kJobPath.substr(1))));
-    const auto& target = *std::get<mover::Copy>(*job).target;
-    for (auto& [name, host] : world_.hosts)
-      for (auto& [volume_name, volume] : host.volumes)
-        if (volume_name == "montagu_db_volume") receive(volume.beside[target.request], *receiver, *sender);
+    const mover::Copy into = *copy_of(*receiver);
+    Volume& volume = *volume_of(*receiver, host_of(*receiver));
+    const auto content = content_at(*sender);
+    const bool gone = !content || content->empty();
+    if (gone || !world_.copy_failure.empty()) {
+      if (into.target && !volume.beside[into.target->request].tree)
+        volume.beside[into.target->request].tree = Tree{world_.next_inode(), "half", false};
+      if (sender != receiver) end(*sender, false, "ConnectionLost");
+      return end(*receiver, false, gone ? "NotFound" : world_.copy_failure);
+    }
+    const mover::CopyData data = into.target ? receive(volume.beside[into.target->request], *content)
+                                             : overwrite(volume, *into.in_place, *content);
+    world_.bytes_sent += data.bytes_sent;
+    if (sender != receiver) end(*sender, true, "Copied", mover::to_json(data));
+    end(*receiver, true, "Copied", mover::to_json(data));
   }
 
-  void receive(Volume::Beside& beside, Container& receiver, Container& sender) {
-    if (!world_.copy_failure.empty()) {
-      if (!beside.tree) beside.tree = Tree{world_.next_inode(), "half", false};
-      if (&sender != &receiver) end(sender, false, "ConnectionLost");
-      return end(receiver, false, world_.copy_failure);
-    }
+  mover::CopyData receive(Volume::Beside& beside, const std::string& content) {
     mover::CopyData data;
     data.bytes_total = data.bytes_done = World::kDatabaseBytes;
-    const bool there = beside.tree && beside.tree->content == "point";
+    const bool there = beside.tree && beside.tree->content == content;
     data.bytes_sent = there ? 0 : World::kDatabaseBytes;
     data.bytes_verified = there ? World::kDatabaseBytes : 0;
     if (!beside.tree) beside.tree = Tree{world_.next_inode(), "", false};
-    beside.tree->content = world_.recover;
+    beside.tree->content = content;
     data.tree_inode = beside.tree->inode;
-    world_.bytes_sent += data.bytes_sent;
-    if (&sender != &receiver) end(sender, true, "Copied", mover::to_json(data));
-    end(receiver, true, "Copied", mover::to_json(data));
+    return data;
+  }
+
+  mover::CopyData overwrite(Volume& volume, const mover::InPlace& sink, const std::string& content) {
+    mover::CopyData data;
+    data.bytes_total = World::kDatabaseBytes;
+    if (sink.compare_only) return data;
+    data.bytes_done = data.bytes_sent = World::kDatabaseBytes;
+    volume.data.content = content;
+    volume.data.finished = !sink.files.empty();
+    if (content == "point" && sink.keystone != "global/pg_control") world_.violations.push_back("no keystone");
+    return data;
   }
 
   void perform(Container& container, const mover::Survey&) { end(container, false, "Unexpected"); }
 
-  void perform(Container& container, const mover::Inspect&) {
+  void perform(Container& container, const mover::Inspect& inspect) {
     mover::InspectData data;
     mover::VolumeSeen seen;
     seen.free_bytes = static_cast<std::uint64_t>(host_.free_bytes);
@@ -363,6 +440,7 @@ class FakeEngine final : public Engine {
     if (Volume* volume = volume_by_parent(container)) {
       seen.exists = true;
       seen.inode = volume->data.inode;
+      if (inspect.sizes) seen.allocated_bytes = static_cast<std::uint64_t>(world_.allocated_bytes);
       for (const auto& [request, beside] : volume->beside)
         seen.requests.push_back({request, beside.mark, beside.tree ? std::optional(beside.tree->inode) : std::nullopt});
     }
@@ -392,6 +470,7 @@ class FakeEngine final : public Engine {
           if (mount.source == volume.name && one.state == ContainerState::Running)
             world_.violations.push_back("exchanged under " + one.spec.name);
       std::swap(volume.data, *tree);
+      volume.used = false;
       world_.history.push_back("exchange");
     }
     end(container, true, "Exchanged",
@@ -402,7 +481,15 @@ class FakeEngine final : public Engine {
     volume_by_parent(container)->beside[discard.target.request].tree.reset();
     end(container, true, "Discarded");
   }
-  void perform(Container& container, const mover::Snapshots&) { end(container, false, "Unexpected"); }
+  void perform(Container& container, const mover::Snapshots& job) {
+    mover::SnapshotsData data;
+    for (const auto& mount : container.spec.mounts) {
+      const std::string root = mountpoint("roadstead_repository") + "/";
+      if (mount.target != job.path || !mount.source.starts_with(root)) continue;
+      data.snapshots = world_.snapshots[host_.name + ":" + mount.source.substr(root.size())];
+    }
+    end(container, true, "Listed", mover::to_json(data));
+  }
   void perform(Container& container, const mover::Forget&) { end(container, false, "Unexpected"); }
   void perform(Container& container, const mover::Verify&) { end(container, false, "Unexpected"); }
   void perform(Container& container, const mover::Empty&) { end(container, true, "Emptied"); }

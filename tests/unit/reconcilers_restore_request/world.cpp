@@ -120,7 +120,19 @@ Json barman_object() {
             {"volumes", {{"data", "barman_data"}, {"recover", "barman_recover"}}}}}};
 }
 
+Json policy_object() {
+  return {{"apiVersion", "roadstead.dev/v1alpha1"},
+          {"kind", "BackupPolicy"},
+          {"metadata", {{"name", "outpack"}, {"namespace", "default"}, {"generation", 1}, {"resourceVersion", "1"}}},
+          {"spec",
+           {{"source", {{"hostRef", {{"name", "production2"}}}, {"volumes", {{{"name", "outpack"}}}}}},
+            {"destinations", {{{"hostRef", {{"name", "annex2"}}}}}},
+            {"schedule", {{"cron", "@daily"}}}}}};
+}
+
 }  // namespace
+
+std::string content_of_snapshot(const std::string& id) { return "snapshot " + id; }
 
 std::unique_ptr<ResourceClient> make_api(World& world) { return std::make_unique<FakeApi>(world); }
 
@@ -164,6 +176,19 @@ Json request_manifest(const std::string& name) {
                  {"expect", "t"}}}}}}}}};
 }
 
+Json volume_manifest(const std::string& name) {
+  return {{"apiVersion", "roadstead.dev/v1alpha1"},
+          {"kind", "RestoreRequest"},
+          {"metadata", {{"name", name}, {"namespace", "default"}}},
+          {"spec",
+           {{"target", {{"hostRef", {{"name", "uat"}}}}},
+            {"items",
+             {{{"name", "files"},
+               {"from", {{"backupPolicyRef", {{"name", "outpack"}}}, {"volume", "outpack"}}},
+               {"to", {{"volume", "outpack"}}}}}},
+            {"keepPreviousSeconds", 0}}}};
+}
+
 World::World() : clock(Time(std::chrono::seconds(1795392000))) {
   for (const char* name : {"production2", "annex2", "uat"}) hosts[name].name = name;
   for (const Json& host : {host_object("production2", {{"address", "10.0.0.1"}}),
@@ -172,10 +197,16 @@ World::World() : clock(Time(std::chrono::seconds(1795392000))) {
     objects[id_of(host)] = host;
   const Json barman = barman_object();
   objects[id_of(barman)] = barman;
-  hosts["annex2"].volumes["barman_data"] = {"barman_data", {}, {next_inode(), "barman", true}, {}};
-  hosts["annex2"].volumes["barman_recover"] = {"barman_recover", {}, {next_inode(), "recover", true}, {}};
-  hosts["uat"].volumes["montagu_db_volume"] = {"montagu_db_volume", {}, {next_inode(), "old", true}, {}};
+  hosts["annex2"].volumes["barman_data"] = {"barman_data", {}, {next_inode(), "barman", true}, false, {}};
+  hosts["annex2"].volumes["barman_recover"] = {"barman_recover", {}, {next_inode(), "recover", true}, false, {}};
+  hosts["uat"].volumes["montagu_db_volume"] = {"montagu_db_volume", {}, {next_inode(), "old", true}, true, {}};
 
+  objects["Host//annex2"]["spec"]["repository"] = {{"volume", "roadstead_repository"}};
+  const Json outpack = policy_object();
+  objects[id_of(outpack)] = outpack;
+  hosts["annex2"].volumes["roadstead_repository"] = {
+      "roadstead_repository", {}, {next_inode(), "repository", true}, false, {}};
+  hosts["uat"].volumes["outpack"] = {"outpack", {}, {next_inode(), "old", true}, true, {}};
   const auto add = [&](const char* host, const std::string& name, const std::string& policy,
                        std::vector<MountSpec> mounts, Labels labels) {
     Container container;
@@ -194,6 +225,7 @@ World::World() : clock(Time(std::chrono::seconds(1795392000))) {
        {"com.docker.compose.service", "web"},
        {"com.docker.compose.container-number", "1"}});
   add("uat", "bystander", "always", {}, {});
+  add("uat", "outpack-server", "unless-stopped", {{MountSpec::Type::Volume, "outpack", "/outpack", false}}, {});
   add("annex2", "roadstead-default-barmanserver-default.montagu-standing", "unless-stopped", {},
       {{std::string(reconcilers::label::kRole), std::string(reconcilers::kStandingRole)}});
   api_ = make_api(*this);
@@ -201,6 +233,16 @@ World::World() : clock(Time(std::chrono::seconds(1795392000))) {
 }
 
 World::~World() = default;
+
+void World::add_snapshot(const std::string& backup, std::chrono::seconds age, const std::string& host) {
+  mover::SnapshotSeen seen;
+  seen.id = mover::snapshot_id("default", backup);
+  seen.origin = mover::to_json(mover::Origin{"default", "default", backup, "outpack", "production2", "outpack", {}});
+  seen.data_as_of = seen.finished_at = clock.now() - age;
+  seen.logical_bytes = seen.data_bytes = kDatabaseBytes;
+  seen.files = seen.entries = 7;
+  snapshots[host + ":production2/outpack"].push_back(std::move(seen));
+}
 
 void World::restart() { operator_ = std::make_unique<Operator>(*this); }
 
@@ -312,7 +354,8 @@ bool World::applications_run() {
     const Container& one = application(name);
     return one.state == ContainerState::Running && one.restart_policy == policy;
   };
-  return is("montagu-db", "unless-stopped") && is("montagu-web", "always") && is("bystander", "always");
+  return is("montagu-db", "unless-stopped") && is("outpack-server", "unless-stopped") && is("montagu-web", "always") &&
+         is("bystander", "always");
 }
 
 int World::workers() const {

@@ -31,10 +31,14 @@ struct Tree {
   bool finished = false;  ///< The recovery settings are in it.
 };
 
+/// What a restore out of this snapshot brings.
+std::string content_of_snapshot(const std::string& id);
+
 struct Volume {
   std::string name;
   std::map<std::string, std::string> options;
   Tree data;
+  bool used = false;  ///< An application was started on what it holds now.
   struct Beside {
     std::optional<std::string> mark;
     std::optional<Tree> tree;
@@ -85,6 +89,10 @@ class World {
   std::uint64_t bytes_sent = 0;                  ///< By all copies together.
   std::map<std::string, ErrorKind> unstartable;  ///< Containers whose start the engine answers with this.
   int restore_points = 0;
+  /// By "<host>:<source host>/<volume>".
+  std::map<std::string, std::vector<mover::SnapshotSeen>> snapshots;
+  bool overwrites_while_running = false;  ///< A test wants it so.
+  std::int64_t allocated_bytes = 0;       ///< What a measured volume takes.
   std::vector<std::string> violations;
   std::vector<std::string> history;  ///< "stop montagu-db", "exchange", "start montagu-db"
 
@@ -98,6 +106,8 @@ class World {
   std::function<void(int)> before_call;  ///< Whatever a test wants to happen at call N.
 
   // ---- what a test does
+  /// A snapshot of the policy "outpack" of volume `outpack`, in the repository of `host`.
+  void add_snapshot(const std::string& backup, std::chrono::seconds age, const std::string& host = "annex2");
   void apply(nlohmann::json request);
   [[nodiscard]] nlohmann::json request(const std::string& name = "uat-november") const;
   void patch_spec(const std::string& name, const std::string& field, nlohmann::json value);
@@ -112,6 +122,7 @@ class World {
   [[nodiscard]] std::string phase(const std::string& name = "uat-november") const;
   [[nodiscard]] nlohmann::json condition(const std::string& type, const std::string& name = "uat-november") const;
   Container& application(const std::string& name);
+  Volume& volume(const std::string& name) { return hosts.at("uat").volumes.at(name); }
   Volume& target_volume() { return hosts.at("uat").volumes.at("montagu_db_volume"); }
   [[nodiscard]] bool applications_run();
   [[nodiscard]] int workers() const;
@@ -135,6 +146,8 @@ class World {
 };
 
 nlohmann::json request_manifest(const std::string& name = "uat-november");
+/// Restores the newest snapshot of volume `outpack` that the policy "outpack" made.
+nlohmann::json volume_manifest(const std::string& name = "uat-november");
 
 std::shared_ptr<Engine> make_engine(World& world, const std::string& host);
 std::unique_ptr<ResourceClient> make_api(World& world);
