@@ -182,7 +182,9 @@ bool run(End end, int after, std::uint64_t seed, const std::string& stash, Work 
     fate.after = after;
     fate.random.seed(seed);
     fate.stash = stash;
-    ::_exit(work() ? 0 : 1);
+    const bool done = work();
+    if (end == End::PowerLoss) lose_power();  // what is done is durable
+    ::_exit(done ? 0 : 1);
   }
   int status = 0;
   EXPECT_EQ(::waitpid(child, &status, 0), child);
@@ -339,6 +341,54 @@ TEST(Crash, WhateverIsCutOffWhereverEverySnapshotStaysWhole) {
     cut_off += history.cut_off();
   }
   EXPECT_GT(cut_off, 80);
+}
+
+/// One sweep that removes a snapshot and a pack and writes a pack anew, cut off at its call number `after`; false where
+/// it came to its end before.
+bool sweep_cut_off_at(int after, std::uint64_t seed) {
+  const Scratch scratch;
+  const std::string path = (scratch / "repository").string(), stash = (scratch / "stash").string();
+  fs::create_directories(path);
+  fs::create_directories(stash);
+  const std::string shared = noise(50'000, 1);
+  const std::map<std::string, Content> contents = {
+      {"going", {{"shared", shared}, {"dead", noise(200'000, 2)}}},
+      {"staying", {{"shared", shared}, {"own", noise(1000, 3)}}},
+  };
+  const auto back_up_one = [&](const std::string& id, const Content& content) {
+    Repository repository = opened(path, Use::Write);
+    must(back_up(repository, id, content));
+  };
+  back_up_one("going", contents.at("going"));
+  back_up_one("dead", {{"dead pack", noise(1000, 4)}});
+  back_up_one("staying", contents.at("staying"));
+  const bool done = run(End::PowerLoss, after, seed, stash, [&] {
+    return forget({path, {"going", "dead"}, false}, {}).has_value();
+  });
+  const Repository repository = opened(path, Use::Read);
+  const SnapshotList list = must(list_snapshots(repository.directory()));
+  EXPECT_TRUE(list.unreadable.empty());
+  bool stayed = false;
+  for (const SnapshotSeen& seen : list.snapshots) {
+    const auto content = restored(repository, seen.id);
+    EXPECT_TRUE(content) << after << ": " << content.error().message;
+    if (content && contents.contains(seen.id)) {
+      EXPECT_EQ(*content, contents.at(seen.id));
+    }
+    stayed = stayed || seen.id == "staying";
+  }
+  EXPECT_TRUE(stayed) << after;
+  EXPECT_TRUE(!done || list.snapshots.size() == 1U) << after;
+  return !done;
+}
+
+TEST(Crash, ASweepThatLosesPowerAtAnyCallLosesNothing) {
+  int after = 0;
+  for (bool cut = true; cut && !HasFailure(); ++after) {
+    cut = false;
+    for (std::uint64_t seed = 0; seed < 6; ++seed) cut = sweep_cut_off_at(after, seed) || cut;
+  }
+  EXPECT_GT(after, 12);
 }
 
 }  // namespace
