@@ -50,7 +50,7 @@ const std::vector<KindSetup>& kind_setups() {
   static const std::vector<KindSetup> all{
       {"Host", 4, make_host_reconciler, host_wakes},
       {"BarmanServer", 4, make_barman_server_reconciler, barman_server_wakes},
-      {"BackupPolicy", 1, make_backup_policy_reconciler, backup_policy_wakes},
+      {"BackupPolicy", 4, make_backup_policy_reconciler, backup_policy_wakes},
       {"Backup", 4, make_backup_reconciler, backup_wakes},
       {"RestoreRequest", 4, make_restore_request_reconciler, restore_request_wakes},
   };

@@ -22,6 +22,7 @@ struct Flags {
   std::string dry_run = "none";
   ApplyFlags validate;
   BackupFlags backup;
+  VerifyFlags verify;
   GetFlags get;
   DescribeFlags describe;
   DeleteFlags remove;
@@ -92,6 +93,15 @@ CLI::App* add_backup(CLI::App& app, Flags& flags) {
   verb->add_option("policy", flags.backup.policy, "Name of the BackupPolicy")->required();
   add_namespace(*verb, flags.backup.ns);
   verb->add_flag("-w,--watch", flags.backup.watch, "Until it has ended, with a bar; exit code 1 where it failed");
+  return verb;
+}
+
+CLI::App* add_verify(CLI::App& app, Flags& flags) {
+  CLI::App* verb = app.add_subcommand("verify", "Read all that a policy's repositories hold, now: verify POLICY");
+  add_connection(*verb, flags);
+  verb->add_option("policy", flags.verify.policy, "Name of the BackupPolicy")->required();
+  add_namespace(*verb, flags.verify.ns);
+  verb->add_flag("-w,--watch", flags.verify.watch, "Until it has ended; exit code 1 where something is damaged");
   return verb;
 }
 
@@ -227,6 +237,7 @@ int run_cli(int argc, const char* const* argv, const CliHooks& hooks) {
          return apply(session, flags.apply);
        }},
       {add_backup(app, flags), [&](const Session& session) { return backup(session, flags.backup); }},
+      {add_verify(app, flags), [&](const Session& session) { return verify(session, flags.verify); }},
       {add_get(app, flags), [&](const Session& session) { return get(session, flags.get); }},
       {add_describe(app, flags), [&](const Session& session) { return describe(session, flags.describe); }},
       {add_delete(app, flags),

@@ -36,6 +36,13 @@ struct BackupFlags {
 };
 int backup(const Session& session, const BackupFlags& flags);
 
+struct VerifyFlags {
+  std::string policy;
+  std::string ns = "default";
+  bool watch = false;
+};
+int verify(const Session& session, const VerifyFlags& flags);
+
 struct DescribeFlags {
   std::vector<std::string> words;
   std::string ns = "default";

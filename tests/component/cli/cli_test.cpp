@@ -225,8 +225,8 @@ TEST_F(CliTest, GetsTables) {
   ASSERT_EQ(run({"apply", "-f", "-"}, std::string(kHost) + "---\n" + kPolicy).code, kExitOk);
   clock.advance(5min);
   EXPECT_EQ(run({"get", "hosts"}).out,
-            "NAME   ENDPOINT                      REACHABLE   ENGINE   FREE   AGE\n"
-            "uat    unix:///var/run/docker.sock                               5m\n");
+            "NAME   ENDPOINT                      REACHABLE   ENGINE   FREE   UNCOVERED   AGE\n"
+            "uat    unix:///var/run/docker.sock                                           5m\n");
   EXPECT_THAT(run({"get", "HST", "uat", "-o", "wide"}).out, HasSubstr("PROTECTED"));
   EXPECT_THAT(run({"get", "bp", "-A"}).out, StartsWith("NAMESPACE   NAME "));
   EXPECT_EQ(run({"get", "bp", "-n", "other"}).err, "No resources found in other namespace.\n");
@@ -461,6 +461,54 @@ TEST_F(CliTest, WatchesABackupToItsEnd) {
     const json object = only_backup(api.store());
     ASSERT_TRUE(api.store().remove({"Backup", "default", object["metadata"]["name"]}, {}));
   }
+}
+
+// ---- verify
+
+constexpr const char* kVolumePolicy = R"(apiVersion: roadstead.dev/v1alpha1
+kind: BackupPolicy
+metadata: {name: outpack}
+spec:
+  source: {hostRef: {name: production2}, volumes: [{name: outpack}]}
+  destinations: [{hostRef: {name: annex2}}]
+  schedule: {cron: "@daily"}
+)";
+
+TEST_F(CliTest, AsksForAVerificationAndTellsWhatItFound) {
+  const ObjectKey key{"BackupPolicy", "default", "outpack"};
+  for (const int damaged : {0, 2}) {
+    ASSERT_EQ(run({"apply", "-f", "-"}, kVolumePolicy).code, kExitOk);
+    Ran ran;
+    std::jthread watching([&] { ran = run({"verify", "outpack", "--watch"}); });
+    std::string asked;
+    ASSERT_TRUE(eventually([&] {
+      const auto annotations = api.store().get(key).value()["metadata"].value("annotations", json::object());
+      asked = annotations.value("roadstead.dev/verify", "");
+      return !asked.empty();
+    }));
+    json object = api.store().get(key).value();
+    object["status"]["repositories"] = {{{"host", "annex2"},
+                                         {"sourceHost", "production2"},
+                                         {"volume", "outpack"},
+                                         {"snapshots", 3},
+                                         {"lastVerifiedTime", asked},
+                                         {"damagedExtents", damaged},
+                                         {"damagedFiles", {"default.b10: data/index"}}}};
+    ASSERT_TRUE(api.store().update_status(object, {}));
+    watching.join();
+    EXPECT_EQ(ran.code, damaged == 0 ? kExitOk : kExitError) << ran.err;
+    EXPECT_THAT(ran.out, HasSubstr("backuppolicy.roadstead.dev/outpack is being verified\n"));
+    EXPECT_THAT(ran.out, HasSubstr(damaged == 0 ? "annex2/production2/outpack: 3 snapshots, no damage"
+                                                : "2 pieces of data damaged or missing\n  default.b10: data/index"));
+    ASSERT_TRUE(api.store().remove(key, {}));
+  }
+}
+
+TEST_F(CliTest, VerifiesNoBaseBackups) {
+  ASSERT_EQ(run({"apply", "-f", "-"}, kPolicy).code, kExitOk);
+  const Ran ran = run({"verify", "montagu-base"});
+  EXPECT_EQ(ran.code, kExitError);
+  EXPECT_THAT(ran.err, HasSubstr("its base backups are barman's to check"));
 }
 
 // ---- status and version
