@@ -40,6 +40,9 @@ tl::unexpected<Failure> not_opened(int error, std::string_view what, const char*
   if (error == EXDEV)
     return failed("MountPoint", fmt::format("something is mounted at {} inside the tree", name),
                   "unmount what is mounted inside the volume, then run the step again");
+  if (error == ETXTBSY)
+    return failed("Running", fmt::format("{} is a program that runs", name),
+                  "stop whatever uses the volume, then run the step again");
   return failed_call(error, "open {}{}", what, name);
 }
 

@@ -57,7 +57,7 @@ Outcome<Fd> open_directory(int at, const std::string& name);
 /// system at another place included.
 Outcome<Fd> open_below(int at, const char* name);
 
-/// Opens what is no directory in the same way.
+/// Opens what is no directory in the same way. Running: a program that runs cannot be opened to be written.
 Outcome<Fd> open_file_below(int at, const char* name, int flags);
 
 /// The directory `name` in `at`; nothing where there is no such name.

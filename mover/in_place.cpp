@@ -171,15 +171,16 @@ class ChangingThread final : public TreeThread {
     if (!S_ISREG((*status)->st_mode))
       return failed("Changed", fmt::format("{} became something else meanwhile", entries().path_of(file)),
                     "stop whatever uses the volume, then run the step again");
-    if (volume_.tells_changes && volume_.journal.holds(**status, entry)) return false;
+    const nlink_t names = volume_.links.names_of(file);
+    if (volume_.tells_changes && (*status)->st_nlink == names && volume_.journal.holds(**status, entry)) return false;
     auto fd = open_file_below(*directory, entry.name_bytes, O_RDWR | O_NONBLOCK);
-    if (!fd && errno != ETXTBSY) return failed(fd.error());
+    const bool runs = !fd && fd.error().reason == "Running";
+    if (!fd && !runs) return failed(fd.error());
     if (fd) opened.file = std::move(*fd);
     const auto now = opened.file ? status_of(opened.file.get()) : Outcome<struct stat>(**status);
     if (!now) return failed(now.error());
     // A program that runs, or a file with a name that is none of the source's: it is left to them.
-    if (!opened.file || !S_ISREG(now->st_mode) || now->st_nlink != volume_.links.names_of(file))
-      return replace(file, *directory, opened);
+    if (!opened.file || !S_ISREG(now->st_mode) || now->st_nlink != names) return replace(file, *directory, opened);
     opened.has_content = now->st_size > 0;
     if (auto known = volume_.hashes.find(*now); known && volume_.tells_changes) {
       opened.known = std::move(*known);

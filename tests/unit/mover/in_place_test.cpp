@@ -159,6 +159,29 @@ TEST_F(InPlaceCopy, AFileWithANameOutsideIsNotWrittenThrough) {
   EXPECT_EQ(attributes_in(scratch_ / "pipe"), "");
 }
 
+TEST_F(InPlaceCopy, AProgramThatRunsIsReplacedNotOverwritten) {
+  write_file(source_ / "runs", "another program");
+  fs::copy_file("/bin/sleep", data_ / "runs");
+  ASSERT_EQ(::chmod((data_ / "runs").c_str(), 0755), 0);
+  std::array<int, 2> started{};
+  ASSERT_EQ(::pipe2(started.data(), O_CLOEXEC), 0);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::execl((data_ / "runs").c_str(), "runs", "600", nullptr);
+    ::_exit(127);
+  }
+  ::close(started[1]);
+  char none = 0;
+  EXPECT_EQ(::read(started[0], &none, 1), 0) << "ends when the program has begun";
+  ::close(started[0]);
+  const CopyEnd end = run();
+  EXPECT_EQ(::waitpid(child, nullptr, WNOHANG), 0) << "it still runs";
+  ::kill(child, SIGKILL);
+  ::waitpid(child, nullptr, 0);
+  ASSERT_FALSE(end.failure) << end.failure->message;
+  expect_equal();
+}
+
 // ---- the keystone ---------------------------------------------------------------------------------------------------
 
 TEST_F(InPlaceCopy, TheKeystoneIsAsideBeforeAnythingChangesAndThereLast) {
