@@ -38,6 +38,7 @@ class FakeEngine final : public Engine {
     Container container;
     container.id = world_.next_id();
     container.spec = spec;
+    world_.created.push_back(spec);
     const std::string id = container.id;
     host_.containers.emplace(id, std::move(container));
     world_.called_after();
@@ -142,7 +143,9 @@ class FakeEngine final : public Engine {
     if (!container) return tl::unexpected(gone(name).error());
     const std::string& word = spec.command.front();
     if (word == "resume" && copies_run()) violation("a hook after ran while a copy still did");
+    if (!is_known_to_run(word)) violation("a hook was run that no status says was begun: " + word);
     world_.history.push_back("exec " + word);
+    world_.exec_calls.push_back(world_.calls);
     const auto code = world_.exec_exit_codes.find(word);
     world_.called_after();
     return ExecResult{code == world_.exec_exit_codes.end() ? 0 : code->second, "", "no such key"};
@@ -225,6 +228,16 @@ class FakeEngine final : public Engine {
           same->source == mount->source)
         violation("two writers in " + mount->source);
     }
+  }
+
+  /// Some Backup's status says that the hook whose command begins with this word has been begun.
+  bool is_known_to_run(const std::string& word) {
+    for (const auto& [id, object] : world_.objects)
+      if (object.at("kind") == "Backup")
+        for (const auto& step :
+             object.value("status", nlohmann::json::object()).value("steps", nlohmann::json::array()))
+          if (step.at("state") == "Running" && step.at("name").get<std::string>().ends_with("/" + word)) return true;
+    return false;
   }
 
   bool copies_run() {

@@ -214,6 +214,50 @@ TEST(VolumeBackup, BothMoversPrunedAfterTheCopyItIsFoundInTheRepository) {
   EXPECT_TRUE(pruned);
   expect_backed_up(world, "both pruned");
   EXPECT_EQ(world.times("copy production2/outpack@annex2"), 1);
+  for (const auto& spec : world.created)
+    EXPECT_THAT(spec.name, Not(HasSubstr("outpack_at_annex2-copy-send-2"))) << "the volume would be read again";
+}
+
+TEST(VolumeBackup, TheHostThatKeepsTheBackupServesWhereBothCould) {
+  World world;
+  begin(world);
+  world.objects["Host//production2"]["spec"]["data"]["ports"] = "10022-10031";
+  ASSERT_TRUE(world.run()) << told(world);
+  expect_backed_up(world, "both have ports");
+  for (const auto& spec : world.created) {
+    const bool receives = spec.name.find("-copy-receive-") != std::string::npos;
+    EXPECT_EQ(spec.ports.empty(), !receives) << spec.name;
+  }
+}
+
+TEST(VolumeBackup, AMoverSeesOneDirectoryOfTheRepositoryAndTheSourceReadOnly) {
+  World world;
+  begin(world);
+  ASSERT_TRUE(world.run());
+  for (const auto& spec : world.created) {
+    const bool sends = spec.name.find("-copy-send-") != std::string::npos;
+    const bool receives = spec.name.find("-copy-receive-") != std::string::npos;
+    if (!sends && !receives) {
+      EXPECT_EQ(spec.network_mode, "none") << spec.name;
+      continue;
+    }
+    ASSERT_EQ(spec.mounts.size(), 1u) << spec.name;
+    EXPECT_EQ(spec.mounts[0].read_only, sends) << spec.name;
+    EXPECT_THAT(spec.mounts[0].source, HasSubstr(sends ? "" : "/_data/production2/")) << spec.name;
+  }
+}
+
+TEST(VolumeBackup, AHookWhoseEndIsNotKnownIsRunAgain) {
+  World whole;
+  begin(whole);
+  ASSERT_TRUE(whole.run());
+  World world;
+  world.kill_at = whole.exec_calls.front();
+  world.kill_after = true;
+  begin(world);
+  ASSERT_TRUE(world.run());
+  EXPECT_EQ(world.times("exec save"), 2);
+  expect_backed_up(world, "killed right after the command");
 }
 
 TEST(VolumeBackup, ToTwoDestinationsIsTwoCopies) {

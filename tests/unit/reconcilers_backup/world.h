@@ -65,6 +65,8 @@ class World {
   std::vector<std::string> violations;
   std::vector<std::string> history;  ///< "exec save", "copy outpack@annex2", "POST http://x"
   std::vector<std::string> events;   ///< Their reasons.
+  std::vector<ContainerSpec> created;
+  std::vector<int> exec_calls;  ///< Which calls ran a command.
 
   /// Calls of ports so far; the one with number `kill_at` kills the operator before (or after) it is done, the one with
   /// number `fail_at` is answered with Unavailable.
