@@ -1,6 +1,7 @@
 #pragma once
 
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "mover/files.h"
@@ -21,7 +22,8 @@ inline constexpr const char* kDamagedName = "damaged";
 struct DamagedExtent {
   Digest name{};
   PackId pack = 0;
-  auto operator<=>(const DamagedExtent&) const = default;
+  bool operator==(const DamagedExtent&) const = default;
+  bool operator<(const DamagedExtent& other) const { return std::tie(name, pack) < std::tie(other.name, other.pack); }
 };
 
 /// A repository directory and its locks, which end with it: killing the mover unlocks it.
