@@ -122,6 +122,8 @@ class Copying {
     if (!link) copy.source = origin_.source;
     auto spec = mover_spec(run_, target_, copy);
     if (!spec) return spec;
+    // A tree may hold devices, and programs with capabilities of their own.
+    for (const char* needed : {"MKNOD", "SETFCAP"}) spec->container.capabilities_add.emplace_back(needed);
     if (auto mounted = mount_volume(run_, target_, frame_.item().to.volume, copy, spec->container); !mounted)
       return tl::unexpected(mounted.error());
     if (link) return spec;

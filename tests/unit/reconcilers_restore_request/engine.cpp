@@ -391,6 +391,9 @@ class FakeEngine final : public Engine {
     Container* sender = copy.role == mover::Role::Receive ? peer_of(container) : &container;
     if (receiver == nullptr || sender == nullptr) return no_peer(container);
     const mover::Copy into = *copy_of(*receiver);
+    for (const char* needed : {"MKNOD", "SETFCAP"})
+      if (std::ranges::find(receiver->spec.capabilities_add, needed) == receiver->spec.capabilities_add.end())
+        world_.violations.push_back(std::string("a tree is received without the capability ") + needed);
     Volume& volume = *volume_of(*receiver, host_of(*receiver));
     const auto content = content_at(*sender);
     const bool gone = !content || content->empty();
