@@ -84,10 +84,17 @@ std::variant<mover::WorkerResult, NothingKept, Underway, EngineError> look_at_re
     return std::move(*error);
   }
   const WorkerSeen& seen = std::get<WorkerSeen>(look);
+  WorkerId worker = id;
+  worker.attempt = attempt.number;
+  if (seen.result && !seen.result->ok && seen.result->reason == "NotFound") {
+    // The directory was made, and no backup has written to it.
+    (void)remove_worker(*place.host->engine, worker, std::chrono::seconds(0), limits);
+    return NothingKept{};
+  }
   if (seen.result) return *seen.result;
   return mover::WorkerResult{.ok = false,
                              .reason = "WorkerFailed",
-                             .message = fmt::format("worker {} on host {} {}", worker_name(id),
+                             .message = fmt::format("worker {} on host {} {}", worker_name(worker),
                                                     place.host->host.metadata.name, end_without_result(seen)),
                              .next = {}};
 }

@@ -40,7 +40,7 @@ mover::Job list_snapshots();
 mover::Job forget_snapshots(std::vector<std::string> ids);
 mover::Job verify_part(std::uint32_t part, std::uint32_t parts);
 
-/// The directory is not there: there is nothing to list, to forget or to verify.
+/// There is no directory, or no repository in it: there is nothing to list, to forget or to verify.
 struct NothingKept {};
 
 /// One job (list, forget, verify) of a repository, looked at once: made, adopted, waited for `wait` (see AttemptJob).
