@@ -435,6 +435,19 @@ TEST(VolumeBackup, AVolumeThatFailsForGoodLeavesTheOthers) {
   EXPECT_EQ(world.workers(), 0);
 }
 
+TEST(VolumeBackup, AVolumeThatVanishesMeanwhileIsNotBackedUpEmpty) {
+  World world;
+  begin(world);
+  ASSERT_TRUE(world.run_until([&] { return world.times("exec save") == 1; }));
+  world.hosts["production2"].volumes.erase("logs");
+  ASSERT_TRUE(world.run());
+  EXPECT_THAT(world.violations, IsEmpty());
+  EXPECT_EQ(world.phase(), "PartiallyFailed") << told(world);
+  EXPECT_THAT(world.condition("Failed").value("message", ""),
+              HasSubstr("volume logs is not there on host production2"));
+  EXPECT_THAT(world.kept("annex2", "production2/logs"), IsEmpty());
+}
+
 TEST(VolumeBackup, OfWhichNothingCameHasFailed) {
   World world;
   begin(world);
