@@ -19,6 +19,7 @@ from scene import explain
 from volume_scene import APPLICATION, POLICY, REPOSITORY, VOLUME, VolumeScene
 from volume_tree import MIB
 
+DEEP = volume_tree.DEEP.decode()
 READER = SOURCES / "docs/read_repository.py"
 
 
@@ -140,10 +141,26 @@ def test_as_of_a_time_restores_what_was_there_then(site):
 
 
 def test_a_reader_of_one_page_restores_a_snapshot_without_roadstead(site, tmp_path):
-    assert "default.first" in read("list", site.repository()).stdout
-    read("verify", site.repository(), "default.first")
-    read("restore", site.repository(), "default.first", tmp_path / "restored")
-    assert site.differences(tmp_path / "restored") == []
+    """Little data: without a module for the hash the reader takes its time."""
+    volume = "for-anyone"
+    sockets = site.make_volume(volume, lambda place: volume_tree.everything(place, 20, 64 * MIB, MIB + 123))
+    site.operator.apply(site.policy(volume, [{"name": volume, "exclude": [f"/{DEEP}"]}]))
+    site.back_up(volume, volume)
+    assert f"default.{volume}" in read("list", site.repository(volume=volume)).stdout
+    read("verify", site.repository(volume=volume), f"default.{volume}")
+    read("restore", site.repository(volume=volume), f"default.{volume}", tmp_path / "restored")
+    found = volume_tree.compare(site.data(site.production, volume), tmp_path / "restored")
+    assert found.beyond([*sockets, os.fsencode(DEEP)]) == []  # its paths are no longer than a path may be
+
+
+@pytest.mark.xfail(strict=True, reason="a further name of what is no regular file becomes an entry of its own")
+def test_what_is_no_regular_file_keeps_its_further_names(site):
+    volume = "special-links"
+    top = site.make_volume(volume, lambda place: place)
+    volume_tree.link_specials(top)
+    site.operator.apply(site.policy(volume, [volume]))
+    site.back_up(volume, volume)
+    assert volume_tree.by_walk(top, site.restored_by_hand(f"default.{volume}", volume)) == []
 
 
 # ------------------------------------------------------------------------------------------------------------ live trees
@@ -158,7 +175,7 @@ def test_a_volume_in_use_is_as_its_writers_left_it_at_some_moment_of_the_run(sit
     site.operator.apply(site.policy(volume, [volume]))
     writers = {"log": volume_tree.Appender(top / "log"), "state": volume_tree.Replacer(top / "state")}
     try:
-        with site.slow_line_to(site.annex, 80):
+        with site.fleet.slow_line_to(site.annex, 80):
             began = time.time()
             backup = site.back_up("live-1", volume)
     finally:
@@ -248,7 +265,7 @@ def test_a_second_copy_off_site_is_made_with_its_history(site):
     site.back_up("off-site-2", "off-site")
     assert site.snapshots(site.uat) == sorted([*ours, "default.one-more"])
     assert sum(path.stat().st_size for path in (site.repository(site.uat) / "packs").iterdir()) == before
-    read("verify", site.repository(site.uat))
+    site.verify(site.uat)
     site.run_restore("from-off-site", source={"backupPolicyRef": {"name": POLICY}, "hostRef": {"name": "uat"}})
     assert site.differences() == []
 
@@ -314,7 +331,7 @@ def test_a_full_repository_is_told_with_numbers_and_goes_on_by_itself(site):
         assert not is_finished(told), explain(told)
         assert any(word in json.dumps(told["status"]["conditions"]) for word in ("MiB", "GiB", "bytes")), explain(told)
     site.end_of("backup", "no-space", seconds=240)
-    read("verify", site.repository(site.uat, volume))
+    site.verify(site.uat, volume)
 
 
 def test_a_full_target_loses_nothing_and_goes_on_by_itself(site):
@@ -372,6 +389,7 @@ def test_a_file_that_cannot_be_read_is_named_and_the_rest_is_backed_up(site):
             file.write(b"\xee" * 512)
         site.production.run(*mount)
         (made / "good").write_text("better")
+        os.utime(made / "broken")  # or it would be known from the snapshot before, and not be read at all
         with pytest.raises(OSError):
             (made / "broken").read_bytes()
         backup = site.back_up("partly", volume, good=False)
@@ -467,13 +485,13 @@ def kill_a_round(site, number, chance, strikes):
     top = site.data(site.production, volume)
     volume_tree.change_pages(top, 0.3)
     volume_tree.small_files(top / f"more-{number}", 50, seed=number)
-    with site.slow_line_to(site.annex, 160), site.slow_line_to(site.uat, 160):
+    with site.fleet.slow_line_to(site.annex, 160), site.fleet.slow_line_to(site.uat, 160):
         site.operator.apply(site.backup(name, volume))
         backup, done = survive(site, "backup", name, chance, strikes, 3)
         frozen = site.fleet.dir / "frozen" / name
         subprocess.run(["cp", "-a", top, frozen], check=True)
         assert f"default.{name}" in site.snapshots(volume=volume)
-        read("verify", site.repository(volume=volume))
+        site.verify(volume=volume)
         sent = status_of(backup, volume=volume)["sentBytes"]
         assert sent <= status_of(backup, volume=volume)["dataBytes"] + len(done) * 4 * MIB, "more was sent again than a connection's extents"
         old = volume_tree.by_walk(top, site.data(site.uat, volume))
@@ -499,12 +517,10 @@ def kill_rounds(site, seed, strikes_wanted, strikes_a_round):
         strikes += kill_a_round(site, number, chance, strikes_a_round)
         number += 1
     for id_ in site.snapshots(volume=volume):
-        name = id_.removeprefix("default.")
-        restored = site.fleet.dir / "frozen" / f"{name}-restored"
-        read("restore", site.repository(volume=volume), id_, restored)
-        assert volume_tree.by_walk(site.fleet.dir / "frozen" / name, restored) == [], id_
-        shutil.rmtree(restored)
-    shutil.rmtree(site.fleet.dir / "frozen")
+        frozen = site.fleet.dir / "frozen" / id_.removeprefix("default.")
+        assert volume_tree.by_walk(frozen, site.restored_by_hand(id_, volume)) == [], id_
+    for left in ("frozen", "restored"):
+        shutil.rmtree(site.fleet.dir / left)
     site.assert_application_runs()
     return strikes
 
@@ -543,7 +559,7 @@ def test_progress_never_goes_backwards_and_its_end_is_all(site):
     top = site.make_volume(volume, lambda place: place)
     volume_tree.large_file(top / "large", 40 * MIB)
     site.operator.apply(site.policy(volume, [volume]))
-    with site.slow_line_to(site.annex, 120):
+    with site.fleet.slow_line_to(site.annex, 120):
         site.operator.apply(site.backup("watched", volume))
         watch = ProgressWatch(site.operator, "backup", "watched")
         site.end_of("backup", "watched")

@@ -10,7 +10,7 @@ import pathlib
 import re
 
 import volume_tree
-from fleet import POSTGRES_IMAGE, Fleet, ensure_images, wait_for
+from fleet import POSTGRES_IMAGE, Fleet, ensure_images, run, wait_for
 from operator_process import Operator, condition_of, for_fleet, is_finished
 from scene import explain
 
@@ -76,8 +76,13 @@ class VolumeScene:
         host.docker("volume", "create", volume)
         return fill(self.data(host, volume))
 
-    def repository(self, host=None, volume=VOLUME, source="production2"):
-        return self.data(host or self.annex, REPOSITORY) / source / volume
+    def repository(self, host=None, volume=VOLUME):
+        return self.data(host or self.annex, REPOSITORY) / "production2" / volume
+
+    @staticmethod
+    def repository_on(host, volume):
+        """Its path as the host sees it."""
+        return host.data_root / "volumes" / REPOSITORY / "_data/production2" / volume
 
     def differences(self, restored=None, original=None):
         """Between production's volume and what was restored: nothing but the sockets, or this says what."""
@@ -117,11 +122,39 @@ class VolumeScene:
         self.operator.apply(self.restore(name, **options))
         return self.end_of("restorerequest", name)
 
+    # -- the mover by itself
+
+    def mover(self, host, job):
+        """Runs one job on a host, outside of any container; its result, which must be a good one."""
+        program = self.operator.dir / "roadstead-mover"
+        if not program.exists():
+            run("tar", "-x", "-f", self.operator.mover_image, "-C", self.operator.dir)
+        files = [self.operator.dir / name for name in ("job.json", "key")]
+        files[0].write_text(json.dumps(job))
+        files[1].write_text("0" * 64)
+        said = json.loads(run(*host.enter(program, "--job", files[0], "--key", files[1]), check=False, timeout=600).stdout.splitlines()[-1])["result"]
+        assert said["ok"], said
+        return said["data"]
+
+    def verify(self, host=None, volume=VOLUME):
+        """Every extent of a repository read again, by the mover."""
+        host = host or self.annex
+        found = self.mover(host, {"verb": "verify", "path": str(self.repository_on(host, volume))})
+        assert not found["damaged"] and not found["missing"], found
+
+    def restored_by_hand(self, id_, volume=VOLUME):
+        """A snapshot's tree, made on annex2 out of its repository; the caller removes it."""
+        parent = self.fleet.dir / "restored" / id_
+        (parent / "_data").mkdir(parents=True)
+        self.mover(self.annex, {"verb": "copy", "role": "Both", "source": {"path": str(self.repository_on(self.annex, volume)), "snapshot": id_},
+                                "target": {"parent": str(parent), "request": "by.hand.here"}})
+        return parent / ".roadstead/by.hand.here/tree"
+
     # -- workers
 
-    def snapshots(self, host=None, volume=VOLUME, source="production2"):
+    def snapshots(self, host=None, volume=VOLUME):
         """Ids in a repository, as its files say."""
-        folder = self.repository(host, volume, source) / "snapshots"
+        folder = self.repository(host, volume) / "snapshots"
         return sorted(name for name in os.listdir(folder) if not name.endswith(".part")) if folder.exists() else []
 
     def workers(self, name):

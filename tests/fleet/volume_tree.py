@@ -100,8 +100,10 @@ def acl_for(user):
     return acl([(ACL_USER_OBJ, 7, NO_ID), (ACL_USER, 5, user), (ACL_GROUP_OBJ, 5, NO_ID), (ACL_MASK, 5, NO_ID), (ACL_OTHER, 0, NO_ID)])
 
 
-def everything(top, small=2000, sparse_size=20 * GIB):
-    """Fills the empty directory `top`; needs root. Returns the paths of its sockets, relative and sorted, as bytes."""
+def everything(top, small=2000, sparse_size=20 * GIB, large_size=9 * MIB + 1234):
+    """Fills the empty directory `top`; needs root. Returns the paths of its sockets, relative and sorted, as bytes.
+
+    What is not in it: more than one name of a symbolic link, a FIFO or a device; see link_specials()."""
     top = os.fsencode(top)
 
     def at(*parts):
@@ -109,7 +111,7 @@ def everything(top, small=2000, sparse_size=20 * GIB):
 
     small_files(os.fsdecode(at(b"small")), small)
     make_sparse(at(b"sparse"), sparse_size)
-    large_file(at(b"large"), 9 * MIB + 1234)
+    large_file(at(b"large"), large_size)
     make_names(at(b"names"))
     make_links(at(b"links"))
     make_attributes(at(b"attributes"))
@@ -146,7 +148,7 @@ def make_names(folder):
 
 
 def make_links(folder):
-    """Groups of hard links within a directory and across; symbolic links of all kinds, of which one is hard-linked."""
+    """Groups of hard links within a directory and across; symbolic links of all kinds."""
     other = os.path.join(folder, b"other")
     os.makedirs(other)
     for group in range(20):
@@ -158,7 +160,6 @@ def make_links(folder):
                b"long": b"l/" * 2047, b"bytes": b"\xfe\xff\n", b"self": b"self"}
     for name, target in targets.items():
         os.symlink(target, os.path.join(folder, name))
-    os.link(os.path.join(folder, b"dangling"), os.path.join(other, b"dangling-too"), follow_symlinks=False)
 
 
 def make_attributes(folder):
@@ -197,7 +198,6 @@ def make_specials(folder):
     os.mknod(os.path.join(folder, b"large-minor"), stat.S_IFCHR | 0o600, os.makedev(511, 70000))
     os.mknod(os.path.join(folder, b"block"), stat.S_IFBLK | 0o640, os.makedev(7, 200))
     os.mkfifo(os.path.join(folder, b"fifo"), 0o622)
-    os.link(os.path.join(folder, b"fifo"), os.path.join(folder, b"fifo-too"))
     os.chown(os.path.join(folder, b"block"), 7, 8)
     here = os.open(folder, os.O_RDONLY)
     try:
@@ -206,6 +206,15 @@ def make_specials(folder):
     finally:
         os.close(here)
     return [b"socket"]
+
+
+def link_specials(folder):
+    """A symbolic link, a FIFO and a device, each with two names."""
+    os.symlink("anywhere", folder / "link")
+    os.mkfifo(folder / "fifo")
+    os.mknod(folder / "device", stat.S_IFCHR | 0o600, os.makedev(1, 3))
+    for name in ("link", "fifo", "device"):
+        os.link(folder / name, folder / f"{name}-too", follow_symlinks=False)
 
 
 def make_empty(folder):
