@@ -11,6 +11,12 @@ void fields(Io& io, Schedule& value) {
 }
 
 template <class Io>
+void fields(Io& io, RunSchedule& value) {
+  fields(io, static_cast<Schedule&>(value));
+  io.field("jitterSeconds", value.jitter_seconds);
+}
+
+template <class Io>
 void fields(Io& io, Retention& value) {
   io.optional("keepLast", value.keep_last);
   io.optional("keepHourly", value.keep_hourly);

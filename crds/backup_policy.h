@@ -125,6 +125,12 @@ struct Schedule {
   bool operator==(const Schedule&) const = default;
 };
 
+/// When runs begin: at their scheduled time and so much later, but for a delay that is each run's own.
+struct RunSchedule : Schedule {
+  std::int64_t jitter_seconds = 0;  ///< The longest delay.
+  bool operator==(const RunSchedule&) const = default;
+};
+
 /// Which snapshots of a volume stay; a snapshot stays if any of these keeps it. Nothing set: all stay.
 struct Retention {
   std::optional<std::int64_t> keep_last;
@@ -156,7 +162,7 @@ struct BackupObjectives {
 struct BackupPolicySpec {
   BackupSource source;
   std::vector<Destination> destinations;  ///< Empty with barman, and only then.
-  Schedule schedule;
+  RunSchedule schedule;
   ConcurrencyPolicy concurrency_policy = ConcurrencyPolicy::Forbid;
   std::optional<std::int64_t> starting_deadline_seconds;  ///< Absent: a late run is always caught up.
   bool suspend = false;

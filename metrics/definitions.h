@@ -138,8 +138,7 @@ inline constexpr GaugeDefinition kPolicyLastFailure{{"roadstead_policy_last_fail
                                                      detail::kPolicy}};
 inline constexpr GaugeDefinition kPolicyNextRun{
     {"roadstead_policy_next_run_timestamp_seconds", "seconds",
-     "The scheduled time of the next run, Unix time; in the past: the run is late; 0: nothing is scheduled.",
-     detail::kPolicy}};
+     "When the next run begins, Unix time; in the past: the run is late; 0: nothing is scheduled.", detail::kPolicy}};
 inline constexpr GaugeDefinition kPolicyInterval{
     {"roadstead_policy_interval_seconds", "seconds", "Time between two scheduled runs.", detail::kPolicy}};
 inline constexpr GaugeDefinition kPolicySuspended{

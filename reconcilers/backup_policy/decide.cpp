@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "operator/base/hash.h"
 #include "operator/base/quantity.h"
 #include "operator/base/rfc3339.h"
 #include "reconcilers/support/backup_names.h"
@@ -14,22 +15,82 @@ using Truth = crds::ConditionStatus;
 // An operator that was away for years with a schedule of every minute: beyond this the count is "at least".
 constexpr std::int64_t kMostCounted = 100'000;
 
-/// Scheduled times in (after, now].
-struct Due {
-  std::int64_t count = 0;
-  Time newest{};
-  Time second_newest{};  ///< Only with count > 1.
+struct RunTime {
+  Time scheduled{};
+  Time begins{};  ///< Not before `scheduled`, and before the next scheduled time.
 };
 
-Due due_between(const ReadSchedule& schedule, Time after, Time now) {
-  Due due;
-  for (auto time = schedule.cron.next_after(after, *schedule.zone); time && *time <= now && due.count < kMostCounted;
-       time = schedule.cron.next_after(*time, *schedule.zone)) {
-    due.second_newest = due.newest;
-    due.newest = *time;
-    ++due.count;
+/// The runs of a policy in their order.
+class RunTimes {
+ public:
+  RunTimes(const crds::BackupPolicy& policy, const ReadSchedule& schedule)
+      : key_(fmt::format("{}/{}/", policy.metadata.ns, policy.metadata.name)),
+        jitter_(std::chrono::seconds(std::max<std::int64_t>(policy.spec.schedule.jitter_seconds, 0))),
+        schedule_(schedule) {}
+
+  /// Calls `take` for each run that is scheduled after `scheduled` and begins after `begun`, until it says false.
+  template <class Take>
+  void each(Time scheduled, Time begun, const Take& take) const {
+    auto time = next(std::max(scheduled, begun - jitter_ - Millis{1}));
+    while (time) {
+      const auto following = next(*time);
+      const RunTime run{*time, *time + delay(*time, following)};
+      if (run.begins > begun && !take(run)) return;
+      time = following;
+    }
   }
+
+ private:
+  std::optional<Time> next(Time after) const { return schedule_.cron.next_after(after, *schedule_.zone); }
+
+  /// Out of facts, so that it is the same whoever asks and whenever.
+  Millis delay(Time scheduled, std::optional<Time> following) const {
+    constexpr std::chrono::seconds kBeforeTheNext{1};
+    auto most = jitter_;
+    if (following)
+      most = std::min(most, std::chrono::duration_cast<std::chrono::seconds>(*following - scheduled) - kBeforeTheNext);
+    if (most <= most.zero()) return Millis{0};
+    const std::string hash = sha256_hex(key_ + format_rfc3339(scheduled)).substr(0, 15);
+    return std::chrono::seconds(std::stoll(hash, nullptr, 16) % (most.count() + 1));
+  }
+
+  std::string key_;
+  std::chrono::seconds jitter_;
+  const ReadSchedule& schedule_;
+};
+
+/// Runs that have begun until now.
+struct Due {
+  std::int64_t count = 0;
+  RunTime newest{};
+  RunTime second_newest{};  ///< Only with count > 1.
+};
+
+/// After these moments runs count.
+struct Begin {
+  Time scheduled{};
+  Time begun{};
+};
+
+Due due_between(const RunTimes& runs, const Begin& after, Time now) {
+  Due due;
+  runs.each(after.scheduled, after.begun, [&](const RunTime& run) {
+    if (run.begins > now) return false;
+    due.second_newest = due.newest;
+    due.newest = run;
+    return ++due.count < kMostCounted;
+  });
   return due;
+}
+
+/// The first run that is scheduled after `scheduled` and has not begun.
+std::optional<RunTime> next_run(const RunTimes& runs, Time scheduled, Time now) {
+  std::optional<RunTime> next;
+  runs.each(scheduled, now, [&](const RunTime& run) {
+    next = run;
+    return false;
+  });
+  return next;
 }
 
 std::optional<Time> scheduled_time_of(const crds::Backup& backup, const std::string& policy) {
@@ -80,20 +141,21 @@ crds::Backup run_for(const crds::BackupPolicy& policy, Time scheduled) {
   return backup;
 }
 
-/// The moment after which scheduled times count. What lies before the next run that the last look told of was judged
-/// then; that alone keeps the past of a schedule that was changed, or held back, from coming up at the look after.
-Time begin_of(const crds::BackupPolicy& policy, const crds::BackupPolicyStatus& status, Time now) {
+/// What begins before the next run that the last look told of was judged then; that alone keeps the past of a schedule
+/// that was changed, or held back, from coming up at the look after.
+Begin begin_of(const crds::BackupPolicy& policy, const crds::BackupPolicyStatus& status, Time now) {
+  const auto& told = policy.status.next_run_time;
+  auto scheduled = later(status.last_schedule_time, status.last_missed_time);
+  if (!scheduled) scheduled = policy.metadata.creation_timestamp;
+  Begin begin{scheduled.value_or(now), scheduled.value_or(now)};
   const bool seen_before = policy.status.observed_generation != 0;
   const bool changed = seen_before && policy.status.observed_generation != policy.metadata.generation;
   // A changed schedule has no past, but a run that was due under the old one is still due.
   if (changed)
-    return policy.status.next_run_time && *policy.status.next_run_time <= now ? *policy.status.next_run_time - Millis{1}
-                                                                              : now;
-  auto begin = later(status.last_schedule_time, status.last_missed_time);
-  if (policy.status.next_run_time)
-    begin = later(begin, std::min(*policy.status.next_run_time, now + Millis{1}) - Millis{1});
-  if (!begin) begin = policy.metadata.creation_timestamp;
-  return begin.value_or(now);
+    begin.begun = told && *told <= now ? *told - Millis{1} : now;
+  else if (told)
+    begin.begun = std::max(begin.begun, std::min(*told, now + Millis{1}) - Millis{1});
+  return begin;
 }
 
 class Planner {
@@ -124,19 +186,21 @@ class Planner {
  private:
   void run_schedule(const ReadSchedule& schedule) {
     crds::BackupPolicyStatus& status = plan_.status;
-    const Time begin = begin_of(policy_, status, now_);
-    const Due due = due_between(schedule, begin, now_);
+    const RunTimes runs(policy_, schedule);
+    const Begin begin = begin_of(policy_, status, now_);
+    const Due due = due_between(runs, begin, now_);
     const bool one_goes_on =
         policy_.spec.concurrency_policy == crds::ConcurrencyPolicy::Forbid && !status.active.empty();
     if (due.count > 1)
-      miss(due.count - 1, due.second_newest,
+      miss(due.count - 1, due.second_newest.scheduled,
            one_goes_on ? fmt::format("the run before it was still going (Backup {}, spec.concurrencyPolicy Forbid)",
                                      status.active.front())
                        : "the operator was not there in time");
     if (due.count > 0) run_or_give_up(due.newest);
-    const auto next = schedule.cron.next_after(now_, *schedule.zone);
+    const auto after = next_run(runs, std::max(begin.scheduled, due.newest.scheduled), now_);
+    const auto next = after ? std::optional<Time>(after->begins) : std::nullopt;
     // A run that waits stays the next one, so that its lateness can be seen.
-    status.next_run_time = waits_ ? std::optional<Time>(due.newest) : next;
+    status.next_run_time = waits_ ? std::optional<Time>(due.newest.begins) : next;
     plan_.look_again = earlier(plan_.look_again, next);
     if (!next && !waits_)
       return set("Ready", Truth::False, "NeverRuns",
@@ -148,30 +212,30 @@ class Planner {
       set("Late", Truth::False, "OnTime", "No run was missed");
   }
 
-  void run_or_give_up(Time scheduled) {
+  void run_or_give_up(const RunTime& run) {
     crds::BackupPolicyStatus& status = plan_.status;
     const auto deadline = policy_.spec.starting_deadline_seconds;
-    if (deadline && now_ - scheduled > std::chrono::seconds(*deadline))
-      return miss(1, scheduled,
+    if (deadline && now_ - run.begins > std::chrono::seconds(*deadline))
+      return miss(1, run.scheduled,
                   fmt::format("it could not be begun within {} (spec.startingDeadlineSeconds)",
                               human_duration(std::chrono::seconds(*deadline))));
     if (policy_.spec.concurrency_policy == crds::ConcurrencyPolicy::Forbid && !status.active.empty()) {
       waits_ = true;
-      if (deadline) plan_.look_again = scheduled + std::chrono::seconds(*deadline) + Millis{1};
+      if (deadline) plan_.look_again = run.begins + std::chrono::seconds(*deadline) + Millis{1};
       return set("Ready", Truth::True, "Waiting",
                  fmt::format("The run of {} waits until Backup {} has ended (spec.concurrencyPolicy Forbid)",
-                             format_rfc3339(scheduled), status.active.front()));
+                             format_rfc3339(run.scheduled), status.active.front()));
     }
-    plan_.create = run_for(policy_, scheduled);
-    status.last_schedule_time = later(status.last_schedule_time, scheduled);
+    plan_.create = run_for(policy_, run.scheduled);
+    status.last_schedule_time = later(status.last_schedule_time, run.scheduled);
     status.active.push_back(plan_.create->metadata.name);
     if (status.counts) ++status.counts->running;
     constexpr Millis kPrompt = std::chrono::minutes(2);
-    if (now_ - scheduled > kPrompt)
+    if (now_ - run.begins > kPrompt)
       plan_.events.push_back(
           {false, "RunCaughtUp",
-           fmt::format("The run of {} begins {} late", format_rfc3339(scheduled),
-                       human_duration(std::chrono::duration_cast<std::chrono::seconds>(now_ - scheduled)))});
+           fmt::format("The run of {} begins {} late", format_rfc3339(run.scheduled),
+                       human_duration(std::chrono::duration_cast<std::chrono::seconds>(now_ - run.begins)))});
   }
 
   void miss(std::int64_t count, Time newest, const std::string& why) {

@@ -32,7 +32,10 @@ struct Plan {
 /// What to do now. `backups`: those of the policy's namespace that carry its label; `source`: what it backs up is
 /// there, or why not. Pure: no clock, no I/O.
 ///
-/// Of all scheduled times that passed since the last run only the newest is caught up, and only within
+/// A run begins at its scheduled time plus a delay within spec.schedule.jitterSeconds that follows from the policy and
+/// that time alone; it is due, and can be late, from then on. Its name and its Backup tell the scheduled time.
+///
+/// Of all runs whose time passed since the last run only the newest is caught up, and only within
 /// spec.startingDeadlineSeconds; the others count as missed. With concurrencyPolicy Forbid it waits for the run that
 /// goes on, until the next scheduled time takes its place. A changed spec begins at the moment it is seen.
 Plan plan_for(const crds::BackupPolicy& policy, const std::vector<crds::Backup>& backups,

@@ -339,6 +339,9 @@ TEST(Semantics, SayWhatNoSchemaCan) {
   };
   EXPECT_EQ(with("BackupPolicy", "/spec/schedule/cron", "0 25 * * *"),
             R"(spec.schedule.cron: Invalid value: "0 25 * * *": hour "25" is not between 0 and 23)");
+  EXPECT_EQ(with("BackupPolicy", "/spec/schedule/jitterSeconds", 86400), "");
+  EXPECT_NE(with("BackupPolicy", "/spec/schedule/jitterSeconds", 86401), "");
+  EXPECT_NE(with("BackupPolicy", "/spec/schedule/jitterSeconds", -1), "");
   EXPECT_EQ(with("BackupPolicy", "/spec/schedule/cron", "0 0 31 2 *"),
             R"(spec.schedule.cron: Invalid value: "0 0 31 2 *": no such day ever comes)");
   EXPECT_EQ(

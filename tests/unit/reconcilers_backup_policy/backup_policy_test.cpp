@@ -17,7 +17,8 @@ crds::BackupPolicy policy(const char* cron, const char* zone = "UTC", const char
   one.metadata.generation = 1;
   one.metadata.creation_timestamp = at(made);
   one.spec.source.barman = crds::BarmanBackupSource{{"montagu"}};
-  one.spec.schedule = {cron, zone};
+  one.spec.schedule.cron = cron;
+  one.spec.schedule.time_zone = zone;
   return one;
 }
 
@@ -241,6 +242,112 @@ TEST(BackupPolicy, SaysWhatIsWrongWithItsSchedule) {
   EXPECT_NE(crds::find_condition(plan(nowhere, at("2026-11-20T13:30:00Z")).status.conditions, "Ready")
                 ->message.find("spec.schedule.timeZone"),
             std::string::npos);
+}
+
+crds::BackupPolicy jittered(const char* cron, std::int64_t seconds, const char* name = "montagu-base") {
+  auto one = policy(cron);
+  one.metadata.name = name;
+  one.spec.schedule.jitter_seconds = seconds;
+  return one;
+}
+
+/// The delay of the run that is scheduled for midnight after the policy was made.
+std::chrono::seconds delay_of(const crds::BackupPolicy& one) {
+  const Time begins = plan(one, at("2026-11-20T12:00:05Z")).status.next_run_time.value();
+  return std::chrono::duration_cast<std::chrono::seconds>(begins - at("2026-11-21T00:00:00Z"));
+}
+
+TEST(Jitter, DelaysEachRunWithinItsBoundsAndSpreadsPoliciesOverThem) {
+  std::chrono::seconds least{600}, most{0};
+  for (int i = 0; i < 300; ++i) {
+    const auto delay = delay_of(jittered("@daily", 600, fmt::format("policy-{}", i).c_str()));
+    EXPECT_GE(delay, 0s);
+    EXPECT_LE(delay, 600s);
+    least = std::min(least, delay);
+    most = std::max(most, delay);
+  }
+  EXPECT_LT(least, 30s);
+  EXPECT_GT(most, 570s);
+  auto elsewhere = jittered("@daily", 600);
+  elsewhere.metadata.ns = "other";
+  EXPECT_NE(delay_of(elsewhere), delay_of(jittered("@daily", 600))) << "the namespace counts too";
+}
+
+TEST(Jitter, BeginsARunWhenItsDelayIsOverUnderTheNameOfItsScheduledTimeAndCallsItNeitherLateNorMissed) {
+  auto one = jittered("@daily", 600);
+  const auto delay = delay_of(one);
+  ASSERT_GT(delay, 120s) << "a name for which the delay would count as late if it were lateness";
+  one.spec.starting_deadline_seconds = 60;
+  one.status = plan(one, at("2026-11-20T12:00:05Z")).status;
+  const Time begins = at("2026-11-21T00:00:00Z") + delay;
+  EXPECT_EQ(one.status.next_run_time, begins);
+  for (const Time early : {at("2026-11-21T00:00:00Z"), begins - 1ms}) {
+    const Plan waits = plan(one, early);
+    EXPECT_FALSE(waits.create);
+    EXPECT_EQ(waits.status.next_run_time, begins);
+    EXPECT_EQ(waits.look_again, begins);
+    EXPECT_FALSE(is_late(waits.status));
+    EXPECT_EQ(waits.status.missed_runs, 0);
+    one.status = waits.status;
+  }
+  const Plan due = plan(one, begins);
+  ASSERT_TRUE(due.create);
+  EXPECT_EQ(due.create->metadata.name, "montagu-base-20261121t0000z");
+  EXPECT_EQ(due.create->spec.scheduled_time, at("2026-11-21T00:00:00Z"));
+  EXPECT_TRUE(due.events.empty()) << "on time";
+  EXPECT_EQ(due.status.missed_runs, 0);
+  EXPECT_TRUE(plan(one, begins + 60s).create) << "the deadline counts from when it begins";
+  EXPECT_EQ(plan(one, begins + 60s + 1ms).status.missed_runs, 1);
+  one.status = due.status;
+  EXPECT_FALSE(plan(one, begins + 1s, {run("montagu-base-20261121t0000z", nullptr, {})}).create) << "once";
+}
+
+TEST(Jitter, IsTheSameAfterTheStoreWasLostAndRepeatsNothing) {
+  auto one = jittered("@daily", 600);
+  const Time begins = at("2026-11-21T00:00:00Z") + delay_of(one);
+  one.metadata.creation_timestamp = at("2026-11-21T00:00:01Z");  // read from its manifest within the delay
+  const auto before = run("montagu-base-20261120t0000z", "Complete", at("2026-11-20T00:10:00Z"));
+  EXPECT_EQ(plan(one, at("2026-11-21T00:00:02Z"), {before}).status.next_run_time, begins);
+  EXPECT_TRUE(plan(one, begins, {before}).create);
+  const auto made = run("montagu-base-20261121t0000z", nullptr, {});
+  const Plan again = plan(one, begins + 1s, {before, made});
+  EXPECT_FALSE(again.create);
+  EXPECT_GE(*again.status.next_run_time, at("2026-11-22T00:00:00Z"));
+}
+
+TEST(Jitter, LongerThanTheScheduleIsWideRunsEverythingOnceAndInOrder) {
+  auto one = jittered("@hourly", 86400);
+  std::vector<std::string> made, wanted;
+  for (Time now = at("2026-11-20T12:00:00Z"); now < at("2026-11-22T12:00:00Z"); now += 1min) {
+    Plan next = plan(one, now);
+    if (next.create) {
+      made.push_back(format_rfc3339(*next.create->spec.scheduled_time));
+      EXPECT_LT(now - *next.create->spec.scheduled_time, 1h + 1min);
+    }
+    if (now > at("2026-11-20T12:00:00Z") && (now - at("2026-11-20T12:00:00Z")) % 1h == 0min)
+      wanted.push_back(format_rfc3339(now));
+    one.status = std::move(next.status);
+    one.status.active.clear();
+  }
+  ASSERT_GE(made.size(), wanted.size() - 1) << "the last one may still be to come";
+  wanted.resize(made.size());
+  EXPECT_EQ(made, wanted);
+  EXPECT_EQ(one.status.missed_runs, 0);
+  EXPECT_FALSE(is_late(one.status));
+}
+
+TEST(Jitter, ThatWasAddedToAScheduleRepeatsNoRunThatWasMade) {
+  auto one = jittered("@daily", 0);
+  one.status = plan(one, at("2026-11-20T12:00:05Z")).status;
+  one.status = plan(one, at("2026-11-21T00:00:00Z")).status;
+  one.spec.schedule.jitter_seconds = 600;
+  one.metadata.generation = 2;
+  const auto made = run("montagu-base-20261121t0000z", "Complete", at("2026-11-21T00:00:30Z"));
+  for (Time now = at("2026-11-21T00:01:00Z"); now < at("2026-11-21T00:11:00Z"); now += 10s) {
+    const Plan next = plan(one, now, {made});
+    EXPECT_FALSE(next.create);
+    one.status = next.status;
+  }
 }
 
 struct Night {
