@@ -128,8 +128,9 @@ Outcome<void> EntryList::check(const Entry& entry) const {
       if (!is_link_target(entry.link_target)) return refuse("has an impossible link target");
       return {};
     case EntryType::HardLink:
-      if (entry.link_to >= nodes_.size() || nodes_[entry.link_to].type != EntryType::File)
-        return refuse("links to no file before it");
+      if (entry.link_to >= nodes_.size() || nodes_[entry.link_to].type == EntryType::Directory ||
+          nodes_[entry.link_to].type == EntryType::HardLink)
+        return refuse("is one more name of nothing that may have one");
       return {};
   }
   return refuse("is of an unknown type");

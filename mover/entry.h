@@ -69,7 +69,7 @@ struct Entry {
   std::uint64_t size = 0;  ///< Files only.
   /// Files only: a number that changes whenever the source file does (inode and change time mixed). Only compared.
   std::uint64_t stamp = 0;
-  std::uint32_t link_to = 0;  ///< Hard links only: the number of an earlier entry that is a file.
+  std::uint32_t link_to = 0;  ///< Hard links only: an earlier entry, no directory and no hard link itself.
   std::uint32_t major = 0;    ///< Devices only,
   std::uint32_t minor = 0;    ///< like this.
   bool sparse = false;        ///< Files only: `ranges` says where the data is; else all of it is data.

@@ -89,9 +89,10 @@ struct Seen {
   Entry entry;
   std::uint64_t inode = 0;
   std::uint64_t allocated = 0;
-  bool linked = false;               ///< More than one name.
+  bool linked = false;               ///< Has more than one name.
   bool foreign = false;              ///< On another file system.
   std::vector<std::string> skipped;  ///< Told: the entry itself, or attributes.
+  std::string unreadable;            ///< Told: the path and why, of a live source.
   bool taken = false;                ///< False: no entry comes of it.
 };
 
@@ -108,7 +109,7 @@ class Looker {
     for (std::size_t i = first; i < first + count; ++i) {
       auto seen = look_at(directory, directory.names[i]);
       if (!seen) return failed(seen.error());
-      if (seen->taken || !seen->skipped.empty()) chunk.push_back(std::move(*seen));
+      if (seen->taken || !seen->skipped.empty() || !seen->unreadable.empty()) chunk.push_back(std::move(*seen));
     }
     return chunk;
   }
@@ -133,7 +134,7 @@ class Looker {
     entry.parent = directory.id;
     entry.name = name;
     seen.inode = status.st_ino;
-    seen.linked = status.st_nlink > 1 && S_ISREG(status.st_mode);
+    seen.linked = status.st_nlink > 1 && !S_ISDIR(status.st_mode);
     seen.foreign = status.st_dev != device_;
     if (seen.foreign) seen.skipped.push_back(path + " (the content of another file system)");
     take_status(entry, status);
@@ -189,8 +190,8 @@ class Looker {
     if (!live_)
       return failed(
           {failure.reason, fmt::format("source {}: {}", directory.prefix + name, failure.message), failure.next});
-    Seen seen;  // what cannot be looked at cannot be read either: its reading will tell
-    seen.skipped.push_back(fmt::format("{} ({})", directory.prefix + name, failure.message));
+    Seen seen;  // what cannot be looked at cannot be read either
+    seen.unreadable = fmt::format("{} ({})", directory.prefix + name, failure.message);
     return seen;
   }
 
@@ -326,6 +327,7 @@ class Scanner {
 
   Outcome<void> take(Seen seen) {
     for (std::string& one : seen.skipped) tell(scan_.skipped, std::move(one));
+    if (!seen.unreadable.empty()) tell(scan_.unreadable, std::move(seen.unreadable));
     if (!seen.taken) return {};
     Entry& entry = seen.entry;
     if (seen.linked) {
@@ -334,6 +336,8 @@ class Scanner {
         entry.type = EntryType::HardLink;
         entry.link_to = first->second;
         entry.size = entry.stamp = 0;
+        entry.major = entry.minor = 0;
+        entry.link_target.clear();
         entry.sparse = false;
         entry.ranges.clear();
         entry.attributes.clear();

@@ -111,6 +111,7 @@ inline void make_tree(const fs::path& root) {
   fs::create_symlink("../no/such/thing", root / "empty/dangling");
   fs::create_hard_link(root / "base/16384/exact", root / "empty/deep/exact again");
   fs::create_hard_link(root / "base/16384/exact", root / "exact third");
+  ASSERT_EQ(::linkat(AT_FDCWD, (root / "absolute link").c_str(), AT_FDCWD, (root / "small/same link").c_str(), 0), 0);
   ASSERT_EQ(::lchown((root / "base").c_str(), 999, 998), 0);
   ASSERT_EQ(::lchown((root / "program").c_str(), 12, 34), 0);
   ASSERT_EQ(::lchown((root / "absolute link").c_str(), 5, 6), 0);
@@ -206,10 +207,10 @@ inline std::map<std::string, std::string> snapshot(const fs::path& root) {
          << s.st_mtim.tv_sec << "." << s.st_mtim.tv_nsec << attributes_in(path);
     if (S_ISCHR(s.st_mode) || S_ISBLK(s.st_mode)) line << " device " << s.st_rdev;
     if (S_ISLNK(s.st_mode)) line << " -> " << fs::read_symlink(path).string();
+    if (!S_ISDIR(s.st_mode))
+      line << " links " << s.st_nlink << " same as " << first_name.try_emplace(s.st_ino, name).first->second;
     if (S_ISREG(s.st_mode)) {
-      line << " size " << s.st_size << " links " << s.st_nlink << " same as "
-           << first_name.try_emplace(s.st_ino, name).first->second << " content "
-           << std::hash<std::string>{}(read_file(path));
+      line << " size " << s.st_size << " content " << std::hash<std::string>{}(read_file(path));
       // Holes by the kernel's account of them, not by blocks, which a file system may use for itself.
       const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
       for (off_t at = 0; at < s.st_size;) {

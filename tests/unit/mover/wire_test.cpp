@@ -101,10 +101,20 @@ TEST(Entries, WithImpossibleValuesAreRefused) {
   entry.mode = 0;
   entry.mtime_nanos = 1000000000;
   EXPECT_TRUE(refused(entry));
-  EXPECT_TRUE(refused({.type = EntryType::HardLink, .parent = 0, .name = "h", .link_to = 0}));
+  EXPECT_TRUE(refused({.type = EntryType::HardLink, .parent = 0, .name = "h", .link_to = 0})) << "a directory";
+  EXPECT_TRUE(refused({.type = EntryType::HardLink, .parent = 0, .name = "h", .link_to = 1})) << "not there";
   EXPECT_TRUE(refused({.type = EntryType::SymbolicLink, .parent = 0, .name = "s"}));
   EXPECT_TRUE(refused({.type = static_cast<EntryType>(9), .parent = 0, .name = "device"}));
   EXPECT_TRUE(refused(directory(0, "")));  // a second root
+}
+
+TEST(Entries, OfAnyKindButDirectoriesMayHaveMoreNames) {
+  EntryList entries = with_root();
+  ASSERT_TRUE(entries.add({.type = EntryType::SymbolicLink, .name = "a", .link_target = "/x"}));
+  ASSERT_TRUE(entries.add({.type = EntryType::HardLink, .name = "b", .link_to = 1}));
+  ASSERT_TRUE(entries.add({.type = EntryType::Fifo, .name = "c"}));
+  ASSERT_TRUE(entries.add({.type = EntryType::HardLink, .name = "d", .link_to = 3}));
+  EXPECT_FALSE(entries.add({.type = EntryType::HardLink, .name = "e", .link_to = 2})) << "a chain";
 }
 
 TEST(Entries, ThatTogetherAreLargerThanAnyDiskAreRefused) {
