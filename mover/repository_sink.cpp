@@ -104,8 +104,11 @@ class RepositoryThread final : public SinkThread {
       std::fill(out.begin(), out.end(), std::byte{0});
       return true;
     }
-    const auto plain = reader_.plain(hash);
-    if (!plain || plain->size() != spot.length) return false;  // the whole extent then brings what is damaged here
+    // Not compared with its name: the patched extent is, and if it is wrong the whole one brings what is damaged here.
+    const auto stored = reader_.stored(hash);
+    if (!stored) return false;
+    const auto plain = unpacker_.unpack(stored->codec, stored->bytes, spot.length);
+    if (!plain) return false;
     std::copy(plain->begin(), plain->end(), out.begin());
     return true;
   }
@@ -166,6 +169,7 @@ class RepositoryThread final : public SinkThread {
   const EntryList& entries_;
   ExtentReader reader_;
   PackWriter writer_;
+  Unpacker unpacker_;
   std::uint32_t guess_ = 0;  ///< Where in the base the next file is, if nothing has changed.
 };
 

@@ -16,7 +16,7 @@ struct Scan {
   Fd root;
   EntryList entries;
   Told skipped;                       ///< Sockets, other people's attributes, the content of other file systems.
-  Told unreadable;                    ///< Live sources only: directories that could not be listed.
+  Told unreadable;                    ///< Live sources only: what could not be listed or looked at.
   std::uint64_t allocated_bytes = 0;  ///< What the files take on the disk.
 };
 
