@@ -73,6 +73,7 @@ CHANGES = {
     "a default ACL": (b"attributes/many", lambda path: os.removexattr(path, b"system.posix_acl_default")),
     "an attribute": (b"attributes/file-2", lambda path: os.setxattr(path, b"user.binary", b"other")),
     "a group of links": (b"links/other/group-04-2", unlinked),
+    "a group of FIFOs": (b"specials/linked/fifo", unlinked),
     "a device": (b"specials/block", lambda path: (os.unlink(path), os.mknod(path, 0o60640, os.makedev(7, 201)), os.chown(path, 7, 8))),
     "the root's owner": (b".", lambda path: os.chown(path, 4322, -1)),
     "the root's time": (b".", lambda path: os.utime(path, ns=(1, 0))),

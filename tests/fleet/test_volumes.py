@@ -153,16 +153,6 @@ def test_a_reader_of_one_page_restores_a_snapshot_without_roadstead(site, tmp_pa
     assert found.beyond([*sockets, os.fsencode(DEEP)]) == []  # its paths are no longer than a path may be
 
 
-@pytest.mark.xfail(strict=True, reason="a further name of what is no regular file becomes an entry of its own")
-def test_what_is_no_regular_file_keeps_its_further_names(site):
-    volume = "special-links"
-    top = site.make_volume(volume, lambda place: place)
-    volume_tree.link_specials(top)
-    site.operator.apply(site.policy(volume, [volume]))
-    site.back_up(volume, volume)
-    assert volume_tree.by_walk(top, site.restored_by_hand(f"default.{volume}", volume)) == []
-
-
 # ------------------------------------------------------------------------------------------------------------ live trees
 
 

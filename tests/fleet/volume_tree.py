@@ -101,9 +101,7 @@ def acl_for(user):
 
 
 def everything(top, small=2000, sparse_size=20 * GIB, large_size=9 * MIB + 1234):
-    """Fills the empty directory `top`; needs root. Returns the paths of its sockets, relative and sorted, as bytes.
-
-    What is not in it: more than one name of a symbolic link, a FIFO or a device; see link_specials()."""
+    """Fills the empty directory `top`; needs root. Returns the paths of its sockets, relative and sorted, as bytes."""
     top = os.fsencode(top)
 
     def at(*parts):
@@ -117,6 +115,7 @@ def everything(top, small=2000, sparse_size=20 * GIB, large_size=9 * MIB + 1234)
     make_attributes(at(b"attributes"))
     make_modes(at(b"modes"))
     sockets = make_specials(at(b"specials"))
+    link_specials(at(b"specials/linked"))
     make_empty(at(b"empty"))
     make_deep(top)
     make_times(at(b"times"))
@@ -210,11 +209,13 @@ def make_specials(folder):
 
 def link_specials(folder):
     """A symbolic link, a FIFO and a device, each with two names."""
-    os.symlink("anywhere", folder / "link")
-    os.mkfifo(folder / "fifo")
-    os.mknod(folder / "device", stat.S_IFCHR | 0o600, os.makedev(1, 3))
-    for name in ("link", "fifo", "device"):
-        os.link(folder / name, folder / f"{name}-too", follow_symlinks=False)
+    os.mkdir(folder)
+    link, fifo, device = names = [os.path.join(folder, name) for name in (b"link", b"fifo", b"device")]
+    os.symlink(b"anywhere", link)
+    os.mkfifo(fifo)
+    os.mknod(device, stat.S_IFCHR | 0o600, os.makedev(1, 3))
+    for name in names:
+        os.link(name, name + b"-too", follow_symlinks=False)
 
 
 def make_empty(folder):
