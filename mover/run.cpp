@@ -99,6 +99,11 @@ class Runner {
     return told(data, "Forgotten", data ? sentence_of(*data, job.dry_run) : "");
   }
 
+  WorkerResult operator()(const Keep& job) const {
+    return told(keep(job), "Marked",
+                fmt::format("{} snapshots are kept, {} are not any more.", job.keep.size(), job.release.size()));
+  }
+
   WorkerResult operator()(const Verify& job) const {
     const auto data = verify(job, stop_, meter_);
     return told(data, "Verified", data ? sentence_of(*data) : "");

@@ -105,21 +105,23 @@ Told told_in(const Json& json, const char* name) {
 }
 
 Json written(const SnapshotSeen& seen) {
-  return {{"id", seen.id},
-          {"origin", object_or_empty(seen.origin)},
-          {"dataAsOf", format_rfc3339_millis(seen.data_as_of)},
-          {"finishedAt", format_rfc3339_millis(seen.finished_at)},
-          {"crashConsistent", seen.crash_consistent},
-          {"logicalBytes", seen.logical_bytes},
-          {"dataBytes", seen.data_bytes},
-          {"sentBytes", seen.sent_bytes},
-          {"storedBytes", seen.stored_bytes},
-          {"files", seen.files},
-          {"entries", seen.entries},
-          {"changed", written(seen.changed)},
-          {"unreadable", written(seen.unreadable)},
-          {"skipped", written(seen.skipped)},
-          {"millis", seen.millis}};
+  Json json{{"id", seen.id},
+            {"origin", object_or_empty(seen.origin)},
+            {"dataAsOf", format_rfc3339_millis(seen.data_as_of)},
+            {"finishedAt", format_rfc3339_millis(seen.finished_at)},
+            {"crashConsistent", seen.crash_consistent},
+            {"logicalBytes", seen.logical_bytes},
+            {"dataBytes", seen.data_bytes},
+            {"sentBytes", seen.sent_bytes},
+            {"storedBytes", seen.stored_bytes},
+            {"files", seen.files},
+            {"entries", seen.entries},
+            {"changed", written(seen.changed)},
+            {"unreadable", written(seen.unreadable)},
+            {"skipped", written(seen.skipped)},
+            {"millis", seen.millis}};
+  if (seen.kept) json["kept"] = true;
+  return json;
 }
 
 SnapshotSeen read_snapshot(const Json& json) {
@@ -140,6 +142,7 @@ SnapshotSeen read_snapshot(const Json& json) {
   seen.unreadable = told_in(json, "unreadable");
   seen.skipped = told_in(json, "skipped");
   seen.millis = number_or_zero(json, "millis");
+  seen.kept = flag_or_false(json, "kept");
   return seen;
 }
 

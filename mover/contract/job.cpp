@@ -378,17 +378,36 @@ MakeDirectory read_make_directory(Fields& fields) {
 
 void write(Json& json, const Snapshots& snapshots) { json["path"] = snapshots.path; }
 
+void check_ids(const char* name, const std::vector<std::string>& ids) {
+  for (const std::string& id : ids)
+    if (!is_request_name(id)) throw Refused(fmt::format("{}: '{}' cannot be a name of ours", name, id));
+}
+
 void write(Json& json, const Forget& forget) {
   json["path"] = forget.path;
   json["snapshots"] = forget.snapshots;
   json["dryRun"] = forget.dry_run;
+  if (forget.even_kept) json["evenKept"] = true;
 }
 
 Forget read_forget(Fields& fields) {
-  Forget forget{fields.absolute_path("path"), fields.texts("snapshots"), fields.flag("dryRun", false)};
-  for (const std::string& id : forget.snapshots)
-    if (!is_request_name(id)) throw Refused(fmt::format("snapshots: '{}' cannot be a name of ours", id));
+  Forget forget{fields.absolute_path("path"), fields.texts("snapshots"), fields.flag("dryRun", false),
+                fields.flag("evenKept", false)};
+  check_ids("snapshots", forget.snapshots);
   return forget;
+}
+
+void write(Json& json, const Keep& keep) {
+  json["path"] = keep.path;
+  json["keep"] = keep.keep;
+  json["release"] = keep.release;
+}
+
+Keep read_keep(Fields& fields) {
+  Keep keep{fields.absolute_path("path"), fields.texts("keep"), fields.texts("release")};
+  check_ids("keep", keep.keep);
+  check_ids("release", keep.release);
+  return keep;
 }
 
 void write(Json& json, const Verify& verify) {
@@ -422,6 +441,7 @@ Job read_job(const Json& json) {
     if (verb == "snapshots") return Snapshots{fields.absolute_path("path")};
     if (verb == "forget") return read_forget(fields);
     if (verb == "verify") return read_verify(fields);
+    if (verb == "keep") return read_keep(fields);
     throw Refused(fmt::format("verb '{}' is unknown", verb));
   };
   Job job = read();
@@ -455,7 +475,7 @@ bool is_request_name(std::string_view request) {
 std::string_view verb_of(const Job& job) {
   static constexpr std::string_view kVerbs[] = {"copy",      "connect", "inspect", "survey", "mark",
                                                 "exchange",  "finish",  "discard", "empty",  "makeDirectory",
-                                                "snapshots", "forget",  "verify"};
+                                                "snapshots", "forget",  "verify",  "keep"};
   static_assert(std::size(kVerbs) == std::variant_size_v<Job>);
   return kVerbs[job.index()];
 }

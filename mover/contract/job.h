@@ -215,12 +215,23 @@ struct Snapshots {
   bool operator==(const Snapshots&) const = default;
 };
 
+/// "keep": takes down in the directory which snapshots "forget" may not remove, and which it may again. Ids that are in
+/// neither list stay as they are; those that are not there count as done. Busy while packs are swept.
+struct Keep {
+  std::string path;
+  std::vector<std::string> keep;
+  std::vector<std::string> release;
+  bool operator==(const Keep&) const = default;
+};
+
 /// "forget": removes snapshots, then the packs that nothing needs any more, and writes anew those that are mostly dead.
-/// Busy while a backup, a restore or a verification uses the directory. Result data: ForgetData.
+/// Busy while a backup, a restore or a verification uses the directory; Kept, with nothing removed, where one of them
+/// is kept. Result data: ForgetData.
 struct Forget {
   std::string path;
   std::vector<std::string> snapshots;  ///< Ids; one that is not there counts as removed. Empty: only packs are swept.
   bool dry_run = false;
+  bool even_kept = false;  ///< Whoever had them kept does not want it any more.
   bool operator==(const Forget&) const = default;
 };
 
@@ -235,7 +246,7 @@ struct Verify {
 };
 
 using Job = std::variant<Copy, Connect, Inspect, Survey, Mark, Exchange, Finish, Discard, Empty, MakeDirectory,
-                         Snapshots, Forget, Verify>;
+                         Snapshots, Forget, Verify, Keep>;
 
 /// The verb's word: "copy", "makeDirectory".
 std::string_view verb_of(const Job& job);
@@ -302,6 +313,7 @@ struct SnapshotSeen {
   std::uint64_t entries = 0;
   Told changed, unreadable, skipped;
   std::uint64_t millis = 0;  ///< How long its making took.
+  bool kept = false;         ///< See Keep. Only listing tells it.
   bool operator==(const SnapshotSeen&) const = default;
 };
 

@@ -16,6 +16,7 @@ constexpr const char* kFormatName = "format";
 constexpr const char* kLockName = "lock";
 constexpr const char* kWriterName = "writer";
 constexpr const char* kVerifierName = "verifier";
+constexpr const char* kMarkerName = "marker";
 constexpr const char* kPacksName = "packs";
 constexpr const char* kSnapshotsName = "snapshots";
 constexpr std::array<char, 8> kDamagedMagic = {'R', 'D', 'S', 'T', 'D', 'A', 'M', '1'};
@@ -35,10 +36,21 @@ UseWords words_of(Use use) {
       return {LOCK_SH, kWriterName, "another backup is being written"};
     case Use::Verify:
       return {LOCK_SH, kVerifierName, "another verification is running"};
+    case Use::Mark:
+      return {LOCK_SH, kMarkerName, "somebody else marks snapshots"};
     case Use::Sweep:
       break;
   }
   return {LOCK_EX, nullptr, ""};
+}
+
+/// Names of snapshots in a directory, sorted.
+Outcome<std::vector<std::string>> ids_in(int directory) {
+  auto names = names_in(directory);
+  if (!names) return names;
+  std::erase_if(*names, [](const std::string& name) { return !is_request_name(name); });
+  std::sort(names->begin(), names->end());
+  return names;
 }
 
 tl::unexpected<Failure> no_repository(std::string_view path) {
@@ -140,12 +152,29 @@ Outcome<std::vector<PackId>> RepositoryDirectory::ids_with(std::string_view suff
 Outcome<std::vector<PackId>> RepositoryDirectory::pack_ids() const { return ids_with(""); }
 Outcome<std::vector<PackId>> RepositoryDirectory::part_ids() const { return ids_with(kPartSuffix); }
 
-Outcome<std::vector<std::string>> RepositoryDirectory::snapshot_ids() const {
-  auto names = names_in(snapshots());
-  if (!names) return names;
-  std::erase_if(*names, [](const std::string& name) { return !is_request_name(name); });
-  std::sort(names->begin(), names->end());
-  return names;
+Outcome<std::vector<std::string>> RepositoryDirectory::snapshot_ids() const { return ids_in(snapshots()); }
+
+Outcome<std::vector<std::string>> RepositoryDirectory::kept() const {
+  const auto directory = open_directory_if_any(root(), kKeptName);
+  if (!directory) return failed(directory.error());
+  if (!*directory) return std::vector<std::string>{};
+  return ids_in((*directory)->get());
+}
+
+Outcome<void> RepositoryDirectory::tidy_kept(const std::vector<std::string>& released) const {
+  const auto directory = open_directory_if_any(root(), kKeptName);
+  if (!directory) return failed(directory.error());
+  if (!*directory) return {};
+  const auto ids = ids_in((*directory)->get());
+  if (!ids) return failed(ids.error());
+  for (const std::string& id : *ids) {
+    const auto snapshot = status_of(snapshots(), id);
+    if (!snapshot) return failed(snapshot.error());
+    if (*snapshot && std::find(released.begin(), released.end(), id) == released.end()) continue;
+    if (::unlinkat((*directory)->get(), id.c_str(), 0) != 0 && errno != ENOENT)
+      return failed_call(errno, "remove {}/{}/{}", path_, kKeptName, id);
+  }
+  return sync_directory((*directory)->get());
 }
 
 Outcome<std::vector<DamagedExtent>> RepositoryDirectory::damaged() const {

@@ -9,14 +9,15 @@
 
 namespace roadstead::mover {
 
-/// What a repository directory is opened for. Reading, verifying and writing go on beside each other; there is one
-/// writer and one verifier; nobody is there while it is swept.
-enum class Use { Read, Write, Sweep, Verify };
+/// What a repository directory is opened for. Reading, verifying, writing and marking go on beside each other; there is
+/// one writer, one verifier and one who marks; nobody is there while it is swept.
+enum class Use { Read, Write, Sweep, Verify, Mark };
 
 inline constexpr const char* kPartSuffix = ".part";
 /// A manifest while it is written: no snapshot's id begins with a dot.
 inline constexpr const char* kManifestPart = ".part";
 inline constexpr const char* kDamagedName = "damaged";
+inline constexpr const char* kKeptName = "kept";
 
 /// An extent of a pack whose bytes are not what they should be.
 struct DamagedExtent {
@@ -46,6 +47,11 @@ class RepositoryDirectory {
   /// Sorted. A list that is itself damaged counts as empty: verifications write it anew.
   [[nodiscard]] Outcome<std::vector<DamagedExtent>> damaged() const;
   Outcome<void> write_damaged(std::vector<DamagedExtent> damaged) const;
+
+  /// Ids that must not be forgotten, sorted; those of snapshots that are gone may be among them.
+  [[nodiscard]] Outcome<std::vector<std::string>> kept() const;
+  /// Takes the marks of these, and of snapshots that are gone, away, durably.
+  [[nodiscard]] Outcome<void> tidy_kept(const std::vector<std::string>& released) const;
 
   [[nodiscard]] std::uint64_t free_bytes() const;
 

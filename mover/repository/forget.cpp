@@ -35,6 +35,8 @@ class Sweep {
   Sweep(const Forget& job, const Repository& repository, const std::stop_token& stop)
       : job_(job), repository_(repository), directory_(repository.directory()), stop_(stop) {}
 
+  /// None of those that go is kept.
+  Outcome<void> refuse_kept() const;
   /// Which manifests go and which stay, and since when packs belong to a backup that has not ended.
   Outcome<void> sort_snapshots();
   /// What the manifests that stay need.
@@ -78,6 +80,21 @@ class Sweep {
   std::set<PackId> removed_;
   ForgetData done_;
 };
+
+Outcome<void> Sweep::refuse_kept() const {
+  if (job_.even_kept) return {};
+  const auto kept = directory_.kept();
+  if (!kept) return failed(kept.error());
+  for (const std::string& id : job_.snapshots) {
+    if (!std::binary_search(kept->begin(), kept->end(), id)) continue;
+    const auto status = status_of(directory_.snapshots(), id);
+    if (!status) return failed(status.error());
+    if (!*status) continue;
+    return failed("Kept", fmt::format("snapshot {} in {} is kept; nothing was removed", id, directory_.path()),
+                  "take spec.keep away from its Backup first");
+  }
+  return {};
+}
 
 Outcome<void> Sweep::sort_snapshots() {
   const auto ids = directory_.snapshot_ids();
@@ -192,6 +209,7 @@ Outcome<ForgetData> Sweep::carry_out() {
   done_.freed_bytes = going_bytes_;
   for (const Judged& one : packs_) done_.pack_bytes += one.pack->bytes;
   if (auto removed = remove_manifests(); !removed) return failed(removed.error());
+  if (auto tidied = directory_.tidy_kept({}); !tidied) return failed(tidied.error());
   if (auto removed = remove_dead(); !removed) return failed(removed.error());
   if (auto rewritten = rewrite(); !rewritten) return failed(rewritten.error());
   if (auto tidied = tidy_damaged(); !tidied) return failed(tidied.error());
@@ -325,6 +343,7 @@ Outcome<ForgetData> forget(const Forget& job, const std::stop_token& stop) {
   const auto repository = Repository::open(job.path, job.dry_run ? Use::Read : Use::Sweep);
   if (!repository) return failed(repository.error());
   Sweep sweep(job, *repository, stop);
+  if (auto allowed = sweep.refuse_kept(); !allowed) return failed(allowed.error());
   if (auto sorted = sweep.sort_snapshots(); !sorted) return failed(sorted.error());
   if (auto marked = sweep.mark(); !marked) return failed(marked.error());
   if (auto judged = sweep.judge(); !judged) return failed(judged.error());

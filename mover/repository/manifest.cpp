@@ -376,13 +376,17 @@ Outcome<SnapshotSeen> read_header(const RepositoryDirectory& directory, const st
 Outcome<SnapshotList> list_snapshots(const RepositoryDirectory& directory) {
   const auto ids = directory.snapshot_ids();
   if (!ids) return failed(ids.error());
+  const auto kept = directory.kept();
+  if (!kept) return failed(kept.error());
   SnapshotList list;
   for (const std::string& id : *ids) {
     auto header = read_header(directory, id);
-    if (header && header->id == id)
-      list.snapshots.push_back(std::move(*header));
-    else
+    if (!header || header->id != id) {
       list.unreadable.push_back(id);
+      continue;
+    }
+    header->kept = std::binary_search(kept->begin(), kept->end(), id);
+    list.snapshots.push_back(std::move(*header));
   }
   std::stable_sort(list.snapshots.begin(), list.snapshots.end(),
                    [](const SnapshotSeen& a, const SnapshotSeen& b) { return a.data_as_of < b.data_as_of; });

@@ -46,7 +46,9 @@ std::vector<Job> one_of_each() {
            .in_place = InPlace{target, false, "g", {{"recovery.signal", WriteMode::Replace, "", 0600}}}},
       Snapshots{"/repository"},
       Forget{"/repository", {"default.a", "default.b"}, true},
+      Forget{"/repository", {"default.a"}, false, true},
       Verify{"/repository", 3, 10},
+      Keep{"/repository", {"default.a"}, {"default.b"}},
   };
 }
 
@@ -111,7 +113,8 @@ SnapshotSeen some_snapshot(const std::string& id) {
           {1, {"c"}},
           {2, {}},
           {3, {"f"}},
-          7};
+          7,
+          true};
 }
 
 TEST(Contract, WhatARepositoryTellsIsReadAsItWasWritten) {

@@ -391,5 +391,42 @@ TEST(Crash, ASweepThatLosesPowerAtAnyCallLosesNothing) {
   EXPECT_GT(after, 12);
 }
 
+/// A mark that is made, or taken away, cut off at its call number `after`; false where it came to its end before.
+bool mark_cut_off_at(int after, End end, bool released) {
+  const Scratch scratch;
+  const std::string path = (scratch / "repository").string(), stash = (scratch / "stash").string();
+  fs::create_directories(path);
+  fs::create_directories(stash);
+  for (const char* id : {"a", "b"}) {
+    Repository repository = opened(path, Use::Write);
+    must(back_up(repository, id, {{"f", noise(1000, 1)}}));
+  }
+  must(keep({path, {"b"}, {}}));
+  if (released) must(keep({path, {"a"}, {}}));
+  const Keep job = released ? Keep{path, {}, {"a"}} : Keep{path, {"a"}, {}};
+  const bool done = run(end, after, static_cast<std::uint64_t>(after), stash, [&] { return keep(job).has_value(); });
+  const auto marked = [&] { return must(must(RepositoryDirectory::open(path, Use::Read)).kept()); };
+  const std::vector<std::string> both = {"a", "b"}, one = {"b"};
+  const auto now = marked();
+  EXPECT_TRUE(now == both || now == one) << after;
+  if (done) {
+    EXPECT_EQ(now, released ? one : both) << "it said that it was done: " << after;
+  }
+  const auto refused = forget({path, {"b"}, false}, {});
+  EXPECT_TRUE(!refused && refused.error().reason == "Kept") << after;
+  EXPECT_TRUE(keep(job)) << after;
+  EXPECT_EQ(marked(), released ? one : both) << after;
+  return !done;
+}
+
+TEST(Crash, AMarkThatIsCutOffAtAnyCallIsThereOrNotAndTheOthersStay) {
+  for (const End end : {End::Kill, End::PowerLoss, End::DiskFull})
+    for (const bool released : {false, true}) {
+      int after = 0;
+      while (mark_cut_off_at(after, end, released) && !::testing::Test::HasFailure()) ++after;
+      EXPECT_GE(after, released ? 2 : 3);
+    }
+}
+
 }  // namespace
 }  // namespace roadstead::mover

@@ -218,6 +218,70 @@ TEST_F(Upkeep, AFirstBackupThatIsNotThroughIsNotSwept) {
   EXPECT_EQ(packs().size(), 1U);
 }
 
+TEST_F(Upkeep, AKeptSnapshotIsNotForgottenAndNothingBesideItEither) {
+  back_up("a", {{"f", noise(1000, 1)}});
+  back_up("b", {{"f", noise(1000, 2)}});
+  const std::string manifest = read_file(scratch / "snapshots/a");
+  must(keep({path, {"a", "never there"}, {}}));
+  must(keep({path, {"a"}, {"b"}}));  // twice is once
+  EXPECT_EQ(read_file(scratch / "snapshots/a"), manifest) << "a manifest never changes";
+  EXPECT_FALSE(fs::exists(scratch / "kept/never there"));
+  const auto seen = must(snapshots({path})).snapshots;
+  EXPECT_EQ(std::pair(seen[0].id, seen[0].kept), std::pair(std::string("a"), true));
+  EXPECT_FALSE(seen[1].kept);
+  for (const bool dry_run : {true, false}) {
+    const auto refused = mover::forget({path, {"b", "a"}, dry_run}, {});
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().reason, "Kept");
+    EXPECT_NE(refused.error().message.find("snapshot a in"), std::string::npos);
+    EXPECT_NE(refused.error().next.find("spec.keep"), std::string::npos);
+  }
+  expect_all_whole();
+  forget({"b"});
+  must(keep({path, {}, {"a"}}));
+  EXPECT_FALSE(must(snapshots({path})).snapshots[0].kept);
+  forget({"a"});
+  EXPECT_TRUE(must(snapshots({path})).snapshots.empty());
+}
+
+TEST_F(Upkeep, AKeptSnapshotGoesWhereWhoeverHadItKeptSaysSoAndItsMarkWithIt) {
+  back_up("a", {{"f", noise(1000, 1)}});
+  must(keep({path, {"a"}, {}}));
+  contents.clear();
+  must(mover::forget({path, {"a"}, false, true}, {}));
+  EXPECT_FALSE(fs::exists(scratch / "kept/a"));
+  expect_all_whole();
+}
+
+TEST_F(Upkeep, TheMarkOfASnapshotThatIsGoneIsTidied) {
+  back_up("a", {{"f", noise(1000, 1)}});
+  back_up("b", {{"f", noise(1000, 2)}});
+  must(keep({path, {"a", "b"}, {}}));
+  fs::remove(scratch / "snapshots/a");  // by hand, as the format allows
+  contents.erase("a");
+  forget({"a"});  // what is not there counts as removed
+  EXPECT_FALSE(fs::exists(scratch / "kept/a"));
+  EXPECT_TRUE(fs::exists(scratch / "kept/b"));
+  fs::remove(scratch / "snapshots/b");
+  contents.erase("b");
+  must(keep({path, {}, {}}));
+  EXPECT_FALSE(fs::exists(scratch / "kept/b"));
+  expect_all_whole();
+}
+
+TEST_F(Upkeep, MarkingGoesOnBesideABackupAndAReaderButNotBesideASweep) {
+  back_up("a", {{"f", noise(1000, 1)}});
+  {
+    const Repository writer = opened(path, Use::Write), reader = opened(path, Use::Read);
+    must(keep({path, {"a"}, {}}));
+  }
+  const auto sweeper = must(RepositoryDirectory::open(path, Use::Sweep));
+  const auto refused = keep({path, {}, {"a"}});
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().reason, "Busy");
+  EXPECT_TRUE(fs::exists(scratch / "kept/a"));
+}
+
 TEST_F(Upkeep, IsBusyWhileOthersAreThere) {
   const Repository reader = opened(path, Use::Read);
   const auto refused = mover::forget({path, {}, false}, {});

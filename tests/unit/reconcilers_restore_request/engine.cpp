@@ -494,6 +494,7 @@ class FakeEngine final : public Engine {
     end(container, true, "Listed", mover::to_json(data));
   }
   void perform(Container& container, const mover::Forget&) { end(container, false, "Unexpected"); }
+  void perform(Container& container, const mover::Keep&) { end(container, false, "Unexpected"); }
   void perform(Container& container, const mover::Verify&) { end(container, false, "Unexpected"); }
   void perform(Container& container, const mover::Empty&) { end(container, true, "Emptied"); }
   void perform(Container& container, const mover::MakeDirectory&) { end(container, true, "Made"); }
