@@ -166,13 +166,26 @@ class BackupReconciler final : public Reconciler {
         if (*again_at) return **again_at;
       }
     }
-    if (object.spec.deletion_policy == crds::DeletionPolicy::Delete)
+    if (object.spec.deletion_policy == crds::DeletionPolicy::Delete) {
+      if (object.spec.keep) return refuse_to_go(object);
       if (auto outcome = forget_data(object, limits)) return *outcome;
+    }
     Run run{context_, object, limits};
     if (auto removed = backup::remove_workers(run); !removed)
       return waits_to_go(object, "HostUnreachable", removed.error().message, kHostRetry);
     forget_pace(key_of(object));
     return release(object);
+  }
+
+  /// Two wishes that exclude each other: the one that loses nothing holds until somebody decides.
+  Result<Action> refuse_to_go(crds::Backup& object) {
+    return waits_to_go(
+        object, "Kept",
+        fmt::format("spec.keep says that its snapshots stay, spec.deletionPolicy Delete that they go; "
+                    "take keep away first: kubectl patch backup {} -n {} --type merge -p "
+                    "'{{\"spec\":{{\"keep\":false}}}}'; or set spec.deletionPolicy to Retain, and they stay",
+                    object.metadata.name, object.metadata.ns),
+        kBlockedRetry);
   }
 
   /// Nothing: the data is gone.

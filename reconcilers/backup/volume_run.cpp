@@ -733,7 +733,7 @@ Outcome forget(Run& run) {
                       .attempt = 1,
                       .spec_hash = sha256_hex(Json(gone).dump()).substr(0, 16)};
     Attempt attempt;
-    auto look = look_at_repository(run.context, {&*host, source_host, volume}, id, forget_snapshots(gone), kBriefly,
+    auto look = look_at_repository(run.context, {&*host, source_host, volume}, id, forget_even_kept(gone), kBriefly,
                                    attempt, run.limits);
     if (std::holds_alternative<NothingKept>(look)) continue;
     if (const auto* state = std::get_if<Underway>(&look)) return from_underway(*state);

@@ -18,11 +18,12 @@ const crds::Backup* object_named(const std::vector<crds::Backup>& objects, const
   return found == objects.end() ? nullptr : &*found;
 }
 
-/// Its status was lost between two calls.
-bool is_unfinished_copy(const crds::Backup& object) {
-  return object.metadata.annotations.contains(std::string(kFoundInRepositoryAnnotation)) &&
-         !crds::is_finished(object.status);
+bool is_found(const crds::Backup& object) {
+  return object.metadata.annotations.contains(std::string(kFoundInRepositoryAnnotation));
 }
+
+/// Its status was lost between two calls.
+bool is_unfinished_copy(const crds::Backup& object) { return is_found(object) && !crds::is_finished(object.status); }
 
 bool holds(const Listing& listing, const std::string& id) {
   const auto& all = listing.data.snapshots;
@@ -56,6 +57,7 @@ crds::Backup object_for(const Owner& owner, const Place& place, const OwnSnapsho
   object.metadata.labels[std::string(crds::kPolicyLabel)] = origin.policy;
   object.spec.policy_ref = crds::NameRef{origin.policy};
   object.spec.scheduled_time = origin.scheduled_time;
+  object.spec.keep = snapshot.seen.kept;
   finish(object.status, snapshot);
   object.status.snapshots.push_back(snapshot_status(snapshot.seen, place.host, place.source_host, place.volume));
   crds::refresh_summary(object.status);
@@ -71,6 +73,15 @@ bool is_settled(const crds::Backup& object, const Listing& listing) {
 bool lists(const crds::Backup& object, const Place& place, const std::string& id) {
   const auto& all = object.status.snapshots;
   return std::any_of(all.begin(), all.end(), [&](const auto& one) { return is_at(one, place) && one.id == id; });
+}
+
+/// A snapshot that joins an object that was made for another one brings its mark: nobody spoke for it in between.
+bool takes_over_mark(const crds::Backup& object, const Place& place, const std::vector<OwnSnapshot>& own) {
+  if (object.spec.keep || !is_found(object)) return false;
+  return std::any_of(own.begin(), own.end(), [&](const OwnSnapshot& snapshot) {
+    return snapshot.seen.kept && snapshot.origin.backup == object.metadata.name &&
+           !lists(object, place, snapshot.seen.id);
+  });
 }
 
 /// The object with what the listing adds and takes away; nothing: it tells the truth.
@@ -113,18 +124,41 @@ ObjectChanges object_changes(const Owner& owner, const Place& place, const Listi
     if (object == nullptr || !is_unfinished_copy(*object)) continue;
     crds::Backup again = *object;
     again.status = object_for(owner, place, snapshot).status;
+    again.spec.keep = again.spec.keep || snapshot.seen.kept;
     changes.update.push_back(std::move(again));
   }
   for (const crds::Backup& object : objects) {
     if (!is_settled(object, listing)) continue;
     auto changed = corrected(object, place, listing, own);
     if (!changed) continue;
+    changed->spec.keep = object.spec.keep || takes_over_mark(object, place, own);
     if (changed->status.snapshots.empty())
       changes.remove.push_back(object.metadata.name);
     else
       changes.update.push_back(std::move(*changed));
   }
   return changes;
+}
+
+bool speaks_for(const crds::Backup& object, const Place& place, const OwnSnapshot& snapshot) {
+  return object.metadata.name == snapshot.origin.backup || lists(object, place, snapshot.seen.id);
+}
+
+Marks differing_marks(const Owner& owner, const Place& place, const Listing& listing,
+                      const std::vector<crds::Backup>& objects) {
+  Marks marks;
+  for (const OwnSnapshot& snapshot : own_snapshots(owner, listing)) {
+    bool kept = false, known = false;
+    for (const crds::Backup& object : objects) {
+      // One that goes says nothing any more: what keeps its data must outlive it.
+      if (object.metadata.deletion_timestamp || !speaks_for(object, place, snapshot)) continue;
+      kept = kept || object.spec.keep;
+      known = known || lists(object, place, snapshot.seen.id);
+    }
+    if (kept && !snapshot.seen.kept) marks.keep.push_back(snapshot.seen.id);
+    if (!kept && known && snapshot.seen.kept) marks.release.push_back(snapshot.seen.id);
+  }
+  return marks;
 }
 
 std::vector<std::string> spent_objects(const std::string& policy, const std::vector<crds::Backup>& objects,

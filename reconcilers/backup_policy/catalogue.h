@@ -34,16 +34,29 @@ std::vector<OwnSnapshot> own_snapshots(const Owner& owner, const Listing& listin
 
 struct ObjectChanges {
   std::vector<crds::Backup> create;  ///< With the status they get at once: they have ended long ago.
-  std::vector<crds::Backup> update;  ///< Their status changed.
+  std::vector<crds::Backup> update;  ///< Their status changed, and spec.keep of some, which has to be stored before.
   std::vector<std::string> remove;   ///< None of their snapshots is left.
   bool lacks_objects = false;        ///< Like `create`, of a listing that is not `fresh` any more: list again.
 };
 
-/// What has to change so that the Backups of the namespace tell what `place` holds. Those that have not ended, are
+/// What has to change so that the Backups of the namespace tell what `place` holds. One that is made for a snapshot, or
+/// was and gets another, takes over that it is kept. Those that have not ended, are
 /// being deleted or ended after the listing was begun are left alone. `fresh`: the listing is of this very look; an
 /// older one may tell of a snapshot that was forgotten together with its object.
 ObjectChanges object_changes(const Owner& owner, const Place& place, const Listing& listing,
                              const std::vector<crds::Backup>& objects, bool fresh);
+
+/// How the marks of a directory differ from what the Backups say.
+struct Marks {
+  std::vector<std::string> keep, release;  ///< Ids.
+  [[nodiscard]] bool empty() const { return keep.empty() && release.empty(); }
+};
+/// A mark is only taken away where a Backup that lists the snapshot here speaks for it, and none says `keep`.
+Marks differing_marks(const Owner& owner, const Place& place, const Listing& listing,
+                      const std::vector<crds::Backup>& objects);
+
+/// The objects that speak for a snapshot: its own, and one that copied it here.
+bool speaks_for(const crds::Backup& object, const Place& place, const OwnSnapshot& snapshot);
 
 /// Backups of the policy that ended without leaving any snapshot, beyond the newest `keep`: nobody misses them.
 std::vector<std::string> spent_objects(const std::string& policy, const std::vector<crds::Backup>& objects,

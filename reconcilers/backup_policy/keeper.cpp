@@ -111,23 +111,29 @@ class Rounds {
   void visit(const Place& place) {
     Memory& memory = memories_[place];
     memory.fresh = false;
-    // Listed, thinned out and listed again, in one look where it goes fast.
+    // Listed, marked, thinned out and listed again, in one look where it goes fast.
     constexpr int kMostTasks = 4;
     for (int i = 0; i < kMostTasks; ++i) {
       if (memory.running && !work(place, memory)) break;
       const Surroundings near = around(place);
       bool lacks_objects = false;
       Thinning thinning;
+      Marks marks;
       if (memory.listing) {
         lacks_objects = follow(place, memory);
+        marks = differing_marks(owner_, place, *memory.listing, objects_);
         thinning = thin_out(policy_, owner_, place, *memory.listing, near, *schedule_.zone);
       }
       thinned_[place] = thinning;
       memory.running =
-          next_task(policy_, memory, thinning, lacks_objects, near, entry_of(policy_.status, place), now());
-      if (!memory.running) break;
+          next_task(policy_, memory, thinning, marks, lacks_objects, near, entry_of(policy_.status, place), now());
+      if (!memory.running) {
+        tidy_when_idle(place, memory);
+        break;
+      }
       memory.attempt = {};
       begin(place, memory);
+      if (i + 1 == kMostTasks) again(kSoon);
     }
     entry_of(policy_.status, place).message = memory.trouble;
     plan_next(memory);
@@ -140,9 +146,20 @@ class Rounds {
     if (memory.listing) again(memory.listing->begun + kListInterval - now);
   }
 
-  /// An answer that an earlier operator asked for may be old; only a verification's stays true.
-  void begin(const Place& place, const Memory& memory) {
+  /// An answer that an earlier operator asked for may be old; only a verification's stays true, while one is due.
+  void begin(const Place& place, Memory& memory) {
+    if (memory.running->kind == TaskKind::Verify) memory.tidied = true;  // taken over, or replaced as stale
     if (memory.listing) return;  // this operator's own workers are removed when they have answered
+    remove_left(place, step_of(TaskKind::Verify));
+  }
+
+  /// Once after the start: an earlier operator may have stored an answer and ended before it took the worker away.
+  void tidy_when_idle(const Place& place, Memory& memory) {
+    if (!memory.listing || std::exchange(memory.tidied, true)) return;
+    remove_left(place, {});
+  }
+
+  void remove_left(const Place& place, std::string_view but_step) {
     auto host = context_.hosts.get(place.host);
     if (!host) return;
     Labels labels = owner_labels(context_.installation, key_of(policy_));
@@ -151,7 +168,7 @@ class Rounds {
     const auto left = host->engine->list_containers(labels, limits_);
     if (!left) return;
     for (const ContainerSummary& container : *left)
-      if (value_of(container.labels, label::kStep) != step_of(TaskKind::Verify))
+      if (value_of(container.labels, label::kStep) != but_step)
         (void)host->engine->remove_container(container.id, true, limits_);
   }
 
@@ -186,7 +203,11 @@ class Rounds {
     }
     if (const auto* result = std::get_if<mover::WorkerResult>(&seen)) {
       put_away(*host, worker_of(place, memory), memory.running->kind == TaskKind::Verify && result->ok);
-      if (!result->ok) return fail_task(memory, sentence(*result), pause_after(*result));
+      if (!result->ok) {
+        if (result->reason == "Kept") memory.listing.reset();  // marked since it was listed
+        memory.unmarkable = memory.running->kind == TaskKind::Keep && result->reason != "Busy";
+        return fail_task(memory, sentence(*result), pause_after(*result));
+      }
       take_answer(place, memory, *result);
     } else {
       take_nothing(place, memory);
@@ -225,6 +246,9 @@ class Rounds {
       case TaskKind::List:
         if (auto data = mover::parse_snapshots_data(result.data)) return take_list(place, memory, std::move(*data));
         break;
+      case TaskKind::Keep:
+        memory.listing.reset();
+        return;
       case TaskKind::Forget:
         if (const auto data = mover::parse_forget_data(result.data)) return take_forgotten(place, memory, *data);
         break;
@@ -248,6 +272,7 @@ class Rounds {
   void take_list(const Place& place, Memory& memory, mover::SnapshotsData data) {
     memory.listing = Listing{memory.running->begun, std::move(data)};
     memory.fresh = true;
+    memory.unmarkable = false;
     listed_ = true;
     take_listing(entry_of(policy_.status, place), owner_, *memory.listing);
   }
@@ -288,7 +313,20 @@ class Rounds {
     write(*made);
   }
 
+  /// spec.keep first: once the status lists a snapshot, its mark follows the object.
+  Result<void> store_keep(crds::Backup& object) {
+    const auto known = std::find_if(objects_.begin(), objects_.end(),
+                                    [&](const auto& one) { return one.metadata.name == object.metadata.name; });
+    if (known == objects_.end() || known->spec.keep == object.spec.keep) return {};
+    crds::BackupStatus status = std::move(object.status);
+    object.status = known->status;
+    auto written = update(context_.api, object);
+    object.status = std::move(status);
+    return written;
+  }
+
   void write(crds::Backup object) {
+    if (auto stored = store_keep(object); !stored) return complain(object.metadata.name, stored.error());
     if (auto written = update_status(context_.api, object); !written)
       return complain(object.metadata.name, written.error());
     for (crds::Backup& known : objects_)

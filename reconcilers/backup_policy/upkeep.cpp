@@ -22,19 +22,11 @@ bool has_annotation(const crds::Backup& object, std::string_view name) {
   return found != object.metadata.annotations.end() && found->second == "true";
 }
 
-/// The objects that speak for a snapshot: its own, and one that copied it here.
 template <class Says>
 bool any_object_says(const OwnSnapshot& snapshot, const Place& place, const std::vector<crds::Backup>& objects,
                      const Says& says) {
-  return std::any_of(objects.begin(), objects.end(), [&](const crds::Backup& object) {
-    if (!says(object)) return false;
-    if (object.metadata.name == snapshot.origin.backup) return true;
-    const auto& all = object.status.snapshots;
-    return std::any_of(all.begin(), all.end(), [&](const crds::BackupSnapshot& one) {
-      return one.id == snapshot.seen.id && one.host == place.host && one.source_host == place.source_host &&
-             one.volume == place.volume;
-    });
-  });
+  return std::any_of(objects.begin(), objects.end(),
+                     [&](const crds::Backup& object) { return says(object) && speaks_for(object, place, snapshot); });
 }
 
 std::vector<Snapshot> judged_snapshots(const std::vector<OwnSnapshot>& own, const Place& place,
@@ -45,7 +37,8 @@ std::vector<Snapshot> judged_snapshots(const std::vector<OwnSnapshot>& own, cons
     one.logical_bytes = static_cast<std::int64_t>(snapshot.seen.logical_bytes);
     one.files = static_cast<std::int64_t>(snapshot.seen.files);
     one.partial = snapshot.seen.unreadable.count > 0;
-    one.kept = any_object_says(snapshot, place, *around.objects, [](const auto& object) { return object.spec.keep; });
+    one.kept = snapshot.seen.kept ||
+               any_object_says(snapshot, place, *around.objects, [](const auto& object) { return object.spec.keep; });
     one.accepted = any_object_says(snapshot, place, *around.objects,
                                    [](const auto& object) { return has_annotation(object, kAcceptShrinkAnnotation); });
     one.in_use =
@@ -136,6 +129,8 @@ std::string_view step_of(TaskKind kind) {
   switch (kind) {
     case TaskKind::List:
       return "snapshots";
+    case TaskKind::Keep:
+      return "keep";
     case TaskKind::Forget:
       return "forget";
     case TaskKind::Verify:
@@ -148,6 +143,8 @@ mover::Job job_of(const Task& task) {
   switch (task.kind) {
     case TaskKind::List:
       return list_snapshots();
+    case TaskKind::Keep:
+      return mark_kept(task.snapshots, task.release);
     case TaskKind::Forget:
       return forget_snapshots(task.snapshots);
     case TaskKind::Verify:
@@ -215,12 +212,14 @@ std::optional<Task> due_verification(const crds::BackupPolicy& policy, const crd
 }
 
 std::optional<Task> next_task(const crds::BackupPolicy& policy, const Memory& memory, const Thinning& thinning,
-                              bool lacks_objects, const Surroundings& around, const crds::RepositoryStatus& known,
-                              Time now) {
+                              const Marks& marks, bool lacks_objects, const Surroundings& around,
+                              const crds::RepositoryStatus& known, Time now) {
   if (memory.running || now < memory.not_before) return std::nullopt;
   const bool stale = !memory.listing || has_passed(memory.listing->begun, kListInterval, now) || lacks_objects ||
                      (around.last_end && *around.last_end >= memory.listing->begun);
   if (stale) return Task{.kind = TaskKind::List, .begun = now, .snapshots = {}};
+  if (!marks.empty() && !memory.unmarkable)
+    return Task{.kind = TaskKind::Keep, .begun = now, .snapshots = marks.keep, .release = marks.release};
   const bool dry_run = policy.spec.retention && policy.spec.retention->dry_run;
   // A run that goes on has the directory; what it leaves is judged with the rest.
   if (!thinning.remove.empty() && !dry_run && !around.run_goes_on)

@@ -1,6 +1,7 @@
 #pragma once
 
-// What a repository directory needs next: to be listed, thinned out, verified. Pure; workers and calls are elsewhere.
+// What a repository directory needs next: to be listed, marked, thinned out, verified. Pure; workers and calls are
+// elsewhere.
 
 #include <optional>
 #include <string>
@@ -21,15 +22,16 @@ inline constexpr Millis kBusyPause = std::chrono::seconds(30);
 inline constexpr Millis kUnreachablePause = std::chrono::seconds(15);
 inline constexpr Millis kFailurePause = std::chrono::minutes(5);
 
-enum class TaskKind { List, Forget, Verify };
+enum class TaskKind { List, Keep, Forget, Verify };
 /// One worker's job. One at a time for each directory.
 struct Task {
   TaskKind kind = TaskKind::List;
   Time begun{};
-  std::vector<std::string> snapshots;  ///< Of Forget.
+  std::vector<std::string> snapshots;  ///< Of Forget; of Keep: that are kept from now on.
+  std::vector<std::string> release{};  ///< Of Keep: that are not kept any more.
   std::uint32_t part = 0, parts = 1;   ///< Of Verify.
 };
-/// The worker's step: "snapshots", "forget", "verify".
+/// The worker's step: "snapshots", "keep", "forget", "verify".
 std::string_view step_of(TaskKind kind);
 mover::Job job_of(const Task& task);
 
@@ -41,6 +43,9 @@ struct Memory {
   Attempt attempt;
   Time not_before{};    ///< After a failure.
   std::string trouble;  ///< Why the last task failed; empty once one succeeded.
+  /// Marks could not be written. They are tried again after the next listing: a full disk is to be thinned out.
+  bool unmarkable = false;
+  bool tidied = false;  ///< No worker of an earlier operator is left.
 };
 
 /// What retention says of one directory.
@@ -73,8 +78,8 @@ std::optional<Task> due_verification(const crds::BackupPolicy& policy, const crd
 
 /// What to do now with a directory where nothing runs; nothing: wait.
 std::optional<Task> next_task(const crds::BackupPolicy& policy, const Memory& memory, const Thinning& thinning,
-                              bool lacks_objects, const Surroundings& around, const crds::RepositoryStatus& known,
-                              Time now);
+                              const Marks& marks, bool lacks_objects, const Surroundings& around,
+                              const crds::RepositoryStatus& known, Time now);
 
 /// Puts what a listing says into the directory's status.
 void take_listing(crds::RepositoryStatus& status, const Owner& owner, const Listing& listing);

@@ -12,8 +12,8 @@ bool is_directory_name(const std::string& name) {
 }
 
 template <class T>
-constexpr bool is_upkeep =
-    std::is_same_v<T, mover::Snapshots> || std::is_same_v<T, mover::Forget> || std::is_same_v<T, mover::Verify>;
+constexpr bool is_upkeep = std::is_same_v<T, mover::Snapshots> || std::is_same_v<T, mover::Forget> ||
+                           std::is_same_v<T, mover::Verify> || std::is_same_v<T, mover::Keep>;
 
 mover::Job at_mount(mover::Job job) {
   std::visit(
@@ -61,6 +61,14 @@ mover::Job list_snapshots() { return mover::Snapshots{}; }
 
 mover::Job forget_snapshots(std::vector<std::string> ids) {
   return mover::Forget{.path = {}, .snapshots = std::move(ids)};
+}
+
+mover::Job forget_even_kept(std::vector<std::string> ids) {
+  return mover::Forget{.path = {}, .snapshots = std::move(ids), .even_kept = true};
+}
+
+mover::Job mark_kept(std::vector<std::string> keep, std::vector<std::string> release) {
+  return mover::Keep{.path = {}, .keep = std::move(keep), .release = std::move(release)};
 }
 
 mover::Job verify_part(std::uint32_t part, std::uint32_t parts) {

@@ -38,14 +38,17 @@ bool is_missing_mount(const Error& error);
 // What can be asked; the path in a job is set by whoever runs it.
 mover::Job list_snapshots();
 mover::Job forget_snapshots(std::vector<std::string> ids);
+/// Also those that the directory still counts as kept: the Backup they belong to says otherwise.
+mover::Job forget_even_kept(std::vector<std::string> ids);
+mover::Job mark_kept(std::vector<std::string> keep, std::vector<std::string> release);
 mover::Job verify_part(std::uint32_t part, std::uint32_t parts);
 
 /// There is no directory, or no repository in it: there is nothing to list, to forget or to verify.
 struct NothingKept {};
 
-/// One job (list, forget, verify) of a repository, looked at once: made, adopted, waited for `wait` (see AttemptJob).
-/// The worker's result also where it failed; one that died without any says so as `WorkerFailed`. It stays until
-/// remove_worker(), so that what it said can be stored first. `id`'s attempt is set from `attempt`.
+/// One job (list, mark, forget, verify) of a repository, looked at once: made, adopted, waited for `wait` (see
+/// AttemptJob). The worker's result also where it failed; one that died without any says so as `WorkerFailed`. It stays
+/// until remove_worker(), so that what it said can be stored first. `id`'s attempt is set from `attempt`.
 std::variant<mover::WorkerResult, NothingKept, Underway, EngineError> look_at_repository(
     Context& context, const RepositoryPlace& place, const WorkerId& id, const mover::Job& job, Millis wait,
     Attempt& attempt, const Limits& limits);

@@ -288,6 +288,10 @@ class FakeEngine final : public Engine {
 
   void perform(Container& container, const mover::Forget& job) {
     auto& snapshots = mounted(container, "/repository");
+    const bool kept = std::ranges::any_of(snapshots, [&](const auto& one) {
+      return one.kept && std::ranges::find(job.snapshots, one.id) != job.snapshots.end();
+    });
+    if (kept && !job.even_kept) return end(container, false, "Kept");
     std::erase_if(snapshots,
                   [&](const auto& one) { return std::ranges::find(job.snapshots, one.id) != job.snapshots.end(); });
     end(container, true, "Forgotten", mover::to_json(mover::ForgetData{}));

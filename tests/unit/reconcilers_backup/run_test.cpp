@@ -607,6 +607,29 @@ TEST(VolumeBackup, DeletedWithDeleteForgetsItsSnapshotsAndNoOthers) {
   EXPECT_EQ(world.workers(), 0);
 }
 
+TEST(VolumeBackup, DeletedWithDeleteThoughItIsKeptStaysUntilKeepIsTakenAway) {
+  World world;
+  world.apply(policy_manifest());
+  world.apply(deleting_backup());
+  ASSERT_TRUE(world.run());
+  world.objects["Backup/default/nightly"]["spec"]["keep"] = true;
+  world.hosts["annex2"].repository["production2/outpack"][0].kept = true;
+  world.remove();
+  world.run("nightly", 5);
+  ASSERT_FALSE(world.backup().is_null());
+  EXPECT_EQ(world.condition("Blocked").value("reason", ""), "Kept");
+  EXPECT_THAT(world.condition("Blocked").value("message", ""),
+              HasSubstr("take keep away first: kubectl patch backup nightly -n default --type merge -p "
+                        R"('{"spec":{"keep":false}}')"));
+  EXPECT_THAT(world.kept("annex2", "production2/outpack"), ElementsAre(kId));
+  Json& backup = world.objects["Backup/default/nightly"];
+  backup["spec"]["keep"] = false;
+  backup["metadata"]["resourceVersion"] = "9999";
+  ASSERT_TRUE(world.run());
+  EXPECT_TRUE(world.backup().is_null());
+  EXPECT_THAT(world.kept("annex2", "production2/outpack"), IsEmpty());
+}
+
 TEST(VolumeBackup, DeletedWithDeleteAtAnyCallOfItsRunLeavesNothing) {
   const int calls = calls_of_a_whole_backup();
   for (int n = 5; n <= calls && !::testing::Test::HasFailure(); n += 3) {

@@ -12,6 +12,7 @@
 #include "mover/contract/job.h"
 #include "operator/base/rfc3339.h"
 #include "operator/ports/engine_factory.h"
+#include "reconcilers/backup_policy/catalogue.h"
 #include "reconcilers/backup_policy/reconciler.h"
 #include "reconcilers/support/backup_names.h"
 #include "reconcilers/support/labels.h"
@@ -52,6 +53,7 @@ class World {
   std::vector<std::string> events;
   bool reachable = true;
   std::string busy;                ///< The directory that somebody else uses.
+  bool full = false;               ///< No mark can be written.
   bool slow_verification = false;  ///< A verification does not end by itself.
   int version = 100;
   int calls = 0, kill_at = 0;
@@ -93,7 +95,17 @@ class FakeApi final : public ResourceClient {
     world_.done();
     return stored;
   }
-  Result<Json> update(const Json&, const WriteOptions&) override { return fail(ErrorKind::Internal, "not used"); }
+  Result<Json> update(const Json& object, const WriteOptions&) override {
+    world_.called();
+    const auto found = world_.objects.find(id_of(object));
+    if (found == world_.objects.end()) return fail(ErrorKind::NotFound, "gone");
+    if (found->second["metadata"]["resourceVersion"] != object["metadata"]["resourceVersion"])
+      return fail(ErrorKind::Conflict, "stale");
+    found->second["spec"] = object.at("spec");
+    found->second["metadata"]["resourceVersion"] = std::to_string(++world_.version);
+    world_.done();
+    return found->second;
+  }
   Result<Json> update_status(const Json& object, const WriteOptions&) override {
     world_.called();
     const auto found = world_.objects.find(id_of(object));
@@ -243,6 +255,8 @@ class FakeEngine final : public Engine {
     mover::WorkerResult result{true, "Done", "Done.", "", "{}"};
     if (world_.busy == name && !std::holds_alternative<mover::Snapshots>(job))
       result = {false, "Busy", "A backup uses the directory.", "wait until it has ended", "{}"};
+    else if (world_.full && std::holds_alternative<mover::Keep>(job))
+      result = {false, "NoSpace", "The disk is full.", "free space", "{}"};
     else
       std::visit([&](const auto& one) { result.data = perform(world_.directories.at(name), worker, one); }, job);
     worker.answer = mover::to_json(mover::Line(result));
@@ -261,12 +275,26 @@ class FakeEngine final : public Engine {
   }
   std::string perform(Directory& directory, const Worker&, const mover::Forget& job) {
     mover::ForgetData data;
+    for (const auto& seen : directory.snapshots)
+      EXPECT_FALSE(seen.kept && std::ranges::count(job.snapshots, seen.id) > 0) << seen.id << " is kept";
     for (const std::string& id : job.snapshots) {
       world_.history.push_back("forget " + id);
       data.removed_snapshots += std::erase_if(directory.snapshots, [&](const auto& one) { return one.id == id; });
     }
     data.freed_bytes = 100 * data.removed_snapshots;
     return mover::to_json(data);
+  }
+  std::string perform(Directory& directory, const Worker&, const mover::Keep& job) {
+    const auto set = [&](const std::vector<std::string>& ids, bool kept, const char* word) {
+      for (const std::string& id : ids) {
+        world_.history.push_back(fmt::format("{} {}", word, id));
+        for (auto& seen : directory.snapshots)
+          if (seen.id == id) seen.kept = kept;
+      }
+    };
+    set(job.keep, true, "keep");
+    set(job.release, false, "release");
+    return "{}";
   }
   std::string perform(Directory& directory, const Worker&, const mover::Verify& job) {
     world_.history.push_back(fmt::format("verify {}/{}", job.part, job.parts));
@@ -443,7 +471,7 @@ TEST_F(Repositories, AreThinnedOutAndTheirBackupsFollow) {
   world_.objects["Backup/b10"] = keeper;
   set_spec("retention", {{"keepLast", 1}, {"dryRun", true}});
   settle();
-  EXPECT_TRUE(world_.history.empty()) << "a dry run only tells";
+  EXPECT_EQ(world_.history, Names{"keep default.b10"}) << "a dry run only tells";
   EXPECT_EQ(status()["retention"]["wouldRemove"],
             Json::parse(R"(["annex2/production2/outpack: default.b11","annex2/production2/outpack: default.b12"])"));
   set_spec("retention", {{"keepLast", 1}});
@@ -454,6 +482,106 @@ TEST_F(Repositories, AreThinnedOutAndTheirBackupsFollow) {
   EXPECT_EQ(status()["retention"]["freedBytes"], 200);
   EXPECT_EQ(status()["repositories"][0]["snapshots"], 2);
   EXPECT_EQ(std::ranges::count(world_.events, "SnapshotsRemoved"), 1);
+}
+
+TEST_F(Repositories, AreMarkedAsTheirBackupsSayBothWaysAndOnce) {
+  taken("b10", 10);
+  taken("b11", 11);
+  settle();
+  EXPECT_TRUE(world_.history.empty()) << "nothing differs";
+  world_.objects.at("Backup/b10")["spec"]["keep"] = true;
+  settle();
+  settle();
+  EXPECT_EQ(world_.history, Names{"keep default.b10"});
+  EXPECT_TRUE(world_.directories["production2/outpack"].snapshots[0].kept);
+  world_.objects.at("Backup/b10")["spec"]["keep"] = false;
+  restart();
+  settle();
+  settle();
+  EXPECT_EQ(world_.history, (Names{"keep default.b10", "release default.b10"}));
+  EXPECT_FALSE(world_.directories["production2/outpack"].snapshots[0].kept);
+  EXPECT_TRUE(world_.workers.empty());
+}
+
+TEST_F(Repositories, KeepWhatWasMarkedWhenTheStoreIsLost) {
+  for (int day = 10; day <= 13; ++day) taken("b" + std::to_string(day), day);
+  settle();
+  world_.objects.at("Backup/b10")["spec"]["keep"] = true;
+  settle();
+  world_.history.clear();
+  for (const std::string& name : backups()) world_.objects.erase("Backup/" + name);
+  policy().erase("status");
+  set_spec("retention", {{"keepLast", 1}});
+  restart();
+  settle();
+  EXPECT_EQ(kept(), (Names{"default.b10", "default.b13"}));
+  EXPECT_EQ(world_.history, (Names{"forget default.b11", "forget default.b12"})) << "no mark is touched";
+  EXPECT_EQ(backup("b10")["spec"]["keep"], true);
+  EXPECT_FALSE(backup("b13")["spec"].value("keep", false));
+  world_.objects.at("Backup/b10")["spec"]["keep"] = false;
+  settle();
+  EXPECT_EQ(kept(), Names{"default.b13"}) << "a person can still take it away";
+}
+
+TEST_F(Repositories, LoseNoMarkOfABackupThatIsBeingDeleted) {
+  taken("b10", 10);
+  taken("b11", 11);
+  settle();
+  world_.objects.at("Backup/b10")["spec"]["keep"] = true;
+  settle();
+  world_.objects.at("Backup/b10")["metadata"]["deletionTimestamp"] = "2026-11-20T12:00:00Z";
+  set_spec("retention", {{"keepLast", 1}});
+  settle();
+  world_.objects.erase("Backup/b10");
+  settle();
+  EXPECT_EQ(world_.history, Names{"keep default.b10"});
+  EXPECT_EQ(kept(), (Names{"default.b10", "default.b11"}));
+  EXPECT_EQ(backup("b10")["spec"]["keep"], true);
+}
+
+TEST_F(Repositories, OfAFullDiskAreThinnedOutThoughNoMarkCanBeWritten) {
+  for (int day = 10; day <= 13; ++day) taken("b" + std::to_string(day), day);
+  settle();
+  world_.objects.at("Backup/b10")["spec"]["keep"] = true;
+  world_.full = true;
+  set_spec("retention", {{"keepLast", 1}});
+  settle();
+  EXPECT_EQ(status()["repositories"][0]["message"], "The disk is full.; free space");
+  world_.clock.advance(5min);
+  settle();
+  EXPECT_EQ(kept(), (Names{"default.b10", "default.b13"}));
+  world_.full = false;
+  world_.clock.advance(1h);
+  settle();
+  EXPECT_TRUE(world_.directories["production2/outpack"].snapshots[0].kept);
+}
+
+TEST(Marks, OfAPlaceThatIsListedLaterComeToTheBackupThatWasFoundElsewhereBefore) {
+  namespace policy = backup_policy;
+  const policy::Owner owner{"default", "default", {"outpack"}};
+  const policy::Place here{"annex2", "production2", "outpack"};
+  mover::SnapshotSeen seen;
+  seen.id = "default.b10";
+  seen.origin = mover::to_json(mover::Origin{"default", "default", "b10", "outpack", "production2", "outpack", {}});
+  const auto listed = [&](bool is_kept) {
+    seen.kept = is_kept;
+    policy::Listing listing;
+    listing.begun = kStart;
+    listing.data.snapshots = {seen};
+    return listing;
+  };
+  const policy::Place elsewhere{"offsite", "production2", "outpack"};
+  crds::Backup found = policy::object_changes(owner, elsewhere, listed(false), {}, true).create.at(0);
+  EXPECT_FALSE(found.spec.keep);
+  found.status.finished_at = kStart - 1h;
+  EXPECT_TRUE(policy::differing_marks(owner, here, listed(true), {found}).empty()) << "it does not speak for it yet";
+  const auto changes = policy::object_changes(owner, here, listed(true), {found}, true);
+  ASSERT_EQ(changes.update.size(), 1U);
+  EXPECT_TRUE(changes.update[0].spec.keep);
+  EXPECT_EQ(policy::differing_marks(owner, elsewhere, listed(false), changes.update).keep, Names{"default.b10"});
+  found.metadata.annotations.clear();
+  EXPECT_FALSE(policy::object_changes(owner, here, listed(true), {found}, true).update.at(0).spec.keep)
+      << "what a person may have said holds";
 }
 
 TEST_F(Repositories, KeepWhatARestoreUses) {
@@ -655,6 +783,7 @@ TEST_P(KilledAnywhere, EndsWithTheSameSnapshotsAndTheSameObjects) {
     world_.calls = 0;
     operator_.reset();
     for (int day = 10; day <= 13; ++day) taken("b" + std::to_string(day), day);
+    world_.directories["production2/outpack"].snapshots[0].kept = true;
     set_spec("retention", {{"keepLast", 1}, {"keepWeekly", 2}});
     set_spec("verification", {{"schedule", {{"cron", "0 3 * * *"}}}, {"percentPerRun", 50}});
   };
@@ -670,12 +799,14 @@ TEST_P(KilledAnywhere, EndsWithTheSameSnapshotsAndTheSameObjects) {
     settle();
     world_.kill_at = 0;
     settle();
-    ASSERT_EQ(kept(), Names{"default.b13"});
-    ASSERT_EQ(backups(), std::set<std::string>{"b13"});
+    ASSERT_EQ(kept(), (Names{"default.b10", "default.b13"}));
+    ASSERT_EQ(backups(), (std::set<std::string>{"b10", "b13"}));
+    ASSERT_EQ(backup("b10")["spec"]["keep"], true);
+    ASSERT_TRUE(world_.directories["production2/outpack"].snapshots[0].kept);
     ASSERT_EQ(backup("b13")["status"]["phase"], "Succeeded");
-    ASSERT_EQ(status()["repositories"][0]["snapshots"], 1);
+    ASSERT_EQ(status()["repositories"][0]["snapshots"], 2);
     ASSERT_TRUE(status()["repositories"][0].contains("lastVerifiedTime"));
-    ASSERT_TRUE(world_.workers.empty());
+    ASSERT_TRUE(world_.workers.empty()) << world_.workers.begin()->first;
   }
 }
 INSTANTIATE_TEST_SUITE_P(BeforeAndAfter, KilledAnywhere, testing::Bool());
