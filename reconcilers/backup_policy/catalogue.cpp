@@ -96,11 +96,28 @@ std::optional<crds::Backup> corrected(const crds::Backup& object, const Place& p
     if (snapshot.origin.backup == object.metadata.name && !lists(changed, place, snapshot.seen.id))
       snapshots.push_back(snapshot_status(snapshot.seen, place.host, place.source_host, place.volume));
   if (gone == 0 && left == snapshots.size()) return std::nullopt;
+  if (!snapshots.empty())
+    std::erase_if(changed.status.conditions, [](const auto& one) { return one.type == kSnapshotsGone; });
   crds::refresh_summary(changed.status);
   return changed;
 }
 
+void say_gone(crds::BackupStatus& status, Time when) {
+  crds::set_condition(status.conditions,
+                      {std::string(kSnapshotsGone), crds::ConditionStatus::True, "NotInRepository",
+                       "Its snapshots are gone from the repositories.", std::nullopt, 0},
+                      when);
+}
+
 }  // namespace
+
+bool is_named(const Place& place, const std::vector<crds::Backup>& objects) {
+  return std::any_of(objects.begin(), objects.end(), [&](const crds::Backup& object) {
+    const auto& all = object.status.snapshots;
+    return !object.metadata.deletion_timestamp &&
+           std::any_of(all.begin(), all.end(), [&](const auto& one) { return is_at(one, place); });
+  });
+}
 
 std::vector<OwnSnapshot> own_snapshots(const Owner& owner, const Listing& listing) {
   std::vector<OwnSnapshot> own;
@@ -130,12 +147,19 @@ ObjectChanges object_changes(const Owner& owner, const Place& place, const Listi
   for (const crds::Backup& object : objects) {
     if (!is_settled(object, listing)) continue;
     auto changed = corrected(object, place, listing, own);
-    if (!changed) continue;
+    if (!changed) {
+      // An earlier look ended between the two writes.
+      if (object.status.snapshots.empty() && crds::is_true(object.status.conditions, kSnapshotsGone))
+        changes.remove.push_back(object);
+      continue;
+    }
     changed->spec.keep = object.spec.keep || takes_over_mark(object, place, own);
-    if (changed->status.snapshots.empty())
-      changes.remove.push_back(object.metadata.name);
-    else
+    if (changed->status.snapshots.empty()) {
+      say_gone(changed->status, listing.begun);
+      changes.remove.push_back(std::move(*changed));
+    } else {
       changes.update.push_back(std::move(*changed));
+    }
   }
   return changes;
 }

@@ -5,6 +5,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "crds/backup.h"
@@ -35,9 +36,17 @@ std::vector<OwnSnapshot> own_snapshots(const Owner& owner, const Listing& listin
 struct ObjectChanges {
   std::vector<crds::Backup> create;  ///< With the status they get at once: they have ended long ago.
   std::vector<crds::Backup> update;  ///< Their status changed, and spec.keep of some, which has to be stored before.
-  std::vector<std::string> remove;   ///< None of their snapshots is left.
-  bool lacks_objects = false;        ///< Like `create`, of a listing that is not `fresh` any more: list again.
+  /// None of their snapshots is left, and their status says so: that is to be stored before they are removed, so that
+  /// spec.deletionPolicy Delete finds nothing to forget, should the listing have missed what is there.
+  std::vector<crds::Backup> remove;
+  bool lacks_objects = false;  ///< Like `create`, of a listing that is not `fresh` any more: list again.
 };
+
+/// A Backup that is to be removed, since none of its snapshots is left.
+inline constexpr std::string_view kSnapshotsGone = "SnapshotsGone";
+
+/// Backups that are not being deleted name snapshots there.
+bool is_named(const Place& place, const std::vector<crds::Backup>& objects);
 
 /// What has to change so that the Backups of the namespace tell what `place` holds. One that is made for a snapshot, or
 /// was and gets another, takes over that it is kept. Those that have not ended, are

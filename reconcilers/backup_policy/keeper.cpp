@@ -172,13 +172,18 @@ class Rounds {
         (void)host->engine->remove_container(container.id, true, limits_);
   }
 
+  /// An answer is true of its time, so that each question gets its own worker; what a verification read stays read.
+  static std::string asked_at(const Task& task) {
+    return task.kind == TaskKind::Verify ? std::string() : std::to_string(task.begun.time_since_epoch().count());
+  }
+
   WorkerId worker_of(const Place& place, const Memory& memory) const {
     return {.installation = context_.installation,
             .owner = key_of(policy_),
             .item = item_of(place),
             .step = std::string(step_of(memory.running->kind)),
             .attempt = memory.attempt.number,
-            .spec_hash = sha256_hex(mover::to_json(job_of(*memory.running))).substr(0, 16)};
+            .spec_hash = sha256_hex(mover::to_json(job_of(*memory.running)) + asked_at(*memory.running)).substr(0, 16)};
   }
 
   /// Looks at the worker of the running task. True: the task has ended.
@@ -210,6 +215,7 @@ class Rounds {
       }
       take_answer(place, memory, *result);
     } else {
+      if (memory.running->kind == TaskKind::List && is_named(place, objects_)) return take_missing(place, memory);
       take_nothing(place, memory);
     }
     memory.running.reset();
@@ -269,9 +275,17 @@ class Rounds {
     memory.listing.reset();
   }
 
+  /// A disk that is not mounted looks the same as one that was emptied: nothing is concluded from it.
+  bool take_missing(const Place& place, Memory& memory) {
+    memory.listing.reset();
+    memory.missing = true;
+    return fail_task(memory, missing_directory(place), kUnreachablePause);
+  }
+
   void take_list(const Place& place, Memory& memory, mover::SnapshotsData data) {
     memory.listing = Listing{memory.running->begun, std::move(data)};
     memory.fresh = true;
+    memory.missing = false;
     memory.unmarkable = false;
     listed_ = true;
     take_listing(entry_of(policy_.status, place), owner_, *memory.listing);
@@ -296,8 +310,9 @@ class Rounds {
   bool follow(const Place& place, const Memory& memory) {
     const ObjectChanges changes = object_changes(owner_, place, *memory.listing, objects_, memory.fresh);
     for (const crds::Backup& object : changes.create) create(object);
-    for (const crds::Backup& object : changes.update) write(object);
-    for (const std::string& name : changes.remove) remove(name, "its snapshots are gone from the repositories");
+    for (const crds::Backup& object : changes.update) (void)write(object);
+    for (const crds::Backup& object : changes.remove)
+      if (write(object)) remove(object.metadata.name, "its snapshots are gone from the repositories");
     return changes.lacks_objects;
   }
 
@@ -305,12 +320,12 @@ class Rounds {
     auto made = context_.api.create(crds::to_json(wanted), {}).and_then([](const nlohmann::json& stored) {
       return crds::from_json<crds::Backup>(stored);
     });
-    if (!made) return complain(wanted.metadata.name, made.error());
+    if (!made) return (void)complain(wanted.metadata.name, made.error());
     look_.events.push_back(
         {false, "BackupFound", fmt::format("Backup {} stands for a snapshot in the repository", wanted.metadata.name)});
     made->status = wanted.status;
     objects_.push_back(*made);
-    write(*made);
+    (void)write(*made);
   }
 
   /// spec.keep first: once the status lists a snapshot, its mark follows the object.
@@ -325,26 +340,28 @@ class Rounds {
     return written;
   }
 
-  void write(crds::Backup object) {
+  /// False: it is not stored, or not as a whole.
+  bool write(crds::Backup object) {
     if (auto stored = store_keep(object); !stored) return complain(object.metadata.name, stored.error());
     if (auto written = update_status(context_.api, object); !written)
       return complain(object.metadata.name, written.error());
     for (crds::Backup& known : objects_)
       if (known.metadata.name == object.metadata.name) known = object;
+    return true;
   }
 
   void remove(const std::string& name, const std::string& why) {
     const ObjectKey key{std::string(crds::Kind<crds::Backup>::kind), policy_.metadata.ns, name};
-    if (auto removed = context_.api.remove(key, {}); !removed) return complain(name, removed.error());
+    if (auto removed = context_.api.remove(key, {}); !removed) return (void)complain(name, removed.error());
     std::erase_if(objects_, [&](const auto& object) { return object.metadata.name == name; });
     look_.events.push_back({false, "BackupGone", fmt::format("Backup {}: {}", name, why)});
   }
 
   /// Somebody else wrote it meanwhile, mostly: the next look sees what that one wrote.
-  void complain(const std::string& name, const Error& error) {
+  bool complain(const std::string& name, const Error& error) {
     if (error.kind != ErrorKind::NotFound)
       log_info("a Backup is written at the next look", {{"backup", name}, {"why", error.message}});
-    again(5s);
+    return again(5s);
   }
 
   void remove_spent() {
@@ -357,10 +374,12 @@ class Rounds {
   void conclude() {
     bool all_listed = true;
     std::vector<std::string> unreadable, would_remove;
+    std::vector<Place> missing;
     std::string held_by;
     std::optional<std::string> suspicion;
     for (const Place& place : scope_.places) {
       const Memory& memory = memories_[place];
+      if (memory.missing) missing.push_back(place);
       all_listed = all_listed && memory.listing;
       if (!memory.listing) continue;
       for (const std::string& id : memory.listing->data.unreadable) unreadable.push_back(to_text(place) + ": " + id);
@@ -371,7 +390,7 @@ class Rounds {
         if (would_remove.size() < kMostNamed) would_remove.push_back(to_text(place) + ": " + name);
     }
     // Until everything was looked at, what was known before the operator started holds.
-    if (all_listed || !unreadable.empty()) set(health_of(policy_, unreadable));
+    if (all_listed || !unreadable.empty() || !missing.empty()) set(health_of(policy_, unreadable, missing));
     if (crds::find_condition(policy_.status.conditions, "RepositoryHealthy") == nullptr) set(health_of(policy_, {}));
     if (all_listed || suspicion) set_suspicion(suspicion);
     take_retention(held_by, std::move(would_remove), all_listed);

@@ -254,7 +254,15 @@ void take_verification(crds::RepositoryStatus& status, const Task& task, const m
       if (status.damaged_files.size() < kMostFiles) status.damaged_files.push_back(damage.snapshot + ": " + file);
 }
 
-crds::Condition health_of(const crds::BackupPolicy& policy, const std::vector<std::string>& unreadable) {
+std::string missing_directory(const Place& place) {
+  return fmt::format(
+      "host {} has no directory {}/{} in its repository, though Backups name snapshots there; check that the "
+      "repository's disk is mounted; if the data was removed on purpose, delete those Backups",
+      place.host, place.source_host, place.volume);
+}
+
+crds::Condition health_of(const crds::BackupPolicy& policy, const std::vector<std::string>& unreadable,
+                          const std::vector<Place>& missing) {
   crds::Condition health{"RepositoryHealthy", crds::ConditionStatus::True,
                          "NoDamageFound",     "All that was read back is as it was written.",
                          std::nullopt,        policy.metadata.generation};
@@ -269,6 +277,9 @@ crds::Condition health_of(const crds::BackupPolicy& policy, const std::vector<st
                         repository.message.empty() ? "." : ": ", repository.message),
             std::nullopt, policy.metadata.generation});
   }
+  for (const Place& place : missing)
+    take({"RepositoryHealthy", crds::ConditionStatus::False, "DirectoryMissing", missing_directory(place) + ".",
+          std::nullopt, policy.metadata.generation});
   for (const std::string& one : unreadable)
     take({"RepositoryHealthy", crds::ConditionStatus::False, "ManifestUnreadable",
           fmt::format(

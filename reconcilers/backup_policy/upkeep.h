@@ -45,7 +45,8 @@ struct Memory {
   std::string trouble;  ///< Why the last task failed; empty once one succeeded.
   /// Marks could not be written. They are tried again after the next listing: a full disk is to be thinned out.
   bool unmarkable = false;
-  bool tidied = false;  ///< No worker of an earlier operator is left.
+  bool missing = false;  ///< The directory is not there, though Backups name snapshots in it.
+  bool tidied = false;   ///< No worker of an earlier operator is left.
 };
 
 /// What retention says of one directory.
@@ -86,7 +87,10 @@ void take_listing(crds::RepositoryStatus& status, const Owner& owner, const List
 /// Puts what a verification found into the directory's status.
 void take_verification(crds::RepositoryStatus& status, const Task& task, const mover::VerifyData& data, Time now);
 
-/// The condition RepositoryHealthy, from all directories.
-crds::Condition health_of(const crds::BackupPolicy& policy, const std::vector<std::string>& unreadable);
+/// The condition RepositoryHealthy, from all directories. `missing`: those that are not there though they should be.
+crds::Condition health_of(const crds::BackupPolicy& policy, const std::vector<std::string>& unreadable,
+                          const std::vector<Place>& missing = {});
+/// Why nothing is concluded from a directory that is not there, and what to do.
+std::string missing_directory(const Place& place);
 
 }  // namespace roadstead::reconcilers::backup_policy

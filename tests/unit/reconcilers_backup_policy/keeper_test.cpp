@@ -51,7 +51,9 @@ class World {
   std::map<std::string, Worker> workers;         ///< Of host annex2, by name.
   std::vector<std::string> history;              ///< "forget default.a", "verify 3/10"
   std::vector<std::string> events;
+  std::set<std::string> named_at_removal;  ///< Snapshots that Backups named when they were removed.
   bool reachable = true;
+  bool workers_stay = false;       ///< The next worker that is removed stays.
   std::string busy;                ///< The directory that somebody else uses.
   bool full = false;               ///< No mark can be written.
   bool slow_verification = false;  ///< A verification does not end by itself.
@@ -121,7 +123,11 @@ class FakeApi final : public ResourceClient {
   Result<ApplyResult> apply(const Json&, const WriteOptions&) override { return fail(ErrorKind::Internal, "not used"); }
   Result<Json> remove(const ObjectKey& key, const Preconditions&) override {
     world_.called();
-    if (world_.objects.erase(key.kind + "/" + key.name) == 0) return fail(ErrorKind::NotFound, "gone");
+    const auto found = world_.objects.find(key.kind + "/" + key.name);
+    if (found == world_.objects.end()) return fail(ErrorKind::NotFound, "gone");
+    for (const Json& one : found->second.value("status", Json::object()).value("snapshots", Json::array()))
+      world_.named_at_removal.insert(one.at("id").get<std::string>());
+    world_.objects.erase(found);
     world_.done();
     return Json();
   }
@@ -172,6 +178,7 @@ class FakeEngine final : public Engine {
   Result<void> kill_container(const std::string&, const std::string&, const Limits&) override { return {}; }
   Result<void> remove_container(const std::string& name, bool, const Limits&) override {
     if (auto e = enter(); !e) return e;
+    if (std::exchange(world_.workers_stay, false)) return fail(ErrorKind::Unavailable, "the engine is busy");
     world_.workers.erase(name);
     world_.done();
     return {};
@@ -655,6 +662,56 @@ TEST_F(Repositories, MarkTheBackupsWhoseSnapshotsAreGone) {
   EXPECT_EQ(backups(), std::set<std::string>{"b10"}) << "the other place still has it";
   ASSERT_EQ(backup("b10")["status"]["snapshots"].size(), 1U);
   EXPECT_EQ(backup("b10")["status"]["snapshots"][0]["host"], "offsite");
+}
+
+TEST_F(Repositories, RemoveABackupOnlyOnceItNamesNoSnapshotThatItsDeletionWouldForget) {
+  taken("b10", 10);
+  taken("b11", 11);
+  settle();
+  auto& directory = world_.directories["production2/outpack"];
+  const auto all = directory.snapshots;
+  directory.snapshots.erase(directory.snapshots.begin());
+  world_.clock.advance(1h);
+  settle();
+  EXPECT_EQ(backups(), std::set<std::string>{"b11"});
+  EXPECT_EQ(world_.named_at_removal, std::set<std::string>{});
+  directory.snapshots = all;
+  world_.clock.advance(1h);
+  settle();
+  EXPECT_EQ(backups(), (std::set<std::string>{"b10", "b11"})) << "it was there all the time";
+}
+
+TEST_F(Repositories, WhoseDirectoryIsNotThereKeepTheirBackupsAndSaySo) {
+  taken("b10", 10);
+  settle();
+  const auto mounted = world_.directories;
+  world_.directories.clear();
+  world_.clock.advance(1h);
+  settle(15s);
+  EXPECT_EQ(backups(), std::set<std::string>{"b10"});
+  EXPECT_EQ(backup("b10")["status"]["snapshots"].size(), 1U);
+  EXPECT_EQ(condition("RepositoryHealthy")["status"], "False");
+  EXPECT_EQ(condition("RepositoryHealthy")["reason"], "DirectoryMissing");
+  const std::string message = status()["repositories"][0]["message"];
+  EXPECT_NE(message.find("check that the repository's disk is mounted"), std::string::npos) << message;
+  world_.directories = mounted;
+  world_.clock.advance(15s);
+  settle();
+  EXPECT_EQ(condition("RepositoryHealthy")["status"], "True");
+  EXPECT_FALSE(status()["repositories"][0].contains("message"));
+}
+
+TEST_F(Repositories, AreListedAnewThoughAnOldAnswerIsStillThere) {
+  taken("b10", 10);
+  settle();
+  world_.workers_stay = true;
+  world_.clock.advance(1h);
+  settle();
+  ASSERT_FALSE(world_.workers.empty());
+  taken("b11", 11);
+  world_.clock.advance(1h);
+  settle();
+  EXPECT_EQ(backups(), (std::set<std::string>{"b10", "b11"}));
 }
 
 TEST_F(Repositories, BringABackBackupThatWasDeletedAlone) {

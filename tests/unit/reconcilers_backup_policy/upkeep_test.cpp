@@ -161,7 +161,11 @@ class Following : public testing::Test {
 };
 
 TEST_F(Following, AListingJudgesNoBackupThatEndedAfterIt) {
-  EXPECT_EQ(changes({ended("b10", "2026-11-10T00:00:00Z"), ended("b19", "2026-11-20T11:59:59Z")}).remove, Lines{"b19"});
+  const auto gone = changes({ended("b10", "2026-11-10T00:00:00Z"), ended("b19", "2026-11-20T11:59:59Z")}).remove;
+  ASSERT_EQ(gone.size(), 1U);
+  EXPECT_EQ(gone[0].metadata.name, "b19");
+  EXPECT_TRUE(gone[0].status.snapshots.empty()) << "its deletion must find nothing to forget";
+  EXPECT_EQ(changes(gone).remove.size(), 1U) << "an operator that ended in between goes on";
   EXPECT_TRUE(changes({ended("b10", "2026-11-10T00:00:00Z"), ended("b20", "2026-11-20T12:00:00Z")}).remove.empty());
   crds::Backup running = ended("b19", "2026-11-20T11:00:00Z");
   running.status.conditions.clear();
