@@ -54,11 +54,8 @@ class Rounds {
 
   Result<Keeper::Look> go(std::vector<crds::Backup> objects) {
     objects_ = std::move(objects);
-    auto restores = list<crds::RestoreRequest>(context_.api, policy_.metadata.ns);
     // What is being restored must not be forgotten: without that knowledge nothing is done.
-    if (!restores) return tl::unexpected(restores.error());
-    std::erase_if(*restores, [](const auto& request) { return crds::is_finished(request.status); });
-    restores_ = std::move(*restores);
+    if (auto known = learn_restores(); !known) return tl::unexpected(known.error());
     drop_what_is_gone();
     for (const Place& place : scope_.places) visit(place);
     remove_spent();
@@ -68,6 +65,14 @@ class Rounds {
 
  private:
   // ---- what a directory's neighbours are ---------------------------------------------------------------------------
+
+  Result<void> learn_restores() {
+    auto restores = list<crds::RestoreRequest>(context_.api, policy_.metadata.ns);
+    if (!restores) return tl::unexpected(restores.error());
+    std::erase_if(*restores, [](const auto& request) { return crds::is_finished(request.status); });
+    restores_ = std::move(*restores);
+    return {};
+  }
 
   void drop_what_is_gone() {
     const auto is_gone = [&](const Place& place) {
@@ -111,6 +116,7 @@ class Rounds {
   void visit(const Place& place) {
     Memory& memory = memories_[place];
     memory.fresh = false;
+    if (!drop_old_decision(place, memory)) return;
     // Listed, marked, thinned out and listed again, in one look where it goes fast.
     constexpr int kMostTasks = 4;
     for (int i = 0; i < kMostTasks; ++i) {
@@ -132,11 +138,41 @@ class Rounds {
         break;
       }
       memory.attempt = {};
+      if (memory.running->kind == TaskKind::Forget && !decide_again(place, memory)) break;
       begin(place, memory);
       if (i + 1 == kMostTasks) again(kSoon);
     }
     entry_of(policy_.status, place).message = memory.trouble;
     plan_next(memory);
+  }
+
+  /// What was decided in an earlier look and not begun (no room, no answer) is decided anew, from what is true now.
+  /// False: its worker may be there, and cannot be taken away now.
+  bool drop_old_decision(const Place& place, Memory& memory) {
+    if (!memory.running || memory.running->kind != TaskKind::Forget || memory.attempt.started) return true;
+    if (now() < memory.not_before) return again(memory.not_before - now());
+    if (auto host = context_.hosts.get(place.host)) {
+      auto removed = remove_worker(*host->engine, worker_of(place, memory), std::chrono::seconds(0), limits_);
+      if (!removed) {
+        memory.trouble = fmt::format("host {}: {}", place.host, removed.error().message);
+        entry_of(policy_.status, place).message = memory.trouble;
+        return again(kUnreachablePause);
+      }
+    }
+    memory.running.reset();
+    return true;
+  }
+
+  /// Just before something is forgotten: a restore may have begun since this look did. False: nothing is to go now.
+  bool decide_again(const Place& place, Memory& memory) {
+    const auto known = learn_restores();
+    if (known) thinned_[place] = thin_out(policy_, owner_, place, *memory.listing, around(place), *schedule_.zone);
+    if (known && !thinned_[place].remove.empty()) {
+      memory.running->snapshots = thinned_[place].remove;
+      return true;
+    }
+    memory.running.reset();
+    return again(5s);
   }
 
   void plan_next(const Memory& memory) {

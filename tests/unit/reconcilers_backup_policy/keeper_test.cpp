@@ -53,8 +53,10 @@ class World {
   std::vector<std::string> events;
   std::set<std::string> named_at_removal;  ///< Snapshots that Backups named when they were removed.
   bool reachable = true;
-  bool workers_stay = false;       ///< The next worker that is removed stays.
-  std::string busy;                ///< The directory that somebody else uses.
+  bool workers_stay = false;   ///< The next worker that is removed stays.
+  std::string busy;            ///< The directory that somebody else uses.
+  bool refuse_forget = false;  ///< No worker for it can be made.
+  std::function<void()> after_restores_were_listed;
   bool full = false;               ///< No mark can be written.
   bool slow_verification = false;  ///< A verification does not end by itself.
   int version = 100;
@@ -84,6 +86,8 @@ class FakeApi final : public ResourceClient {
     ResourceList all;
     for (const auto& [id, object] : world_.objects)
       if (object.at("kind") == kind) all.items.push_back(object);
+    if (kind == "RestoreRequest" && world_.after_restores_were_listed)
+      std::exchange(world_.after_restores_were_listed, {})();
     return all;
   }
   Result<Json> create(const Json& object, const WriteOptions&) override {
@@ -156,6 +160,8 @@ class FakeEngine final : public Engine {
     if (world_.workers.contains(spec.name)) return fail(ErrorKind::Conflict, "{} is taken", spec.name);
     EXPECT_EQ(spec.mounts.size(), 1U) << "one directory and nothing else";
     EXPECT_EQ(spec.network_mode, "none");
+    if (world_.refuse_forget && value_of(spec.labels, label::kStep) == "forget")
+      return fail(ErrorKind::Unavailable, "the engine is busy");
     const std::string directory = spec.mounts[0].source.substr(kRepository.size());
     if (!world_.directories.contains(directory))
       return fail(ErrorKind::Invalid, "invalid mount config for type \"bind\": bind source path does not exist: {}",
@@ -413,6 +419,17 @@ class Repositories : public testing::Test {
   }
   Json backup(const std::string& name) { return world_.objects.at("Backup/" + name); }
 
+  /// A restore that goes on, from that snapshot.
+  static Json restore_of(const std::string& name, const std::string& snapshot) {
+    Json request = Json::parse(R"({"kind":"RestoreRequest","metadata":{"namespace":"default"},
+        "spec":{"target":{"hostRef":{"name":"uat"}},"items":[{"name":"a","from":{"backupPolicyRef":{"name":"outpack"},"volume":"outpack"},"to":{"volume":"v"}}]},
+        "status":{"steps":[{"name":"plan","attempt":1,"state":"Running"}],
+                  "pinned":[{"item":"a","target":"Name","snapshot":{"host":"annex2","sourceHost":"production2","volume":"outpack"}}]}})");
+    request["metadata"]["name"] = name;
+    request["status"]["pinned"][0]["snapshot"]["id"] = snapshot;
+    return request;
+  }
+
   void restart() { operator_ = std::make_unique<Operator>(world_); }
 
   /// Looks, each when it is due, until nothing is due within a minute. Restarts the operator where it is killed.
@@ -606,6 +623,29 @@ TEST_F(Repositories, KeepWhatARestoreUses) {
         Json::parse(R"([{"type":"Complete","status":"True"}])");
   settle();
   EXPECT_EQ(kept(), Names{"default.b13"}) << "once the restores have ended";
+}
+
+TEST_F(Repositories, ForgetNothingThatARestoreTookWhileTheForgettingWaited) {
+  for (int day = 10; day <= 12; ++day) taken("b" + std::to_string(day), day);
+  settle();
+  set_spec("retention", {{"keepLast", 1}});
+  world_.refuse_forget = true;
+  settle(15s);
+  EXPECT_TRUE(world_.history.empty());
+  add(restore_of("late", "default.b10"));
+  world_.refuse_forget = false;
+  world_.clock.advance(15s);
+  settle();
+  EXPECT_EQ(kept(), (Names{"default.b10", "default.b12"}));
+  EXPECT_TRUE(world_.workers.empty());
+}
+
+TEST_F(Repositories, ForgetNothingThatARestoreTookInTheSameLook) {
+  for (int day = 10; day <= 12; ++day) taken("b" + std::to_string(day), day);
+  set_spec("retention", {{"keepLast", 1}});
+  world_.after_restores_were_listed = [this] { add(restore_of("late", "default.b10")); };
+  settle();
+  EXPECT_EQ(kept(), (Names{"default.b10", "default.b12"}));
 }
 
 TEST_F(Repositories, AreLeftAloneWhileARunGoesOnAndWaitForOthers) {
