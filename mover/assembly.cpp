@@ -33,10 +33,11 @@ Outcome<void> Worker::run(ExtentSource& source) {
 Outcome<void> Worker::run(ExtentSource& source, const AwaitOthers& await_others, const Restate& restate) {
   if (auto worked = work(source, queue_); !worked) return worked;
   if (auto awaited = await_others(); !awaited) return awaited;
-  for (;;) {
+  for (int round = 1;; ++round) {
     auto again = restate();
     if (!again) return failed(again.error());
     if (again->empty()) return end(source);
+    if (round > 1) return wrong("restates files again and again");
     PieceQueue queue(assembly_.entries, std::move(*again));
     if (auto worked = work(source, queue); !worked) return worked;
   }
@@ -116,7 +117,7 @@ Outcome<void> Worker::take(ExtentSource& source, const Answer& answer) {
     case AnswerKind::Same:
       return take_same(std::move(pending));
     case AnswerKind::Data:
-      return take_data(std::move(pending), answer, source.hashed());
+      return take_data(source, std::move(pending), answer);
     case AnswerKind::Zero:
       return put(std::move(pending), {kZeroDigest, kPlain, {}, zeros(spot.length)});
     case AnswerKind::Have:
@@ -139,12 +140,12 @@ Outcome<void> Worker::take_same(Pending pending) {
   return finished(pending);
 }
 
-Outcome<void> Worker::take_data(Pending pending, const Answer& answer, bool verify) {
+Outcome<void> Worker::take_data(const ExtentSource& source, Pending pending, const Answer& answer) {
   const Spot& spot = pending.piece.spot;
   const auto plain = unpacker_.unpack(answer.header.codec, answer.data, spot.length);
   if (!plain) return failed(plain.error());
-  if (verify && hasher_.of(*plain) != answer.header.hash)
-    return wrong(fmt::format("sent an extent of {} that does not have its hash", assembly_.entries.path_of(spot.file)));
+  if (source.hashed() && hasher_.of(*plain) != answer.header.hash)
+    return failed(source.wrong_hash(assembly_.entries.path_of(spot.file)));
   assembly_.counts.sent += spot.length;
   return put(std::move(pending), {answer.header.hash, answer.header.codec, answer.data, *plain});
 }

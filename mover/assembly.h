@@ -28,6 +28,8 @@ class ExtentSource {
   virtual Outcome<void> end() = 0;
   /// Data comes with its hash and is to be verified.
   [[nodiscard]] virtual bool hashed() const = 0;
+  /// What it means that an extent of this file does not have its hash.
+  [[nodiscard]] virtual Failure wrong_hash(const std::string& path) const = 0;
 };
 
 /// What the workers counted; see CopyData.
@@ -95,7 +97,7 @@ class Worker {
   Outcome<void> start(Piece piece, std::vector<Want>& wants);
   Outcome<void> take(ExtentSource& source, const Answer& answer);
   Outcome<void> take_same(Pending pending);
-  Outcome<void> take_data(Pending pending, const Answer& answer, bool verify);
+  Outcome<void> take_data(const ExtentSource& source, Pending pending, const Answer& answer);
   Outcome<void> take_have(ExtentSource& source, Pending pending, const Digest& hash);
   Outcome<void> take_pieces(ExtentSource& source, Pending pending, const Answer& answer);
   Outcome<void> take_patch(ExtentSource& source, Pending pending, const Answer& answer);

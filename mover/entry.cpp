@@ -205,6 +205,8 @@ Outcome<void> EntryList::restate(std::uint32_t id, const Entry& entry) {
   node.mtime_seconds = entry.mtime_seconds;
   node.mtime_nanos = entry.mtime_nanos;
   node.attributes = keep_attributes(entry.attributes);
+  if (attribute_bytes_ > kMaxAllAttributeBytes)
+    return failed(protocol_error("the files that changed have more attributes than a tree may have"));
   keep_file(node, entry);
   restated_.insert(id);
   return {};

@@ -45,6 +45,7 @@ class RemoteSource final : public ExtentSource {
   }
 
   Outcome<void> end() override {
+    if (auto all = nothing_left(); !all) return all;
     if (auto sent = connection_.send(FrameType::End); !sent) return sent;
     for (;;) {
       const auto frame = connection_.receive();
@@ -55,17 +56,28 @@ class RemoteSource final : public ExtentSource {
   }
 
   [[nodiscard]] bool hashed() const override { return true; }
+  [[nodiscard]] Failure wrong_hash(const std::string& path) const override {
+    return protocol_error(fmt::format("the peer sent an extent of {} that does not have its hash", path));
+  }
+
+  /// All that was received has been taken: another frame may be received elsewhere.
+  [[nodiscard]] Outcome<void> nothing_left() const {
+    return rest_.empty() ? Outcome<void>{} : failed(protocol_error("the peer answered what nobody asked"));
+  }
 
  private:
   Connection& connection_;
   std::span<const std::byte> rest_;  ///< Of the last frame, the answers not yet taken.
 };
 
-/// A source in this process. Its data has not travelled, so it is not verified.
+/// A source in this process. Its data has not travelled; what lay in a repository is verified all the same.
 class LocalSource final : public ExtentSource {
  public:
-  LocalSource(TreeSource& source, const KnownExtents& known, SentCounts& counts, Compression compression, bool names)
-      : answerer_(source, known, counts, compression, names), buffer_(Answerer::room_for({.length = kExtent})) {}
+  LocalSource(TreeSource& source, const KnownExtents& known, SentCounts& counts, Compression compression, bool names,
+              bool verify)
+      : answerer_(source, known, counts, compression, names || verify),
+        buffer_(Answerer::room_for({.length = kExtent})),
+        verify_(verify) {}
 
   Outcome<void> ask(const std::vector<Want>& wants) override {
     wants_.insert(wants_.end(), wants.begin(), wants.end());
@@ -85,11 +97,16 @@ class LocalSource final : public ExtentSource {
   }
 
   Outcome<void> end() override { return answerer_.end(); }
-  [[nodiscard]] bool hashed() const override { return false; }
+  [[nodiscard]] bool hashed() const override { return verify_; }
+  [[nodiscard]] Failure wrong_hash(const std::string& path) const override {
+    return {"DamagedExtent", fmt::format("an extent of {} is not what was stored", path),
+            "have the repository verified; restore another snapshot, or this one again after a backup brought it anew"};
+  }
 
  private:
   Answerer answerer_;
   Bytes buffer_;
+  bool verify_;
   std::deque<Want> wants_;
 };
 
@@ -234,10 +251,12 @@ class Receiving {
       others_.push_back(std::async(std::launch::async, [&, &connection = *linked_.connections[i]] {
         return guarded(session_, connection, [&] { return work(assembly, queue, connection); });
       }));
-    RemoteSource source(first());
-    auto done = Worker(assembly, queue, keep_alive_)
-                    .run(
-                        source, [&] { return await_others(); }, [&] { return restate(); });
+    auto done = caught([&] {
+      RemoteSource source(first());
+      return Worker(assembly, queue, keep_alive_)
+          .run(
+              source, [&] { return await_others(); }, [&] { return restate(source); });
+    });
     if (!done) session_.fail(done.error());
     for (auto& other : others_) other.wait();
     if (!done) return done;
@@ -258,8 +277,9 @@ class Receiving {
   }
 
   /// Asks what became of troubled files, and of those that changed unnoticed here.
-  Outcome<std::vector<std::uint32_t>> restate() {
+  Outcome<std::vector<std::uint32_t>> restate(const RemoteSource& source) {
     if (!receipt_.announced.live) return std::vector<std::uint32_t>{};
+    if (auto all = source.nothing_left(); !all) return failed(all.error());
     if (auto sent = first().send(FrameType::Troubled, encode(receipt_.troubles.take())); !sent)
       return failed(sent.error());
     std::vector<std::uint32_t> again;
@@ -385,18 +405,26 @@ class Copying {
     };
     for (unsigned i = 1; i < threads; ++i)
       others.push_back(std::async(std::launch::async, [&] {
-        LocalSource source = local();
-        if (auto done = Worker(assembly, queue, tick_).run(source); !done) session_.fail(done.error());
+        auto done = caught([&] {
+          LocalSource source = local();
+          return Worker(assembly, queue, tick_).run(source);
+        });
+        if (!done) session_.fail(done.error());
       }));
-    LocalSource source = local();
-    auto done = Worker(assembly, queue, tick_).run(source, await_others, [&] { return restate(source); });
+    auto done = caught([&] {
+      LocalSource source = local();
+      return Worker(assembly, queue, tick_).run(source, await_others, [&] { return restate(source); });
+    });
     if (!done) session_.fail(done.error());
     for (auto& other : others) other.wait();
     if (auto why = session_.failure()) return failed(std::move(*why));
     return {};
   }
 
-  LocalSource local() { return {*source_, known_, sent_, job_.compression, sink_->wants_names()}; }
+  LocalSource local() {
+    const bool stored = job_.source->snapshot.has_value();
+    return {*source_, known_, sent_, job_.compression, sink_->wants_names(), stored};
+  }
 
   Outcome<std::vector<std::uint32_t>> restate(LocalSource& source) {
     if (!receipt_->announced.live) return std::vector<std::uint32_t>{};

@@ -16,7 +16,7 @@ Time now() { return std::chrono::time_point_cast<Millis>(std::chrono::system_clo
 /// sizes were announced.
 class DigestTable {
  public:
-  explicit DigestTable(std::uint32_t extents) : blocks_((extents + kBlock - 1) / kBlock) {}
+  explicit DigestTable(std::uint32_t extents) : blocks_((std::size_t{extents} + kBlock - 1) / kBlock) {}
 
   void put(std::uint32_t extent, const Digest& digest) { block(extent / kBlock)[extent % kBlock] = digest; }
 
@@ -59,7 +59,7 @@ struct Shared {
   std::vector<std::uint32_t>
       base_directory;  ///< By entry, for directories: the base's of the same path, plus 1; 0: none.
   std::unique_ptr<DigestTable> digests;
-  std::unordered_map<std::uint32_t, std::vector<Digest>> restated;  ///< Files that have other extents by now.
+  std::unordered_map<std::uint32_t, std::unique_ptr<DigestTable>> restated;  ///< Files that have other extents by now.
 };
 
 class RepositoryThread final : public SinkThread {
@@ -160,7 +160,7 @@ class RepositoryThread final : public SinkThread {
 
   void put_digest(std::uint32_t file, std::uint32_t index, const Digest& digest) {
     if (const auto found = shared_.restated.find(file); found != shared_.restated.end())
-      found->second[index] = digest;
+      found->second->put(index, digest);
     else
       shared_.digests->put(entries_[file].first_extent + index, digest);
   }
@@ -204,7 +204,7 @@ class RepositorySink final : public Sink {
   std::unique_ptr<SinkThread> thread() override { return std::make_unique<RepositoryThread>(shared_); }
 
   Outcome<void> restate(std::uint32_t file) override {
-    shared_.restated[file].assign(shared_.entries->extents_of(file), kZeroDigest);
+    shared_.restated[file] = std::make_unique<DigestTable>(shared_.entries->extents_of(file));
     return {};
   }
 
@@ -226,8 +226,10 @@ class RepositorySink final : public Sink {
     header_.millis = static_cast<std::uint64_t>(std::max<Millis>(now() - began_, Millis{0}).count());
     std::vector<Digest> scratch;
     const auto digests_of = [&](std::uint32_t file) -> std::span<const Digest> {
-      if (const auto found = shared_.restated.find(file); found != shared_.restated.end()) return found->second;
-      return shared_.digests->get((*shared_.entries)[file].first_extent, shared_.entries->extents_of(file), scratch);
+      const std::uint32_t extents = shared_.entries->extents_of(file);
+      if (const auto found = shared_.restated.find(file); found != shared_.restated.end())
+        return found->second->get(0, extents, scratch);
+      return shared_.digests->get((*shared_.entries)[file].first_extent, extents, scratch);
     };
     auto made = commit(shared_.repository, header_, *shared_.entries, digests_of, left_out_);
     if (!made) return failed(made.error());

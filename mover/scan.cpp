@@ -134,8 +134,8 @@ class Looker {
     entry.parent = directory.id;
     entry.name = name;
     seen.inode = status.st_ino;
-    seen.linked = status.st_nlink > 1 && !S_ISDIR(status.st_mode);
     seen.foreign = status.st_dev != device_;
+    seen.linked = status.st_nlink > 1 && !S_ISDIR(status.st_mode) && !seen.foreign;
     if (seen.foreign) seen.skipped.push_back(path + " (the content of another file system)");
     take_status(entry, status);
     if (*type == EntryType::CharacterDevice || *type == EntryType::BlockDevice) {
@@ -280,6 +280,9 @@ class Scanner {
         const auto more = next_directory();
         if (!more) return failed(more.error());
         if (!*more) return {};
+        if (stop_.stop_requested()) return failed(cancelled());
+        if (listed_)  // empty directories make no chunks, and many of them take long
+          if (auto told = listed_(scan_); !told) return told;
         continue;
       }
       const std::size_t count = std::min(kChunk, directory_->names.size() - next_name_);

@@ -77,6 +77,7 @@ struct Sending {
   SentCounts counts;
   Meter& meter;
   Compression compression;
+  std::atomic<int> others{0};  ///< Connections but the first that have not ended.
 };
 
 /// Answers the wants of one connection.
@@ -101,10 +102,13 @@ class Server {
           if (auto heard = hear(frame->payload); !heard) return heard;
           break;
         case FrameType::Troubled:
+          if (!is_first || !shared_.source.end_of_entries().live || shared_.others > 0)
+            return failed(protocol_error("the peer asks for changes where there are none to tell yet"));
           if (auto told = restate(frame->payload); !told) return told;
           break;
         case FrameType::End:
           if (auto closed = answerer_.end(); !closed) return closed;
+          if (!is_first) --shared_.others;  // before the peer hears it
           if (auto sent = connection_.send(FrameType::End); !sent || !is_first) return sent;
           break;
         case FrameType::Done:
@@ -206,6 +210,7 @@ Outcome<bool> hear_known(Connection& connection, KnownExtents& known) {
 
 void serve_all(Sending& shared, Linked& linked, Session& session) {
   std::vector<std::future<Outcome<void>>> others;
+  shared.others = static_cast<int>(linked.connections.size()) - 1;
   for (std::size_t i = 1; i < linked.connections.size(); ++i)
     others.push_back(std::async(std::launch::async, [&, &connection = *linked.connections[i]] {
       return guarded(session, connection, [&] { return Server(shared, connection).run(false); });

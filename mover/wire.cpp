@@ -196,6 +196,7 @@ std::size_t payload_limit(FrameType type) {
     case FrameType::Known:
       return kMaxKnown * sizeof(std::uint64_t);
     case FrameType::Troubled:
+      return std::size_t{32} << 20;  // a renamed directory may hold millions of files
     case FrameType::Restated:
       return std::size_t{2} << 20;
     case FrameType::Alive:

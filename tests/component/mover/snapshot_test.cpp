@@ -243,6 +243,28 @@ TEST_F(Snapshots, ADamagedExtentIsBroughtAgainWhereTheSourceStillHasIt) {
   EXPECT_EQ(restored("one"), snapshot(source_));
 }
 
+TEST_F(Snapshots, WhatHasRottenInTheRepositoryIsNeverRestored) {
+  write_file(source_ / "file", noise(3 * kMiB, 1));
+  expect_well(back_up("one"));
+  for (const auto& pack : fs::directory_iterator(scratch_ / "repository/packs")) {
+    fs::permissions(pack, fs::perms::owner_all);
+    std::fstream file(pack.path(), std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp(kMiB + kMiB / 2);
+    file << "rot";
+  }
+  Copy here = out_of("repository", "one");
+  here.role = Role::Both;
+  here.target = Target{(scratch_ / "volume").string(), "r"};
+  Meter meter;
+  const CopyEnd alone = copy_here(here, {}, meter);
+  ASSERT_TRUE(alone.failure);
+  EXPECT_EQ(alone.failure->reason, "DamagedExtent");
+  fs::create_directories(scratch_ / "far");
+  EXPECT_TRUE(transfer(out_of("repository", "one"), into("far", "one")).received.failure);
+  const Copy target{.target = Target{(scratch_ / "volume").string(), "q"}};
+  EXPECT_TRUE(transfer(out_of("repository", "one"), target).received.failure);
+}
+
 // ---- live sources ---------------------------------------------------------------------------------------------------
 
 /// A source whose first file takes seconds on the limited line: what is behind it can be changed after it was listed
