@@ -39,6 +39,14 @@ bool is_of(const crds::Backup& object, const std::string& policy) {
   return label != object.metadata.labels.end() && label->second == policy;
 }
 
+/// It has not begun, or its status was lost and what it pinned is not read back yet.
+bool may_pin_more(const crds::RestoreRequest& request) {
+  const auto& items = request.spec.items;
+  return request.status.steps.empty() && !request.spec.dry_run &&
+         std::any_of(items.begin(), items.end(),
+                     [](const auto& item) { return item.from.backup_policy_ref || item.from.backup_ref; });
+}
+
 /// One look at one policy.
 class Rounds {
  public:
@@ -94,6 +102,7 @@ class Rounds {
     Surroundings around;
     around.objects = &objects_;
     for (const crds::RestoreRequest& request : restores_) {
+      if (may_pin_more(request)) around.undecided_restore = request.metadata.name;
       for (const crds::PinnedSource& pinned : request.status.pinned)
         if (pinned.snapshot && pinned.snapshot->host == place.host && pinned.snapshot->volume == place.volume &&
             pinned.snapshot->source_host == place.source_host)

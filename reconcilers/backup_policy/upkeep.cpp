@@ -168,6 +168,11 @@ Thinning thin_out(const crds::BackupPolicy& policy, const Owner& owner, const Pl
                                    listing.data.unreadable.front(), place.host);
     return thinning;
   }
+  if (!around.undecided_restore.empty()) {
+    thinning.held_by =
+        fmt::format("RestoreRequest {} has not said yet which snapshots it uses", around.undecided_restore);
+    return thinning;
+  }
   for (const Verdict& verdict : decision.verdicts)
     if (!verdict.keep) thinning.remove.push_back(verdict.name);
   return thinning;

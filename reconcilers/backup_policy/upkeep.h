@@ -61,6 +61,7 @@ struct Surroundings {
   const std::vector<crds::Backup>* objects = nullptr;  ///< Of the namespace.
   std::set<std::string> used_snapshots;                ///< Of this directory, by unfinished restores.
   std::set<std::string> used_backups;                  ///< Backups that unfinished restores name.
+  std::string undecided_restore;                       ///< One that may still pin any snapshot; empty: there is none.
   std::optional<Time> last_end;                        ///< When a run of the policy last ended.
   bool run_goes_on = false;
 };

@@ -612,9 +612,10 @@ TEST_F(Repositories, KeepWhatARestoreUses) {
   for (int day = 10; day <= 13; ++day) taken("b" + std::to_string(day), day);
   add(Json::parse(R"({"kind":"RestoreRequest","metadata":{"name":"pinned","namespace":"default"},
       "spec":{"target":{"hostRef":{"name":"uat"}},"items":[{"name":"a","from":{"backupPolicyRef":{"name":"outpack"},"volume":"outpack"},"to":{"volume":"v"}}]},
-      "status":{"pinned":[{"item":"a","target":"Name","snapshot":{"host":"annex2","sourceHost":"production2","volume":"outpack","id":"default.b10"}}]}})"));
+      "status":{"steps":[{"name":"plan","attempt":1,"state":"Running"}],"pinned":[{"item":"a","target":"Name","snapshot":{"host":"annex2","sourceHost":"production2","volume":"outpack","id":"default.b10"}}]}})"));
   add(Json::parse(R"({"kind":"RestoreRequest","metadata":{"name":"planned","namespace":"default"},
-      "spec":{"target":{"hostRef":{"name":"uat"}},"items":[{"name":"a","from":{"backupRef":{"name":"b11"}},"to":{"volume":"v"}}]}})"));
+      "spec":{"target":{"hostRef":{"name":"uat"}},"items":[{"name":"a","from":{"backupRef":{"name":"b11"}},"to":{"volume":"v"}}]},
+      "status":{"steps":[{"name":"plan","attempt":1,"state":"Running"}]}})"));
   set_spec("retention", {{"keepLast", 1}});
   settle();
   EXPECT_EQ(kept(), (Names{"default.b10", "default.b11", "default.b13"}));
@@ -638,6 +639,31 @@ TEST_F(Repositories, ForgetNothingThatARestoreTookWhileTheForgettingWaited) {
   settle();
   EXPECT_EQ(kept(), (Names{"default.b10", "default.b12"}));
   EXPECT_TRUE(world_.workers.empty());
+}
+
+TEST_F(Repositories, ForgetNothingWhileARestoreHasNotSaidWhatItUses) {
+  for (int day = 10; day <= 12; ++day) taken("b" + std::to_string(day), day);
+  Json lost = restore_of("lost", "default.b10");
+  const Json known = std::exchange(lost["status"], Json::object());
+  add(lost);
+  set_spec("retention", {{"keepLast", 1}});
+  settle();
+  EXPECT_EQ(kept().size(), 3U);
+  EXPECT_EQ(status()["retention"]["heldBy"], "RestoreRequest lost has not said yet which snapshots it uses");
+  world_.objects.at("RestoreRequest/lost")["status"] = known;
+  settle();
+  EXPECT_EQ(kept(), (Names{"default.b10", "default.b12"}));
+}
+
+TEST_F(Repositories, LetADryRunOfARestoreHoldNothing) {
+  for (int day = 10; day <= 12; ++day) taken("b" + std::to_string(day), day);
+  Json dry = restore_of("dry", "default.b10");
+  dry["status"] = Json::object();
+  dry["spec"]["dryRun"] = true;
+  add(dry);
+  set_spec("retention", {{"keepLast", 1}});
+  settle();
+  EXPECT_EQ(kept(), Names{"default.b12"});
 }
 
 TEST_F(Repositories, ForgetNothingThatARestoreTookInTheSameLook) {
