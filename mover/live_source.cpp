@@ -61,6 +61,25 @@ Outcome<Fd> open_file(int directory, const char* name) {
   return fd;
 }
 
+bool is_inode(const Fd& file, std::uint64_t inode) {
+  const auto status = status_of(file.get());
+  return status && status->st_ino == inode;
+}
+
+/// The file that was listed, where its first name is gone or another file's by now and it has others; else `own`, which
+/// is what the first name leads to.
+Outcome<Fd> by_any_name(const Scan& scan, std::uint32_t file, Outcome<Fd> own) {
+  const auto linked = scan.linked.find(file);
+  if (linked == scan.linked.end() || (own && is_inode(*own, linked->second.inode))) return own;
+  for (const std::uint32_t other : linked->second.others) {
+    const auto directory = open_entry_directory(scan.entries, scan.root.get(), scan.entries[other].parent);
+    if (!directory) continue;
+    auto opened = open_file(directory->get(), scan.entries[other].name_bytes);
+    if (opened && is_inode(*opened, linked->second.inode)) return opened;
+  }
+  return own;
+}
+
 /// Keeps one file open, and its directory.
 class DirectoryReader final : public TreeReader {
  public:
@@ -121,11 +140,10 @@ class DirectoryReader final : public TreeReader {
     const Node& entry = shared_.scan.entries[file];
     if (!directory_ || directory_id_ != entry.parent) {
       auto directory = open_entry_directory(shared_.scan.entries, shared_.scan.root.get(), entry.parent);
-      if (!directory) return cannot(file, directory.error(), "has lost its directory");
-      directory_ = std::move(*directory);
-      directory_id_ = entry.parent;
+      directory_id_ = directory ? entry.parent : kNone;
+      directory_ = directory ? std::move(*directory) : Fd();
     }
-    auto opened = open_file(directory_.get(), entry.name_bytes);
+    auto opened = by_any_name(shared_.scan, file, open_file(directory_.get(), entry.name_bytes));
     if (!opened) return cannot(file, opened.error(), "vanished");
     const auto status = status_of(opened->get());
     if (!status) return failed(status.error());
@@ -231,8 +249,9 @@ class DirectorySource final : public TreeSource {
     Restated restated{.file = file};
     Entry entry = entries().entry_of(file);
     const auto directory = open_entry_directory(entries(), shared_.scan.root.get(), entry.parent);
-    const auto opened =
-        directory ? open_file(directory->get(), entry.name.c_str()) : Outcome<Fd>(failed(directory.error()));
+    const auto opened = by_any_name(
+        shared_.scan, file,
+        directory ? open_file(directory->get(), entry.name.c_str()) : Outcome<Fd>(failed(directory.error())));
     if (!opened) {
       const std::string& reason = opened.error().reason;
       if (reason != "NotFound" && reason != "NotADirectory") restated.unreadable = opened.error().message;

@@ -336,6 +336,9 @@ class Scanner {
     if (seen.linked) {
       const auto [first, fresh] = links_.try_emplace(seen.inode, scan_.entries.size());
       if (!fresh) {
+        LinkedNames& names = scan_.linked[first->second];
+        names.inode = seen.inode;
+        names.others.push_back(scan_.entries.size());
         entry.type = EntryType::HardLink;
         entry.link_to = first->second;
         entry.size = entry.stamp = 0;

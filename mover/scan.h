@@ -3,6 +3,7 @@
 #include <functional>
 #include <stop_token>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "mover/contract/job.h"
@@ -11,6 +12,12 @@
 
 namespace roadstead::mover {
 
+/// The further names of what has several.
+struct LinkedNames {
+  std::uint64_t inode = 0;
+  std::vector<std::uint32_t> others;
+};
+
 /// A source tree as it was listed.
 struct Scan {
   Fd root;
@@ -18,6 +25,7 @@ struct Scan {
   Told skipped;                       ///< Sockets, other people's attributes, the content of other file systems.
   Told unreadable;                    ///< Live sources only: what could not be listed or looked at.
   std::uint64_t allocated_bytes = 0;  ///< What the files take on the disk.
+  std::unordered_map<std::uint32_t, LinkedNames> linked;  ///< By the first name.
 };
 
 /// Counts `name`, and keeps it while there are few.

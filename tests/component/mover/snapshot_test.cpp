@@ -320,6 +320,20 @@ TEST_F(Live, WhatChangesWhileItIsReadIsBroughtAsItIsNowAndTold) {
   EXPECT_EQ(then, now);
 }
 
+TEST_F(Live, AFileThatLosesItsFirstNameIsReadByAnother) {
+  for (const char* name : {"replaced", "gone"})
+    fs::create_hard_link(source_ / name, source_ / (std::string("z other name of ") + name));
+  const std::string listed = read_file(source_ / "replaced");
+  expect_well(back_up_while([&] {
+    fs::remove(source_ / "gone");
+    write_file(source_ / "new one", noise(kMiB / 2, 7));
+    fs::rename(source_ / "new one", source_ / "replaced");
+  }));
+  restored("live");
+  EXPECT_EQ(read_file(tree_ / "z other name of replaced"), listed);
+  EXPECT_EQ(read_file(tree_ / "z other name of gone"), listed);
+}
+
 TEST_F(Live, AFileAtRestIsFoundUnchangedByTheNextBackupAlthoughItChangedInThisOne) {
   expect_well(back_up_while([&] { write_file(source_ / "written", noise(2 * kMiB, 8)); }));
   const Ends again = back_up("next");
