@@ -154,7 +154,8 @@ class BackupReconciler final : public Reconciler {
       return Action::requeue(*wait);
     if (!crds::is_finished(object.status)) {
       Run run{context_, object, limits};
-      if (auto removed = backup::remove_workers(run); !removed)
+      // What forgets its snapshots may take many looks.
+      if (auto removed = backup::remove_workers(run, backup::kForgetStep); !removed)
         return waits_to_go(object, "HostUnreachable", removed.error().message, kHostRetry);
       for (int i = 0; i < kStepsPerLook; ++i) {
         const auto ref = backup::current_step(object);

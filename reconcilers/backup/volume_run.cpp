@@ -694,7 +694,7 @@ Outcome perform(Run& run, const StepRef& ref) {
   return make_plan(run);
 }
 
-Result<void> remove_workers(Run& run) {
+Result<void> remove_workers(Run& run, std::string_view keep_step) {
   const auto plan = plan_of(run.backup.status);
   std::set<std::string> names;
   for (const auto& snapshot : run.backup.status.snapshots) names.insert(snapshot.host);
@@ -706,7 +706,8 @@ Result<void> remove_workers(Run& run) {
     auto host = run.context.hosts.get(name);
     if (!host && host.error().kind == ErrorKind::NotFound) continue;
     if (!host) return tl::unexpected(host.error());
-    auto removed = remove_workers_of(*host->engine, run.context.installation, key_of(run.backup), {}, run.limits);
+    auto removed = remove_workers_of(*host->engine, run.context.installation, key_of(run.backup),
+                                     std::string(keep_step), run.limits);
     if (!removed) return within("host " + name, removed.error());
   }
   return {};
@@ -729,7 +730,7 @@ Outcome forget(Run& run) {
     const WorkerId id{.installation = run.context.installation,
                       .owner = key_of(run.backup),
                       .item = fmt::format("{}_{}_at_{}", source_host, volume, name),
-                      .step = "forget",
+                      .step = std::string(kForgetStep),
                       .attempt = 1,
                       .spec_hash = sha256_hex(Json(gone).dump()).substr(0, 16)};
     Attempt attempt;

@@ -5,6 +5,7 @@
 #include <functional>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -35,8 +36,12 @@ struct Run {
 /// too.
 Outcome perform(Run& run, const StepRef& ref);
 
-/// The workers of this Backup on every host that it uses are gone afterwards; what ran is ended.
-Result<void> remove_workers(Run& run);
+/// The step of the workers that forget().
+inline constexpr std::string_view kForgetStep = "forget";
+
+/// The workers of this Backup on every host that it uses are gone afterwards, but those of `keep_step`; what ran is
+/// ended.
+Result<void> remove_workers(Run& run, std::string_view keep_step = {});
 
 /// Forgets the snapshots of status.snapshots. Done: they are gone, or the hosts that had them are.
 Outcome forget(Run& run);

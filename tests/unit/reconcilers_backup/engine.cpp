@@ -51,7 +51,7 @@ class FakeEngine final : public Engine {
     if (!container) return gone(name);
     container->state = ContainerState::Running;
     container->started_at = world_.clock.now();
-    container->looks_left = 2;
+    container->looks_left = step_of(*container) == "forget" ? std::max(2, world_.forget_looks) : 2;
     judge_writers(*container);
     world_.called_after();
     return {};

@@ -5,7 +5,9 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <map>
 
+#include "reconcilers/support/labels.h"
 #include "tests/unit/reconcilers_backup/world.h"
 
 namespace roadstead::testing {
@@ -604,6 +606,25 @@ TEST(VolumeBackup, DeletedWithDeleteForgetsItsSnapshotsAndNoOthers) {
   EXPECT_TRUE(world.backup().is_null());
   EXPECT_THAT(world.kept("annex2", "production2/outpack"), ElementsAre("default.older"));
   EXPECT_THAT(world.kept("annex2", "production2/logs"), IsEmpty());
+  EXPECT_EQ(world.workers(), 0);
+}
+
+TEST(VolumeBackup, DeletedBeforeItsEndIsForgottenByOneWorkerHoweverLongThatTakes) {
+  World world;
+  world.apply(policy_manifest());
+  world.apply(deleting_backup());
+  ASSERT_TRUE(world.run_until([&] { return world.kept("annex2", "production2/outpack").size() == 1; }));
+  world.forget_looks = 12;
+  world.created.clear();
+  world.remove();
+  ASSERT_TRUE(world.run());
+  EXPECT_TRUE(world.backup().is_null());
+  EXPECT_THAT(world.kept("annex2", "production2/outpack"), IsEmpty());
+  std::map<std::string, int> made;
+  for (const ContainerSpec& one : world.created)
+    if (reconcilers::value_of(one.labels, reconcilers::label::kStep) == "forget") ++made[one.name];
+  EXPECT_FALSE(made.empty());
+  for (const auto& [name, times] : made) EXPECT_EQ(times, 1) << name;
   EXPECT_EQ(world.workers(), 0);
 }
 
