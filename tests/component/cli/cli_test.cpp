@@ -322,7 +322,9 @@ TEST_F(CliTest, Describes) {
   const Ran ran = run({"describe", "bp", "montagu-base"});
   EXPECT_EQ(ran.code, kExitOk) << ran.err;
   EXPECT_THAT(ran.out, StartsWith("Name:         montagu-base\nNamespace:    default\n"));
-  EXPECT_THAT(ran.out, HasSubstr("  Schedule:\n    Cron:         0 0 1 * *\n    Time Zone:    Europe/London\n"));
+  EXPECT_THAT(
+      ran.out,
+      HasSubstr("  Schedule:\n    Cron:         0 0 1 * *\n    Jitter Seconds: 0\n    Time Zone:    Europe/London\n"));
   EXPECT_THAT(ran.out, HasSubstr("Warning"));
   EXPECT_THAT(ran.out, HasSubstr("0s (x2 over 2m)"));
   EXPECT_THAT(ran.out, Not(HasSubstr("not mine")));
