@@ -169,6 +169,13 @@ class BackupReconciler final : public Reconciler {
     }
     if (object.spec.deletion_policy == crds::DeletionPolicy::Delete) {
       if (object.spec.keep) return refuse_to_go(object);
+      auto user = restore_that_uses(object);
+      if (!user) return tl::unexpected(user.error());
+      if (!user->empty())
+        return waits_to_go(
+            object, "InUse",
+            fmt::format("RestoreRequest {} uses its snapshots; they are forgotten when that has ended", *user),
+            kBlockedRetry);
       if (auto outcome = forget_data(object, limits)) return *outcome;
     }
     Run run{context_, object, limits};
@@ -176,6 +183,15 @@ class BackupReconciler final : public Reconciler {
       return waits_to_go(object, "HostUnreachable", removed.error().message, kHostRetry);
     forget_pace(key_of(object));
     return release(object);
+  }
+
+  /// The name of an unfinished one; empty: there is none.
+  Result<std::string> restore_that_uses(const crds::Backup& object) {
+    const auto requests = list<crds::RestoreRequest>(context_.api, object.metadata.ns);
+    if (!requests) return tl::unexpected(requests.error());
+    for (const auto& request : *requests)
+      if (!crds::is_finished(request.status) && backup::is_used_by(object, request)) return request.metadata.name;
+    return std::string();
   }
 
   /// Two wishes that exclude each other: the one that loses nothing holds until somebody decides.

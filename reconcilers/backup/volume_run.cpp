@@ -713,29 +713,45 @@ Result<void> remove_workers(Run& run, std::string_view keep_step) {
   return {};
 }
 
+bool is_used_by(const crds::Backup& backup, const crds::RestoreRequest& request) {
+  const auto& snapshots = backup.status.snapshots;
+  const auto is_pinned = [&](const crds::PinnedSource& pinned) {
+    return pinned.snapshot && std::ranges::any_of(snapshots, [&](const crds::BackupSnapshot& one) {
+             return *pinned.snapshot == crds::SnapshotPin{one.host, one.source_host, one.volume, one.id};
+           });
+  };
+  const auto names_it = [&](const crds::RestoreItem& item) {
+    return item.from.backup_ref && item.from.backup_ref->name == backup.metadata.name;
+  };
+  return std::ranges::any_of(request.status.pinned, is_pinned) || std::ranges::any_of(request.spec.items, names_it);
+}
+
 Outcome forget(Run& run) {
-  std::map<std::tuple<std::string, std::string, std::string>, std::vector<std::string>> ids;
-  for (const auto& one : run.backup.status.snapshots) ids[{one.host, one.source_host, one.volume}].push_back(one.id);
+  // By host, directory, and whether it is the Backup's own snapshot.
+  std::map<std::tuple<std::string, std::string, std::string, bool>, std::vector<std::string>> ids;
+  for (const auto& one : run.backup.status.snapshots)
+    ids[{one.host, one.source_host, one.volume, one.id == own_snapshot(run)}].push_back(one.id);
   // What was made just before the end is in no status.
   const auto plan = plan_of(run.backup.status);
   if (plan && !plan->copies_repository() && !crds::is_finished(run.backup.status))
     for (const auto& place : plan->places)
-      if (auto& known = ids[{place.host, place.source_host, place.volume}]; known.empty())
+      if (auto& known = ids[{place.host, place.source_host, place.volume, true}]; known.empty())
         known.push_back(own_snapshot(run));
   for (auto& [where, gone] : ids) {
-    const auto& [name, source_host, volume] = where;
+    const auto& [name, source_host, volume, own] = where;
     auto host = run.context.hosts.get(name);
     if (!host && host.error().kind == ErrorKind::NotFound) continue;
     if (!host) return from_lookup(host.error());
     const WorkerId id{.installation = run.context.installation,
                       .owner = key_of(run.backup),
-                      .item = fmt::format("{}_{}_at_{}", source_host, volume, name),
+                      .item = fmt::format("{}_{}_at_{}{}", source_host, volume, name, own ? "" : "_copied"),
                       .step = std::string(kForgetStep),
                       .attempt = 1,
                       .spec_hash = sha256_hex(Json(gone).dump()).substr(0, 16)};
     Attempt attempt;
-    auto look = look_at_repository(run.context, {&*host, source_host, volume}, id, forget_even_kept(gone), kBriefly,
-                                   attempt, run.limits);
+    auto look =
+        look_at_repository(run.context, {&*host, source_host, volume}, id,
+                           own ? forget_even_kept(gone) : forget_snapshots(gone), kBriefly, attempt, run.limits);
     if (std::holds_alternative<NothingKept>(look)) continue;
     if (const auto* state = std::get_if<Underway>(&look)) return from_underway(*state);
     if (const auto* error = std::get_if<EngineError>(&look)) return from_error(error->error, *host, false);

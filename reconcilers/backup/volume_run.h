@@ -9,6 +9,7 @@
 #include <variant>
 #include <vector>
 
+#include "crds/restore_request.h"
 #include "reconcilers/backup/volumes.h"
 #include "reconcilers/support/context.h"
 #include "reconcilers/support/pair.h"
@@ -43,7 +44,11 @@ inline constexpr std::string_view kForgetStep = "forget";
 /// ended.
 Result<void> remove_workers(Run& run, std::string_view keep_step = {});
 
-/// Forgets the snapshots of status.snapshots. Done: they are gone, or the hosts that had them are.
+/// The restore names the Backup, or pins one of its snapshots.
+bool is_used_by(const crds::Backup& backup, const crds::RestoreRequest& request);
+
+/// Forgets the snapshots of status.snapshots. Done: they are gone, or the hosts that had them are. Marks are passed
+/// over for its own snapshot only: for one that it copied, the Backup that made it speaks.
 Outcome forget(Run& run);
 
 }  // namespace roadstead::reconcilers::backup

@@ -651,6 +651,45 @@ TEST(VolumeBackup, DeletedWithDeleteThoughItIsKeptStaysUntilKeepIsTakenAway) {
   EXPECT_THAT(world.kept("annex2", "production2/outpack"), IsEmpty());
 }
 
+Json unfinished_restore(Json from, Json pinned = Json::array()) {
+  return {{"apiVersion", "roadstead.dev/v1alpha1"},
+          {"kind", "RestoreRequest"},
+          {"metadata", {{"name", "uat"}, {"namespace", "default"}}},
+          {"spec",
+           {{"target", {{"hostRef", {{"name", "uat"}}}}},
+            {"items", {{{"name", "a"}, {"from", std::move(from)}, {"to", {{"volume", "v"}}}}}}}},
+          {"status", {{"pinned", std::move(pinned)}}}};
+}
+
+TEST(VolumeBackup, DeletedWithDeleteWhileARestoreUsesItWaitsForTheRestoresEnd) {
+  const Json pin = {
+      {"item", "a"},
+      {"target", "Name"},
+      {"snapshot", {{"host", "annex2"}, {"sourceHost", "production2"}, {"volume", "outpack"}, {"id", kId}}}};
+  for (const Json& restore :
+       {unfinished_restore({{"backupRef", {{"name", "nightly"}}}, {"volume", "outpack"}}),
+        unfinished_restore({{"backupPolicyRef", {{"name", "outpack"}}}, {"volume", "outpack"}}, Json::array({pin}))}) {
+    SCOPED_TRACE(restore.dump());
+    World world;
+    world.apply(policy_manifest());
+    world.apply(deleting_backup());
+    ASSERT_TRUE(world.run());
+    world.apply(restore);
+    world.objects["RestoreRequest/default/uat"]["status"] = restore["status"];
+    world.remove();
+    world.run("nightly", 5);
+    ASSERT_FALSE(world.backup().is_null());
+    EXPECT_EQ(world.condition("Blocked").value("reason", ""), "InUse");
+    EXPECT_THAT(world.condition("Blocked").value("message", ""), HasSubstr("RestoreRequest uat"));
+    EXPECT_THAT(world.kept("annex2", "production2/outpack"), ElementsAre(kId));
+    world.objects["RestoreRequest/default/uat"]["status"]["conditions"] =
+        Json::parse(R"([{"type":"Complete","status":"True"}])");
+    ASSERT_TRUE(world.run());
+    EXPECT_TRUE(world.backup().is_null());
+    EXPECT_THAT(world.kept("annex2", "production2/outpack"), IsEmpty());
+  }
+}
+
 TEST(VolumeBackup, DeletedWithDeleteAtAnyCallOfItsRunLeavesNothing) {
   const int calls = calls_of_a_whole_backup();
   for (int n = 5; n <= calls && !::testing::Test::HasFailure(); n += 3) {
@@ -731,6 +770,29 @@ TEST(OffsiteCopy, BringsWhatIsMissingOldestFirstAndKeepsWhoseItIs) {
   EXPECT_EQ(world.status("weekly")["snapshots"][0]["sourceHost"], "production2");
   EXPECT_EQ(world.workers(), 0);
   EXPECT_THAT(world.violations, IsEmpty());
+}
+
+TEST(OffsiteCopy, DeletedWithDeleteLeavesTheMarksOfOtherBackups) {
+  World world;
+  world.hosts["annex2"].repository["production2/outpack"] = {snapshot("a", "outpack", 1)};
+  world.apply(policy_manifest());
+  world.apply(offsite_policy());
+  Json copies = backup_manifest("weekly", "offsite-copy");
+  copies["spec"]["deletionPolicy"] = "Delete";
+  world.apply(copies);
+  ASSERT_TRUE(world.run("weekly"));
+  auto& there = world.hosts["offsite"].repository["production2/outpack"];
+  ASSERT_EQ(there.size(), 1u);
+  there[0].kept = true;
+  world.remove("weekly");
+  world.run("weekly", 5);
+  ASSERT_FALSE(world.backup("weekly").is_null());
+  EXPECT_EQ(world.condition("Blocked", "weekly").value("reason", ""), "Kept");
+  EXPECT_THAT(world.kept("offsite", "production2/outpack"), ElementsAre("a"));
+  there[0].kept = false;
+  ASSERT_TRUE(world.run("weekly"));
+  EXPECT_TRUE(world.backup("weekly").is_null());
+  EXPECT_THAT(world.kept("offsite", "production2/outpack"), IsEmpty());
 }
 
 TEST(OffsiteCopy, WithNothingMissingSucceedsAtOnce) {
