@@ -1,6 +1,8 @@
 #include "reconcilers/backup_policy/catalogue.h"
 
 #include <algorithm>
+#include <map>
+#include <tuple>
 
 #include "reconcilers/support/backup_names.h"
 #include "reconcilers/support/repository.h"
@@ -32,20 +34,35 @@ bool holds(const Listing& listing, const std::string& id) {
          std::find(unreadable.begin(), unreadable.end(), id) != unreadable.end();
 }
 
-void finish(crds::BackupStatus& status, const OwnSnapshot& snapshot) {
-  const bool partial = snapshot.seen.unreadable.count > 0;
+/// Files that no snapshot of it could read, each snapshot once wherever it is.
+std::int64_t unreadable_files(const crds::BackupStatus& status) {
+  std::map<std::tuple<std::string, std::string, std::string>, std::int64_t> counts;
+  for (const auto& one : status.snapshots) counts[{one.source_host, one.volume, one.id}] = one.unreadable_count;
+  std::int64_t sum = 0;
+  for (const auto& [snapshot, count] : counts) sum += count;
+  return sum;
+}
+
+/// How a Backup that was found ended, from the snapshots that are known of it.
+void judge_found(crds::BackupStatus& status, Time when) {
+  const std::int64_t unreadable = unreadable_files(status);
+  const bool partial = unreadable > 0;
   status.phase = partial ? crds::BackupPhase::PartiallyFailed : crds::BackupPhase::Succeeded;
-  status.started_at = snapshot.seen.data_as_of;
-  status.finished_at = snapshot.seen.finished_at;
-  status.data_as_of = snapshot.seen.data_as_of;
+  std::erase_if(status.conditions, [&](const auto& one) { return one.type == (partial ? "Complete" : "Failed"); });
   crds::set_condition(
       status.conditions,
       {partial ? "Failed" : "Complete", crds::ConditionStatus::True, partial ? "PartiallyFailed" : "FoundInRepository",
-       partial
-           ? fmt::format("Found in the repository; {} files could not be read then.", snapshot.seen.unreadable.count)
-           : std::string("Found in the repository."),
+       partial ? fmt::format("Found in the repository; {} files could not be read then.", unreadable)
+               : std::string("Found in the repository."),
        std::nullopt, 0},
-      snapshot.seen.finished_at);
+      when);
+}
+
+void finish(crds::BackupStatus& status, const OwnSnapshot& snapshot) {
+  status.started_at = snapshot.seen.data_as_of;
+  status.finished_at = snapshot.seen.finished_at;
+  status.data_as_of = snapshot.seen.data_as_of;
+  judge_found(status, snapshot.seen.finished_at);
 }
 
 crds::Backup object_for(const Owner& owner, const Place& place, const OwnSnapshot& snapshot) {
@@ -58,8 +75,8 @@ crds::Backup object_for(const Owner& owner, const Place& place, const OwnSnapsho
   object.spec.policy_ref = crds::NameRef{origin.policy};
   object.spec.scheduled_time = origin.scheduled_time;
   object.spec.keep = snapshot.seen.kept;
-  finish(object.status, snapshot);
   object.status.snapshots.push_back(snapshot_status(snapshot.seen, place.host, place.source_host, place.volume));
+  finish(object.status, snapshot);
   crds::refresh_summary(object.status);
   return object;
 }
@@ -96,6 +113,7 @@ std::optional<crds::Backup> corrected(const crds::Backup& object, const Place& p
     if (snapshot.origin.backup == object.metadata.name && !lists(changed, place, snapshot.seen.id))
       snapshots.push_back(snapshot_status(snapshot.seen, place.host, place.source_host, place.volume));
   if (gone == 0 && left == snapshots.size()) return std::nullopt;
+  if (is_found(object) && left < snapshots.size()) judge_found(changed.status, listing.begun);
   if (!snapshots.empty())
     std::erase_if(changed.status.conditions, [](const auto& one) { return one.type == kSnapshotsGone; });
   crds::refresh_summary(changed.status);
@@ -177,7 +195,8 @@ Marks differing_marks(const Owner& owner, const Place& place, const Listing& lis
       // One that goes says nothing any more: what keeps its data must outlive it.
       if (object.metadata.deletion_timestamp || !speaks_for(object, place, snapshot)) continue;
       kept = kept || object.spec.keep;
-      known = known || lists(object, place, snapshot.seen.id);
+      // One that copied it has no say in that it is not kept.
+      known = known || (object.metadata.name == snapshot.origin.backup && lists(object, place, snapshot.seen.id));
     }
     if (kept && !snapshot.seen.kept) marks.keep.push_back(snapshot.seen.id);
     if (!kept && known && snapshot.seen.kept) marks.release.push_back(snapshot.seen.id);

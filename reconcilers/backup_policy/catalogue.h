@@ -60,7 +60,7 @@ struct Marks {
   std::vector<std::string> keep, release;  ///< Ids.
   [[nodiscard]] bool empty() const { return keep.empty() && release.empty(); }
 };
-/// A mark is only taken away where a Backup that lists the snapshot here speaks for it, and none says `keep`.
+/// A mark is only taken away where the Backup that made the snapshot lists it here, and none that lists it says `keep`.
 Marks differing_marks(const Owner& owner, const Place& place, const Listing& listing,
                       const std::vector<crds::Backup>& objects);
 

@@ -16,6 +16,7 @@
 #include "reconcilers/backup_policy/reconciler.h"
 #include "reconcilers/support/backup_names.h"
 #include "reconcilers/support/labels.h"
+#include "reconcilers/support/repository.h"
 
 namespace roadstead::reconcilers {
 namespace {
@@ -606,6 +607,53 @@ TEST(Marks, OfAPlaceThatIsListedLaterComeToTheBackupThatWasFoundElsewhereBefore)
   found.metadata.annotations.clear();
   EXPECT_FALSE(policy::object_changes(owner, here, listed(true), {found}, true).update.at(0).spec.keep)
       << "what a person may have said holds";
+}
+
+TEST(Marks, AreReleasedByTheBackupThatMadeTheSnapshotAlone) {
+  namespace policy = backup_policy;
+  const policy::Owner owner{"default", "default", {"outpack"}};
+  const policy::Place here{"offsite", "production2", "outpack"};
+  mover::SnapshotSeen seen;
+  seen.id = "default.b10";
+  seen.kept = true;
+  seen.origin = mover::to_json(mover::Origin{"default", "default", "b10", "outpack", "production2", "outpack", {}});
+  policy::Listing listing;
+  listing.data.snapshots = {seen};
+  crds::Backup made;
+  made.metadata.name = "b10";
+  made.status.snapshots = {snapshot_status(seen, "offsite", "production2", "outpack")};
+  crds::Backup copied = made;
+  copied.metadata.name = "weekly";
+  EXPECT_TRUE(policy::differing_marks(owner, here, listing, {copied}).release.empty());
+  EXPECT_EQ(policy::differing_marks(owner, here, listing, {copied, made}).release, Names{"default.b10"});
+}
+
+TEST(Found, BackupsAreJudgedAgainWithEachSnapshotThatJoinsThem) {
+  namespace policy = backup_policy;
+  const policy::Owner owner{"default", "default", {"outpack"}};
+  mover::SnapshotSeen seen;
+  seen.id = "default.b10";
+  seen.finished_at = kStart - 2h;
+  policy::Listing listing;
+  listing.begun = kStart;
+  const auto listed = [&](const std::string& volume, std::uint64_t unreadable) {
+    seen.origin = mover::to_json(mover::Origin{"default", "default", "b10", "outpack", "production2", volume, {}});
+    seen.unreadable.count = unreadable;
+    listing.data.snapshots = {seen};
+    return listing;
+  };
+  const crds::Backup found =
+      policy::object_changes(owner, {"annex2", "production2", "outpack"}, listed("outpack", 0), {}, true).create.at(0);
+  EXPECT_EQ(found.status.phase, crds::BackupPhase::Succeeded);
+  const auto changes =
+      policy::object_changes(owner, {"annex2", "production2", "logs"}, listed("logs", 3), {found}, true);
+  ASSERT_EQ(changes.update.size(), 1U);
+  const crds::BackupStatus& status = changes.update[0].status;
+  EXPECT_EQ(status.phase, crds::BackupPhase::PartiallyFailed);
+  EXPECT_FALSE(crds::is_true(status.conditions, "Complete"));
+  const auto* failed = crds::find_condition(status.conditions, "Failed");
+  ASSERT_NE(failed, nullptr);
+  EXPECT_EQ(failed->message, "Found in the repository; 3 files could not be read then.");
 }
 
 TEST_F(Repositories, KeepWhatARestoreUses) {
