@@ -40,10 +40,50 @@ std::vector<std::string> source_hosts_of(const crds::BackupPolicy& policy,
   return hosts;
 }
 
+bool backs_up(const crds::BackupPolicy& policy, const std::string& volume) {
+  return !policy.spec.source.repository &&
+         std::ranges::any_of(policy.spec.source.volumes, [&](const auto& one) { return one.name == volume; });
+}
+
 bool is_of_policy(const crds::Backup& backup, const std::string& policy) {
   if (backup.spec.policy_ref) return backup.spec.policy_ref->name == policy;
   const auto label = backup.metadata.labels.find(std::string(crds::kPolicyLabel));
   return label != backup.metadata.labels.end() && label->second == policy;
+}
+
+/// The hosts that an off-site policy has snapshots of this volume from; of one that is gone what its Backups tell.
+std::set<std::string> copied_from(const crds::BackupPolicy* policy, const std::string& name, const std::string& volume,
+                                  const std::vector<crds::BackupPolicy>& policies,
+                                  const std::vector<crds::Backup>& backups) {
+  std::set<std::string> hosts;
+  if (policy != nullptr && policy->spec.source.repository)
+    for (const auto& ref : policy->spec.source.repository->policy_refs)
+      for (const auto& other : policies)
+        if (other.metadata.name == ref.name && other.spec.source.host_ref && backs_up(other, volume))
+          hosts.insert(other.spec.source.host_ref->name);
+  for (const auto& backup : backups)
+    if (is_of_policy(backup, name))
+      for (const auto& snapshot : backup.status.snapshots)
+        if (snapshot.volume == volume) hosts.insert(snapshot.source_host);
+  return hosts;
+}
+
+/// Snapshots of one name from several hosts are of different data: which is meant, only a person knows. Empty: they are
+/// of one host.
+std::string why_ambiguous(const std::string& whose, const std::string& volume, const std::set<std::string>& sources,
+                          const std::vector<crds::BackupPolicy>& policies) {
+  if (sources.size() < 2) return {};
+  std::vector<std::string> makers;
+  for (const auto& policy : policies)
+    if (policy.spec.source.host_ref && sources.contains(policy.spec.source.host_ref->name) && backs_up(policy, volume))
+      makers.push_back(fmt::format("{} (host {})", policy.metadata.name, policy.spec.source.host_ref->name));
+  const std::string hosts =
+      fmt::format("{} holds snapshots of volume {} from hosts {}", whose, volume, fmt::join(sources, ", "));
+  if (makers.empty()) return hosts + "; name the Backup that made the one you mean in from.backupRef of a new request";
+  return fmt::format(
+      "{}; name the policy that makes those you mean in from.backupPolicyRef of a new request: {}; where "
+      "to take them from can be said in from.hostRef",
+      hosts, fmt::join(makers, ", "));
 }
 
 void want_policy(const crds::RestoreItem& item, const std::vector<crds::BackupPolicy>& policies,
@@ -73,6 +113,11 @@ void want_policy(const crds::RestoreItem& item, const std::vector<crds::BackupPo
       for (const auto& snapshot : backup.status.snapshots)
         if (snapshot.volume == item.from.volume)
           wanted.places.push_back({snapshot.host, snapshot.source_host, snapshot.volume});
+  const bool is_there = policy != policies.end();
+  if (!is_there || policy->spec.source.repository)
+    wanted.problem =
+        why_ambiguous("BackupPolicy " + name, item.from.volume,
+                      copied_from(is_there ? &*policy : nullptr, name, item.from.volume, policies, backups), policies);
   if (wanted.places.empty())
     wanted.problem =
         policy == policies.end()
@@ -82,17 +127,19 @@ void want_policy(const crds::RestoreItem& item, const std::vector<crds::BackupPo
                           name, item.from.volume, name);
 }
 
-void want_backup(const crds::RestoreItem& item, const std::vector<crds::Backup>& backups, WantedSnapshot& wanted) {
+void want_backup(const crds::RestoreItem& item, const std::vector<crds::BackupPolicy>& policies,
+                 const std::vector<crds::Backup>& backups, WantedSnapshot& wanted) {
   const std::string& name = item.from.backup_ref->name;
   const auto backup = std::ranges::find(backups, name, [](const auto& one) { return one.metadata.name; });
   if (backup == backups.end()) {
     wanted.problem = fmt::format("there is no Backup {} here; choose one of `roadstead get backups`", name);
     return;
   }
-  std::set<std::string> volumes;
+  std::set<std::string> volumes, sources;
   for (const auto& snapshot : backup->status.snapshots) {
     volumes.insert(snapshot.volume);
     if (!item.from.volume.empty() && snapshot.volume != item.from.volume) continue;
+    sources.insert(snapshot.source_host);
     wanted.places.push_back({snapshot.host, snapshot.source_host, snapshot.volume});
     if (std::ranges::find(wanted.ids, snapshot.id) == wanted.ids.end()) wanted.ids.push_back(snapshot.id);
   }
@@ -110,6 +157,8 @@ void want_backup(const crds::RestoreItem& item, const std::vector<crds::Backup>&
   else if (wanted.places.empty())
     wanted.problem = fmt::format("Backup {} holds no snapshot{}; look at it: `roadstead describe backup {}`", name,
                                  item.from.volume.empty() ? std::string() : " of volume " + item.from.volume, name);
+  else
+    wanted.problem = why_ambiguous("Backup " + name, wanted.places.front().volume, sources, policies);
 }
 
 std::string why_none(const WantedSnapshot& wanted, std::size_t fitting, std::size_t whole, std::optional<Time> oldest) {
@@ -141,7 +190,7 @@ WantedSnapshot wanted_snapshot(const crds::RestoreRequest& request, const crds::
   if (item.from.backup_policy_ref)
     want_policy(item, policies, backups, wanted);
   else if (item.from.backup_ref)
-    want_backup(item, backups, wanted);
+    want_backup(item, policies, backups, wanted);
   else
     wanted.problem = fmt::format("item {}: spec.items.from names no source", item.name);
   choose_host(wanted.places, item.from.host_ref);

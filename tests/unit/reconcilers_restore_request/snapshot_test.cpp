@@ -87,6 +87,30 @@ TEST(Wanted, OfAnOffSiteCopyIsAskedForWhatTheCopiedPoliciesMade) {
   EXPECT_EQ(wanted.policies, (std::vector<std::string>{"offsite", "outpack"}));
 }
 
+TEST(Wanted, OfOneNameFromSeveralHostsIsRefusedWithThePolicyThatMakesEach) {
+  auto one = request();
+  one.spec.items[0].from.backup_policy_ref = crds::NameRef{"offsite"};
+  auto copy = policy("offsite", "annex2", {"far"});
+  copy.spec.source.volumes.clear();
+  copy.spec.source.repository = crds::RepositorySource{{{"outpack"}, {"outpack-uat"}}};
+  std::vector<crds::BackupPolicy> policies{copy, policy("outpack", "production2", {"annex2"}),
+                                           policy("outpack-uat", "uat", {"annex2"})};
+  EXPECT_THAT(wanted_snapshot(one, one.spec.items[0], policies, {}).problem,
+              HasSubstr("from hosts production2, uat; name the policy that makes those you mean in "
+                        "from.backupPolicyRef of a new request: outpack (host production2), outpack-uat (host uat)"));
+  auto from_uat = snapshot("far", "outpack", "default.b");
+  from_uat.source_host = "uat";
+  auto by_name = request();
+  by_name.spec.items[0].from.backup_policy_ref.reset();
+  by_name.spec.items[0].from.backup_ref = crds::NameRef{"weekly"};
+  EXPECT_THAT(wanted_snapshot(by_name, by_name.spec.items[0], policies,
+                              {backup("weekly", {snapshot("far", "outpack", "default.a"), from_uat})})
+                  .problem,
+              HasSubstr("Backup weekly holds snapshots of volume outpack from hosts production2, uat"));
+  policies[2].spec.source.volumes = {{"logs", {}}};
+  EXPECT_EQ(wanted_snapshot(one, one.spec.items[0], policies, {}).problem, "") << "only one of them has that volume";
+}
+
 TEST(Wanted, OfAChosenHostIsAskedThere) {
   auto one = request();
   one.spec.items[0].from.host_ref = crds::NameRef{"far"};
