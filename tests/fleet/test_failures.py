@@ -75,7 +75,7 @@ def test_no_room_on_the_target_is_refused_before_anything_is_touched_and_tried_a
     free_kib = int(scene.uat.run("df", "-k", "--output=avail", volumes).stdout.split()[1])
     scene.uat.run("fallocate", "-l", f"{free_kib - 40 * 1024}K", volumes / "ballast")
     try:
-        scene.start_restore("no-room")
+        scene.start_restore("no-room", strategy="Staged")  # Auto would go in place
         request = scene.operator.wait("restorerequest", "no-room", lambda o: (o.get("status") or {}).get("phase") == "Blocked", 60)
         assert says(request, "free|room|space", r"\d+(\.\d+)? [MG]iB|\d{6,}"), explain(request)
         plan = request["status"]["plan"]
