@@ -2,35 +2,23 @@
 
 #include <cpprest/containerstream.h>
 #include <cpprest/http_client.h>
-#include <pplx/threadpool.h>
 
 #include <algorithm>
 #include <future>
 #include <memory>
-#include <mutex>
+
+#include "operator/adapters/rest/process.h"
 
 namespace roadstead::http {
 namespace {
 
-namespace rest = web::http;
+namespace web_http = web::http;
 
 constexpr std::size_t kLongestBody = 4096;
 constexpr Millis kLook{50};  // how soon a stop is noticed
 
-/// cpprest starts 40 threads unless told otherwise before its first use.
-void limit_threads() {
-  static std::once_flag once;
-  std::call_once(once, [] {
-    try {
-      crossplat::threadpool::initialize_with_threads(2);
-    } catch (const std::exception&) {
-      // Somebody was first: it works all the same.
-    }
-  });
-}
-
-rest::http_request request_of(const HttpHookRequest& wanted) {
-  rest::http_request request(wanted.method);
+web_http::http_request request_of(const HttpHookRequest& wanted) {
+  web_http::http_request request(wanted.method);
   request.headers().add("User-Agent", "roadstead/1");
   for (const auto& [name, value] : wanted.headers) request.headers().add(name, value);
   if (!wanted.body.empty())
@@ -52,7 +40,7 @@ Error error_of(const std::string& url, const std::exception& failed) {
 }
 
 /// The beginning of a body; its end does not matter, nor whether it is cut short.
-std::string beginning(const rest::http_response& response) {
+std::string beginning(const web_http::http_response& response) {
   std::string text;
   try {
     while (text.size() < kLongestBody) {
@@ -71,17 +59,17 @@ using Promise = std::promise<Result<HttpHookAnswer>>;
 
 /// A request under way: its thread of cpprest may outlive whoever waits for it.
 struct Sending {
-  explicit Sending(const HttpHookRequest& request, const rest::client::http_client_config& config)
+  explicit Sending(const HttpHookRequest& request, const web_http::client::http_client_config& config)
       : url(request.url), client(web::uri(request.url), config) {}
   std::string url;
-  rest::client::http_client client;
+  web_http::client::http_client client;
   pplx::cancellation_token_source cancel;
   Promise promise;
 };
 
 void begin(const std::shared_ptr<Sending>& sending, const HttpHookRequest& request) {
   sending->client.request(request_of(request), sending->cancel.get_token())
-      .then([sending](const pplx::task<rest::http_response>& task) {
+      .then([sending](const pplx::task<web_http::http_response>& task) {
         try {
           const auto response = task.get();
           sending->promise.set_value(HttpHookAnswer{response.status_code(), beginning(response)});
@@ -93,7 +81,7 @@ void begin(const std::shared_ptr<Sending>& sending, const HttpHookRequest& reque
 
 class CpprestHooks final : public HttpHooks {
  public:
-  CpprestHooks() { limit_threads(); }
+  CpprestHooks() { rest::prepare_process(); }
 
   Result<HttpHookAnswer> send(const HttpHookRequest& request, std::stop_token stop) override {
     if (!request.url.starts_with("http://") && !request.url.starts_with("https://"))
@@ -101,7 +89,7 @@ class CpprestHooks final : public HttpHooks {
     std::shared_ptr<Sending> sending;
     std::future<Result<HttpHookAnswer>> answer;
     try {
-      rest::client::http_client_config config;
+      web_http::client::http_client_config config;
       config.set_timeout(std::chrono::duration_cast<std::chrono::microseconds>(request.time_limit));
       config.set_validate_certificates(true);
       config.set_max_redirects(0);

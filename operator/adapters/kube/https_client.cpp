@@ -2,7 +2,6 @@
 
 #include <cpprest/containerstream.h>
 #include <cpprest/http_client.h>
-#include <pplx/threadpool.h>
 
 #include <condition_variable>
 #include <deque>
@@ -10,6 +9,7 @@
 #include <thread>
 
 #include "operator/adapters/kube/status_error.h"
+#include "operator/adapters/rest/process.h"
 
 namespace roadstead::kube {
 namespace {
@@ -17,18 +17,6 @@ namespace {
 namespace http = web::http;
 
 constexpr std::size_t kMostWaitingLines = 1024;  // then the stream is read no further, and the server notices
-
-/// cpprest starts 40 threads unless told otherwise before its first use.
-void limit_threads() {
-  static std::once_flag once;
-  std::call_once(once, [] {
-    try {
-      crossplat::threadpool::initialize_with_threads(2);
-    } catch (const std::exception&) {
-      // Somebody was first: it works all the same.
-    }
-  });
-}
 
 http::client::http_client_config config_of(const KubeConfig& config, Millis timeout) {
   http::client::http_client_config made;
@@ -153,7 +141,7 @@ HttpsClient::HttpsClient(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 HttpsClient::~HttpsClient() = default;
 
 Result<std::unique_ptr<HttpsClient>> HttpsClient::make(KubeConfig config, Millis timeout) {
-  limit_threads();
+  rest::prepare_process();
   if (config.server.rfind("https://", 0) != 0)
     return fail(ErrorKind::Invalid, "server \"{}\": only https:// addresses are spoken to", config.server);
   try {

@@ -22,8 +22,11 @@ ARROWS = {
     "reconcilers": ["crds", "crds/schema", "operator/runtime", "operator/ports", "metrics", "mover/contract", "operator/base"],
     "operator/cli": ["operator/ports", "crds", "crds/schema", "crds/yaml", "operator/base"],
 }
-for adapter in ("docker", "ssh", "store", "files", "apiserver", "kube", "http"):
+for adapter in ("docker", "ssh", "store", "files", "apiserver", "rest", "kube", "http"):
     ARROWS[f"operator/adapters/{adapter}"] = ["operator/ports", "crds", "crds/schema", "crds/yaml", "metrics", "operator/base"]
+# What both users of cpprest need of the process.
+for adapter in ("kube", "http"):
+    ARROWS[f"operator/adapters/{adapter}"].append("operator/adapters/rest")
 # main is the only place where concrete types meet.
 ARROWS["operator"] = list(ARROWS)
 
@@ -31,7 +34,7 @@ ARROWS["operator"] = list(ARROWS)
 THIRD_PARTY = {
     "boost": ["operator/adapters/apiserver", "operator/adapters/docker"],
     "cpprest": ["operator/adapters/kube", "operator/adapters/http"],
-    "pplx": ["operator/adapters/kube", "operator/adapters/http"],
+    "pplx": ["operator/adapters/rest"],
     "libssh": ["operator/adapters/ssh"],
     "sqlite3.h": ["operator/adapters/store"],
     "prometheus": ["metrics"],
