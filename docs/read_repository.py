@@ -73,15 +73,15 @@ class Packs:
             file.seek(max(0, size - 56))
             trailer = file.read(56)
             if len(trailer) == 56 and trailer.endswith(b"RDSTPEND"):
-                at, count, _, wanted = struct.unpack("<QII32s", trailer[:48])
+                at, count, patches, wanted = struct.unpack("<QII32s", trailer[:48])
                 file.seek(min(at, size))
-                footer = file.read(48 * count)
-                if len(footer) == 48 * count and hash_of(footer) == wanted:
-                    return [(name, place) for name, *place in struct.iter_unpack("<32sIIIB3x", footer)]
+                footer = file.read(48 * count + 32 * patches)
+                if len(footer) == 48 * count + 32 * patches and hash_of(footer) == wanted:
+                    return [(name, place) for name, *place in struct.iter_unpack("<32sIIIB3x", footer[:48 * count])]
             found, at = [], 16  # its end is damaged: from the front
             while file.seek(at) + 44 <= size:
                 name, length, stored, codec = struct.unpack("<32sIIB3x", file.read(44))
-                if codec > 1 or not 0 < stored <= length <= 4 << 20 or at + 44 + stored > size:
+                if codec > 3 or not 0 < stored <= length <= 4 << 20 or at + 44 + stored > size:
                     break
                 found.append((name, (at, length, stored, codec)))
                 at += 44 + stored
@@ -94,12 +94,20 @@ class Packs:
                 file.seek(offset + 44)
                 data = file.read(stored)
             try:
-                data = decompress(data) if codec == 1 else data
+                data = self.patched(data, length, codec) if codec > 1 else decompress(data) if codec == 1 else data
             except Exception:
                 continue
             if len(data) == length and hash_of(data) == name:
                 return data
         raise ValueError(f"extent {name.hex()} is {'damaged' if name in self.places else 'missing'}")
+
+    def patched(self, stored, length, codec):
+        data, pieces = bytearray(self.read(stored[32:64])), int.from_bytes(stored[64:80], "little")
+        new = decompress(stored[80:]) if codec == 3 else stored[80:]
+        for at in (at for at in range(0, length, 8192) if pieces >> at // 8192 & 1):
+            end = min(at + 8192, length)
+            data[at:end], new = new[:end - at], new[end - at:]
+        return bytes(data)
 
 
 class Snapshot:

@@ -202,8 +202,9 @@ Outcome<void> Worker::take_patch(ExtentSource& source, Pending pending, const An
   assembly_.counts.sent += bytes;
   if (hasher_.of(pending.kept) != pending.hash)
     return ask_again(source, std::move(pending), true);  // it changed meanwhile
+  const PatchedFrom from{*pending.have, *pending.patch, answer.header.codec != kPlain};
   const Bytes patched = std::move(pending.kept);
-  return put(std::move(pending), {pending.hash, kPlain, patched, patched});
+  return put(std::move(pending), {pending.hash, kPlain, patched, patched, from});
 }
 
 Outcome<void> Worker::take_trouble(Pending pending) {

@@ -105,17 +105,13 @@ class RepositoryThread final : public SinkThread {
       return true;
     }
     // Not compared with its name: the patched extent is, and if it is wrong the whole one brings what is damaged here.
-    const auto stored = reader_.stored(hash);
-    if (!stored) return false;
-    const auto plain = unpacker_.unpack(stored->codec, stored->bytes, spot.length);
-    if (!plain) return false;
-    std::copy(plain->begin(), plain->end(), out.begin());
-    return true;
+    return reader_.read(hash, out.first(spot.length)).has_value();
   }
 
   Outcome<void> put(const Spot& spot, FileState&, const Extent& extent) override {
     put_digest(spot.file, spot.index, extent.hash);
     if (extent.hash == kZeroDigest) return {};
+    if (const auto patch = patch_of(extent)) return writer_.add_patch(extent.hash, spot.length, *patch);
     return writer_.add(extent.hash, extent.codec, spot.length, extent.stored);
   }
 
@@ -140,6 +136,14 @@ class RepositoryThread final : public SinkThread {
     guess_ = id + 1;
     const ManifestEntry base = (*shared_.base)[id];
     return base.type == EntryType::File ? std::optional(base) : std::nullopt;
+  }
+
+  /// Where little has changed, the repository grows by no more than what travelled.
+  std::optional<Patch> patch_of(const Extent& extent) {
+    if (!extent.patched || extent.patched->old == kZeroDigest) return std::nullopt;
+    const auto old = reader_.patch_base(extent.patched->old);
+    if (!old) return std::nullopt;
+    return patches_.make(*old, extent.patched->changed, extent.plain, extent.patched->packed);
   }
 
   static bool is_unchanged(const Node& entry, const ManifestEntry& base) {
@@ -169,7 +173,7 @@ class RepositoryThread final : public SinkThread {
   const EntryList& entries_;
   ExtentReader reader_;
   PackWriter writer_;
-  Unpacker unpacker_;
+  PatchMaker patches_;
   std::uint32_t guess_ = 0;  ///< Where in the base the next file is, if nothing has changed.
 };
 

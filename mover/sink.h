@@ -33,12 +33,20 @@ struct Spot {
   std::uint32_t length = 0;
 };
 
+/// How an extent came to be out of another one.
+struct PatchedFrom {
+  Digest old{};        ///< What look() named.
+  PieceSet changed{};  ///< The pieces that arrived,
+  bool packed = false; ///< and whether packed.
+};
+
 /// An extent as it arrived.
 struct Extent {
   Digest hash{};                      ///< kZeroDigest: zero bytes. Not set where the sink needs no names.
   std::uint8_t codec = kPlain;        ///< Of `stored`.
   std::span<const std::byte> stored;  ///< Empty for zero bytes.
   std::span<const std::byte> plain;   ///< Always there, also for zero bytes.
+  std::optional<PatchedFrom> patched{};  ///< With kPlain: only these pieces travelled.
 };
 
 /// One thread's hands of a sink. Extents of one file may be put by several threads at once, each extent by one.

@@ -47,6 +47,8 @@ class Sweep {
 
  private:
   Outcome<void> mark(const std::string& id);
+  void need_damaged(const Digest& name);
+  Outcome<void> mark_bases();
   Outcome<Judged> judged(const PackSeen& pack) const;
   [[nodiscard]] bool unfinished(const PackSeen& pack) const;
   Outcome<void> keep_newest_time();
@@ -123,7 +125,7 @@ Outcome<void> Sweep::mark() {
     if (stop_.stop_requested()) return failed(cancelled());
     if (auto marked = mark(id); !marked) return marked;
   }
-  return {};
+  return mark_bases();
 }
 
 Outcome<void> Sweep::mark(const std::string& id) {
@@ -137,14 +139,39 @@ Outcome<void> Sweep::mark(const std::string& id) {
   for (std::uint32_t entry = 0; entry < manifest->size(); ++entry)
     for (const Digest& name : (*manifest)[entry].digests) {
       if (name == kZeroDigest) continue;
-      if (const auto number = repository_.number_of(name)) {
+      if (const auto number = repository_.number_of(name))
         live_[*number] = true;
-        continue;
-      }
-      // The reading may have failed, not the disk: what is damaged is kept as long as it is needed and has no copy.
-      auto at = std::lower_bound(damaged_.begin(), damaged_.end(), DamagedExtent{name, 0});
-      for (; at != damaged_.end() && at->name == name; ++at) needed_damaged_.insert(at->pack);
+      else
+        need_damaged(name);
     }
+  return {};
+}
+
+/// The reading may have failed, not the disk: what is damaged is kept as long as it is needed and has no copy; a patch
+/// whose base is damaged, with its base.
+void Sweep::need_damaged(const Digest& name) {
+  const auto keep = [&](const Digest& damaged) {
+    auto at = std::lower_bound(damaged_.begin(), damaged_.end(), DamagedExtent{damaged, 0});
+    for (; at != damaged_.end() && at->name == damaged; ++at) needed_damaged_.insert(at->pack);
+  };
+  keep(name);
+  for (const BaselessPatch& patch : repository_.baseless(name)) {
+    needed_damaged_.insert(patch.pack);
+    keep(patch.base);
+  }
+}
+
+/// A patch is nothing without its base.
+Outcome<void> Sweep::mark_bases() {
+  for (const PackSeen& pack : repository_.packs()) {
+    if (pack.trailer && pack.trailer->patches == 0) continue;
+    const auto file = open_pack(directory_, pack.id);
+    if (!file) return failed(file.error());
+    std::uint32_t number = pack.first;
+    for (const PackedExtent& extent : extents_of(file->get(), pack))
+      if (live_[number++] && is_patch(extent.codec))
+        if (const auto base = repository_.number_of(extent.base)) live_[*base] = true;
+  }
   return {};
 }
 
@@ -287,13 +314,12 @@ Outcome<void> Sweep::rewrite() {
 Outcome<bool> Sweep::copy(const Judged& judged) {
   const auto file = open_pack(directory_, judged.pack->id);
   if (!file) return failed(file.error());
-  ExtentChecker checker;
-  Bytes record;
+  RecordChecker checker;
   bool whole = true;
   for (PackedExtent extent : judged.live) {
-    const auto right = read_record(file->get(), extent, record);
-    if (!right) return failed(right.error());
-    if (!*right || !checker.plain(extent, std::span<const std::byte>(record).subspan(kRecordHeader))) {
+    const auto stored = checker.read(file->get(), extent);
+    if (!stored) return failed(stored.error());
+    if (!*stored) {
       whole = false;
       damaged_.push_back({extent.name, judged.pack->id});
       found_damaged_ = true;
@@ -305,7 +331,9 @@ Outcome<bool> Sweep::copy(const Judged& judged) {
       fresh_ = std::move(*made);
     }
     extent.offset = 0;
-    const std::array<std::span<const std::byte>, 1> parts = {record};
+    std::array<std::byte, kRecordHeader> header{};
+    put_record_header(header, extent);
+    const std::array<std::span<const std::byte>, 2> parts = {header, **stored};
     if (auto appended = append(directory_, *fresh_, std::span(&extent, 1), parts); !appended)
       return failed(appended.error());
   }

@@ -1,5 +1,6 @@
 #include "mover/repository/format.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cstring>
 
@@ -27,7 +28,8 @@ T take(const std::byte*& in) {
 }
 
 bool is_possible(const PackedExtent& extent) {
-  const bool known_codec = extent.codec == kZstd || (extent.codec == kPlain && extent.stored == extent.length);
+  const bool known_codec =
+      extent.codec == kZstd || is_patch(extent.codec) || (extent.codec == kPlain && extent.stored == extent.length);
   return known_codec && extent.length >= 1 && extent.length <= kMaxExtent && extent.stored >= 1 &&
          extent.stored <= extent.length;
 }
@@ -81,7 +83,9 @@ std::optional<PackedExtent> read_record_header(std::span<const std::byte, kRecor
 }
 
 Bytes pack_end(const std::vector<PackedExtent>& extents, std::uint64_t at) {
-  const std::size_t footer = extents.size() * kFooterEntry;
+  const auto patches = static_cast<std::uint32_t>(
+      std::count_if(extents.begin(), extents.end(), [](const PackedExtent& extent) { return is_patch(extent.codec); }));
+  const std::size_t footer = PackTrailer{at, static_cast<std::uint32_t>(extents.size()), patches, {}}.footer_bytes();
   Bytes out(footer + kPackTrailer);
   std::byte* to = out.data();
   for (const PackedExtent& extent : extents) {
@@ -91,9 +95,11 @@ Bytes pack_end(const std::vector<PackedExtent>& extents, std::uint64_t at) {
     put(to, extent.stored);
     put_codec(to, extent.codec);
   }
+  for (const PackedExtent& extent : extents)
+    if (is_patch(extent.codec)) put(to, extent.base);
   put(to, at);
   put(to, static_cast<std::uint32_t>(extents.size()));
-  put(to, std::uint32_t{0});  // reserved
+  put(to, patches);
   put(to, Hasher().of(std::span(out).first(footer)));
   put(to, kEndMagic);
   return out;
@@ -104,7 +110,7 @@ std::optional<PackTrailer> read_trailer(std::span<const std::byte, kPackTrailer>
   PackTrailer trailer;
   trailer.footer = take<std::uint64_t>(at);
   trailer.count = take<std::uint32_t>(at);
-  at += sizeof(std::uint32_t);
+  trailer.patches = take<std::uint32_t>(at);
   trailer.hash = take<Digest>(at);
   const bool fits = size <= kMaxPackBytes && trailer.footer >= kPackHeader && trailer.footer <= size &&
                     size - trailer.footer == trailer.footer_bytes() + kPackTrailer;
@@ -116,6 +122,7 @@ std::optional<std::vector<PackedExtent>> read_footer(std::span<const std::byte> 
   if (in.size() != trailer.footer_bytes() || Hasher().of(in) != trailer.hash) return std::nullopt;
   std::vector<PackedExtent> extents(trailer.count);
   const std::byte* at = in.data();
+  const std::byte* base = at + std::size_t{trailer.count} * kFooterEntry;
   for (PackedExtent& extent : extents) {
     extent.name = take<Digest>(at);
     extent.offset = take<std::uint32_t>(at);
@@ -123,9 +130,14 @@ std::optional<std::vector<PackedExtent>> read_footer(std::span<const std::byte> 
     extent.stored = take<std::uint32_t>(at);
     extent.codec = std::to_integer<std::uint8_t>(*at);
     at += 4;
+    if (is_patch(extent.codec)) {
+      if (base == in.data() + in.size()) return std::nullopt;
+      extent.base = take<Digest>(base);
+    }
     if (!is_possible(extent) || extent.offset < kPackHeader || extent.offset + extent.record_bytes() > trailer.footer)
       return std::nullopt;
   }
+  if (base != in.data() + in.size()) return std::nullopt;
   return extents;
 }
 

@@ -18,6 +18,13 @@ std::string part_name(PackId id) { return name_of(id) + kPartSuffix; }
 /// For messages: below the repository's path.
 std::string place_of(PackId id, std::string_view suffix = "") { return "packs/" + name_of(id) + std::string(suffix); }
 
+/// False where the name of a patch's base cannot be read.
+bool read_base(int file, PackedExtent& extent) {
+  return !is_patch(extent.codec) ||
+         (extent.stored >= kPatchHead && read_at(file, extent.base, extent.offset + kRecordHeader + kPatchBase) ==
+                                             static_cast<ssize_t>(extent.base.size()));
+}
+
 /// Calls `visit` for every record from the front until one is impossible or cannot be read, or `visit` says no. Returns
 /// where that was.
 template <class Visit>
@@ -28,8 +35,8 @@ std::uint64_t walk(int file, std::uint64_t size, Visit visit) {
   while (at + kRecordHeader <= size && at <= kMaxPackBytes) {
     std::array<std::byte, kRecordHeader> raw{};
     if (read_at(file, raw, at) != static_cast<ssize_t>(raw.size())) break;
-    const auto extent = read_record_header(raw, static_cast<std::uint32_t>(at));
-    if (!extent || at + extent->record_bytes() > size || !visit(*extent)) break;
+    auto extent = read_record_header(raw, static_cast<std::uint32_t>(at));
+    if (!extent || at + extent->record_bytes() > size || !read_base(file, *extent) || !visit(*extent)) break;
     at += extent->record_bytes();
   }
   return at;
@@ -67,11 +74,10 @@ Outcome<OpenPack> checked_part(const RepositoryDirectory& directory, PackId id) 
   if (!pack.file) return failed_call(errno, "open {}/{}", directory.path(), place_of(id, kPartSuffix));
   const auto status = status_of(pack.file.get());
   if (!status) return failed(status.error());
-  ExtentChecker checker;
-  Bytes record;
+  RecordChecker checker;
   pack.size = walk(pack.file.get(), static_cast<std::uint64_t>(status->st_size), [&](const PackedExtent& extent) {
-    const auto right = read_record(pack.file.get(), extent, record);
-    const bool kept = right && *right && checker.plain(extent, std::span(record).subspan(kRecordHeader));
+    const auto right = checker.read(pack.file.get(), extent);
+    const bool kept = right && *right;
     if (kept) pack.extents.push_back(extent);
     return kept;
   });
@@ -128,20 +134,29 @@ std::vector<PackedExtent> extents_of(int file, const PackSeen& pack) {
   return extents;
 }
 
-Outcome<bool> read_record(int file, const PackedExtent& extent, Bytes& record) {
-  record.resize(extent.record_bytes());
-  const ssize_t n = read_at(file, record, extent.offset);
+Outcome<bool> read_stored(int file, const PackedExtent& extent, std::span<std::byte> stored) {
+  std::array<std::byte, kRecordHeader> header{};
+  std::array<iovec, 2> parts = {iovec{header.data(), header.size()}, iovec{stored.data(), extent.stored}};
+  const ssize_t n = ::preadv(file, parts.data(), static_cast<int>(parts.size()), extent.offset);
   if (n < 0 && errno != EIO) return failed_call(errno, "read a pack");
-  if (n != static_cast<ssize_t>(record.size())) return false;
-  const auto header = read_record_header(std::span(record).first<kRecordHeader>(), extent.offset);
-  return header && *header == extent;
+  if (n != static_cast<ssize_t>(extent.record_bytes())) return false;
+  std::array<std::byte, kRecordHeader> right{};
+  put_record_header(right, extent);
+  return header == right;
 }
 
-std::optional<std::span<const std::byte>> ExtentChecker::plain(const PackedExtent& extent,
-                                                               std::span<const std::byte> stored) {
-  const auto bytes = unpacker_.unpack(extent.codec, stored, extent.length);
-  if (!bytes || hasher_.of(*bytes) != extent.name) return std::nullopt;
-  return *bytes;
+Outcome<std::optional<std::span<const std::byte>>> RecordChecker::read(int file, const PackedExtent& extent) {
+  stored_.resize(extent.stored);
+  const auto there = read_stored(file, extent, stored_);
+  if (!there) return failed(there.error());
+  if (!*there || !is_right(extent, stored_)) return std::nullopt;
+  return stored_;
+}
+
+bool RecordChecker::is_right(const PackedExtent& extent, std::span<const std::byte> stored) {
+  if (is_patch(extent.codec)) return is_whole_patch(stored, hasher_);
+  const auto plain = unpacker_.unpack(extent.codec, stored, extent.length);
+  return plain && hasher_.of(*plain) == extent.name;
 }
 
 Outcome<OpenPack> make_pack(const RepositoryDirectory& directory) {

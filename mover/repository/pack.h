@@ -6,6 +6,7 @@
 
 #include "mover/codec.h"
 #include "mover/repository/directory.h"
+#include "mover/repository/patch.h"
 
 namespace roadstead::mover {
 
@@ -31,17 +32,23 @@ std::vector<PackedExtent> extents_of(int file, const PackSeen& pack);
 /// False where the list of extents at a pack's end is damaged.
 bool has_whole_end(int file, const PackSeen& pack);
 
-/// Reads an extent's record and compares what stands before them; false where they are others.
-Outcome<bool> read_record(int file, const PackedExtent& extent, Bytes& record);
+/// Reads what an extent's record stores, extent.stored bytes, and compares what stands before them; false where that is
+/// something else.
+Outcome<bool> read_stored(int file, const PackedExtent& extent, std::span<std::byte> stored);
 
-/// The file's bytes of an extent, whose hash is right; nothing where they are others. Valid until the next call.
-class ExtentChecker {
+/// Whether what a record stores is what was written: an extent by its name, a patch by the hash it carries, because its
+/// base lies elsewhere and has a name of its own. One per thread.
+class RecordChecker {
  public:
-  std::optional<std::span<const std::byte>> plain(const PackedExtent& extent, std::span<const std::byte> stored);
+  /// Reads the record; valid until the next call. Nothing where it is not right.
+  Outcome<std::optional<std::span<const std::byte>>> read(int file, const PackedExtent& extent);
 
  private:
+  bool is_right(const PackedExtent& extent, std::span<const std::byte> stored);
+
   Unpacker unpacker_;
   Hasher hasher_;
+  Bytes stored_;
 };
 
 /// A pack that is being written.

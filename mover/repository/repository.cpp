@@ -81,28 +81,60 @@ Outcome<void> Repository::look_at_packs(const std::vector<PackId>& ids) {
   return {};
 }
 
-Outcome<void> Repository::load_pack(const PackSeen& pack, const std::vector<DamagedExtent>& damaged) {
+Outcome<void> Repository::load_pack(const PackSeen& pack, const std::vector<DamagedExtent>& damaged,
+                                    std::vector<FoundPatch>& patches) {
   const auto file = open_pack(directory(), pack.id);
   if (!file) return failed(file.error());
   std::uint32_t number = pack.first;
   for (const PackedExtent& extent : extents_of(file->get(), pack)) {
     const bool good =
         damaged.empty() || !std::binary_search(damaged.begin(), damaged.end(), DamagedExtent{extent.name, pack.id});
-    if (good) state_->index->add(extent.name, number);
+    if (good && is_patch(extent.codec))
+      patches.push_back({{extent.name, extent.base, pack.id}, number});
+    else if (good)
+      state_->index->add(extent.name, number);
     ++number;
   }
   return {};
 }
 
+/// What is whole stands in the index already, so that a patch never stands on a patch.
+void Repository::load_patches(std::vector<FoundPatch> patches) {
+  const auto end = std::stable_partition(patches.begin(), patches.end(), [&](const FoundPatch& one) {
+    return state_->index->find(one.patch.base).has_value();
+  });
+  for (auto one = patches.begin(); one != end; ++one) state_->index->add(one->patch.name, one->number);
+  for (auto one = end; one != patches.end(); ++one) state_->baseless.push_back(one->patch);
+  std::sort(state_->baseless.begin(), state_->baseless.end(),
+            [](const BaselessPatch& a, const BaselessPatch& b) { return a.name < b.name; });
+}
+
+std::span<const BaselessPatch> Repository::baseless(const Digest& name) const {
+  const auto [first, last] =
+      std::equal_range(state_->baseless.begin(), state_->baseless.end(), BaselessPatch{name, {}, 0},
+                       [](const BaselessPatch& a, const BaselessPatch& b) { return a.name < b.name; });
+  return {first, last};
+}
+
 Outcome<void> Repository::reload() {
   state_->packs.clear();
   state_->index.emplace();
+  state_->baseless.clear();
   const auto ids = directory().pack_ids();
   if (!ids) return failed(ids.error());
   const auto damaged = directory().damaged();
   if (!damaged) return failed(damaged.error());
   if (auto looked = look_at_packs(*ids); !looked) return looked;
-  return in_parallel(packs().size(), [&](std::size_t i) { return load_pack(packs()[i], *damaged); });
+  std::vector<std::vector<FoundPatch>> patches(packs().size());
+  auto loaded = in_parallel(packs().size(), [&](std::size_t i) { return load_pack(packs()[i], *damaged, patches[i]); });
+  if (!loaded) return loaded;
+  std::vector<FoundPatch> all;
+  for (std::vector<FoundPatch>& some : patches) {
+    all.insert(all.end(), some.begin(), some.end());
+    some = {};
+  }
+  load_patches(std::move(all));
+  return {};
 }
 
 Outcome<std::vector<Digest>> Repository::lost() const {
@@ -110,10 +142,15 @@ Outcome<std::vector<Digest>> Repository::lost() const {
   if (!damaged) return failed(damaged.error());
   std::set<PackId> there;
   for (const PackSeen& pack : packs()) there.insert(pack.id);
-  std::vector<Digest> names;  // in order, as they are in the list
+  std::vector<Digest> names;
   for (const DamagedExtent& one : *damaged)
-    if (there.contains(one.pack) && !has(one.name) && (names.empty() || names.back() != one.name))
-      names.push_back(one.name);
+    if (there.contains(one.pack) && !has(one.name)) names.push_back(one.name);
+  // The base of what a cut off backup brought may have been swept: that is no damage.
+  const std::set<Digest> lost_bases(names.begin(), names.end());
+  for (const BaselessPatch& one : state_->baseless)
+    if (lost_bases.contains(one.base) && !has(one.name)) names.push_back(one.name);
+  std::sort(names.begin(), names.end());
+  names.erase(std::unique(names.begin(), names.end()), names.end());
   return names;
 }
 
@@ -157,46 +194,111 @@ Outcome<ExtentReader::Open*> ExtentReader::open(const PackSeen& pack) {
   return &open_.try_emplace(pack.id, Open{std::move(*file), std::move(extents), reads_}).first->second;
 }
 
-Outcome<const PackedExtent*> ExtentReader::seek(const Digest& name) {
+Failure ExtentReader::wrong(const Digest& name, std::string_view why) const {
   const auto number = repository_.number_of(name);
-  if (!number) return failed(damaged_extent(repository_.directory(), name, "no pack has it"));
+  return damaged_extent(repository_.directory(), name,
+                        number ? fmt::format("pack {} {}", name_of(repository_.pack_of(*number).id), why)
+                               : std::string("no pack has it"));
+}
+
+Outcome<ExtentReader::Found> ExtentReader::seek(const Digest& name) {
+  const auto number = repository_.number_of(name);
+  if (!number) return failed(wrong(name, ""));
   const PackSeen& pack = repository_.pack_of(*number);
   const auto opened = open(pack);
   if (!opened) return failed(opened.error());
   const std::vector<PackedExtent>& extents = (*opened)->extents;
   const std::uint32_t index = *number - pack.first;
-  file_ = (*opened)->file.get();
-  const auto wrong = [&](std::string_view why) {
-    return failed(damaged_extent(repository_.directory(), name, fmt::format("pack {} {}", name_of(pack.id), why)));
-  };
-  if (index >= extents.size() || extents[index].name != name) return wrong("does not list it");
-  const auto right = read_record(file_, extents[index], record_);
+  if (index >= extents.size() || extents[index].name != name) return failed(wrong(name, "does not list it"));
+  return Found{&extents[index], (*opened)->file.get()};
+}
+
+Outcome<void> ExtentReader::read_record(const Found& found, std::span<std::byte> stored) {
+  const auto right = read_stored(found.file, *found.extent, stored);
   if (!right) return failed(right.error());
-  if (!*right) return wrong("has other bytes in its place");
-  return &extents[index];
+  if (!*right) return failed(wrong(found.extent->name, "has other bytes in its place"));
+  return {};
+}
+
+/// Of what is no patch.
+Outcome<void> ExtentReader::read_whole(const Found& found, std::span<std::byte> out) {
+  if (found.extent->codec == kPlain) return read_record(found, out);
+  stored_.resize(found.extent->stored);
+  if (auto read = read_record(found, stored_); !read) return read;
+  const auto plain = unpacker_.unpack(found.extent->codec, stored_, found.extent->length);
+  if (!plain) return failed(wrong(found.extent->name, "has other bytes than were written"));
+  std::copy(plain->begin(), plain->end(), out.begin());
+  return {};
+}
+
+Outcome<void> ExtentReader::read_patched(const Found& found, std::span<std::byte> out) {
+  // The base is in another pack perhaps, and opening that may close this one.
+  const PackedExtent extent = *found.extent;
+  patch_.resize(extent.stored);
+  if (auto read = read_record(found, patch_); !read) return read;
+  const auto base = seek(extent.base);
+  if (!base) return failed(base.error());
+  if (is_patch(base->extent->codec) || base->extent->length != extent.length)
+    return failed(wrong(extent.name, "has a patch of what cannot be its base"));
+  if (auto read = read_whole(*base, out); !read) return read;
+  if (!apply_patch(extent.codec, patch_, unpacker_, out))
+    return failed(wrong(extent.name, "has a patch that does not fit"));
+  return {};
+}
+
+Outcome<void> ExtentReader::read(const Digest& name, std::span<std::byte> out) {
+  const auto found = seek(name);
+  if (!found) return failed(found.error());
+  if (found->extent->length != out.size()) return failed(wrong(name, "has it with another length"));
+  return is_patch(found->extent->codec) ? read_patched(*found, out) : read_whole(*found, out);
 }
 
 Outcome<StoredExtent> ExtentReader::stored(const Digest& name) {
-  const auto extent = seek(name);
-  if (!extent) return failed(extent.error());
-  return StoredExtent{(*extent)->codec, (*extent)->length, std::span<const std::byte>(record_).subspan(kRecordHeader)};
+  const auto found = seek(name);
+  if (!found) return failed(found.error());
+  const std::uint32_t length = found->extent->length;
+  if (is_patch(found->extent->codec)) {
+    plain_.resize(length);
+    if (auto read = read_patched(*found, plain_); !read) return failed(read.error());
+    return StoredExtent{kPlain, length, plain_};
+  }
+  stored_.resize(found->extent->stored);
+  if (auto read = read_record(*found, stored_); !read) return failed(read.error());
+  return StoredExtent{found->extent->codec, length, stored_};
 }
 
 Outcome<std::span<const std::byte>> ExtentReader::plain(const Digest& name) {
-  const auto extent = seek(name);
-  if (!extent) return failed(extent.error());
-  if (const auto bytes = checker_.plain(**extent, std::span<const std::byte>(record_).subspan(kRecordHeader)))
-    return *bytes;
-  const PackSeen& pack = repository_.pack_of(*repository_.number_of(name));
-  return failed(damaged_extent(repository_.directory(), name,
-                               fmt::format("its bytes in pack {} are not what they were", name_of(pack.id))));
+  const auto found = seek(name);
+  if (!found) return failed(found.error());
+  plain_.resize(found->extent->length);
+  if (auto got = read(name, plain_); !got) return failed(got.error());
+  if (hasher_.of(plain_) != name) return failed(wrong(name, "has other bytes than were written"));
+  return plain_;
+}
+
+Outcome<PatchBase> ExtentReader::patch_base(const Digest& name) {
+  const auto found = seek(name);
+  if (!found) return failed(found.error());
+  if (!is_patch(found->extent->codec)) return PatchBase{name, {}};
+  patch_.resize(found->extent->stored);
+  if (auto got = read_record(*found, patch_); !got) return failed(got.error());
+  if (auto base = mover::patch_base(patch_)) return *base;
+  return failed(wrong(name, "has a patch without a base"));
 }
 
 Outcome<void> PackWriter::add(const Digest& name, std::uint8_t codec, std::uint32_t length,
                               std::span<const std::byte> stored) {
-  if (name == kZeroDigest || !state_.index->add(name, ExtentIndex::kUnplaced)) return {};
-  const PackedExtent extent{name, static_cast<std::uint32_t>(buffer_.size()), length,
-                            static_cast<std::uint32_t>(stored.size()), codec};
+  return add({.name = name, .length = length, .codec = codec}, stored);
+}
+
+Outcome<void> PackWriter::add_patch(const Digest& name, std::uint32_t length, const Patch& patch) {
+  return add({.name = name, .length = length, .codec = patch.codec, .base = patch.base}, patch.stored);
+}
+
+Outcome<void> PackWriter::add(PackedExtent extent, std::span<const std::byte> stored) {
+  if (extent.name == kZeroDigest || !state_.index->add(extent.name, ExtentIndex::kUnplaced)) return {};
+  extent.offset = static_cast<std::uint32_t>(buffer_.size());
+  extent.stored = static_cast<std::uint32_t>(stored.size());
   extents_.push_back(extent);
   buffer_.resize(buffer_.size() + kRecordHeader);
   put_record_header(std::span(buffer_).last<kRecordHeader>(), extent);

@@ -11,6 +11,13 @@
 
 namespace roadstead::mover {
 
+/// A patch whose base is damaged, or was swept because nobody needed the patch: it cannot be read.
+struct BaselessPatch {
+  Digest name{};
+  Digest base{};
+  PackId pack = 0;
+};
+
 /// A repository directory with its index in memory. Movable; what reads from it or writes to it must not outlive it.
 class Repository {
  public:
@@ -30,8 +37,11 @@ class Repository {
 
   /// Reads again what the packs hold now. With no PackWriter or ExtentReader about.
   Outcome<void> reload();
-  /// The names of damaged extents that no other pack has.
+  /// The names of extents that are damaged, or patches of such, and that no other pack has; in order.
   [[nodiscard]] Outcome<std::vector<Digest>> lost() const;
+
+  /// Those of this name.
+  [[nodiscard]] std::span<const BaselessPatch> baseless(const Digest& name) const;
 
   /// Seals what all PackWriters have written, durably; they must have finished.
   Outcome<void> seal() { return state_->pool.seal_all(); }
@@ -53,18 +63,25 @@ class Repository {
     RepositoryDirectory directory;
     std::vector<PackSeen> packs;
     std::optional<ExtentIndex> index;
+    std::vector<BaselessPatch> baseless;  ///< In the order of their names.
     PackPool pool{directory};
   };
   explicit Repository(std::unique_ptr<State> state) : state_(std::move(state)) {}
   Outcome<void> look_at_packs(const std::vector<PackId>& ids);
-  Outcome<void> load_pack(const PackSeen& pack, const std::vector<DamagedExtent>& damaged);
+  struct FoundPatch {
+    BaselessPatch patch;
+    std::uint32_t number = 0;
+  };
+  Outcome<void> load_pack(const PackSeen& pack, const std::vector<DamagedExtent>& damaged,
+                          std::vector<FoundPatch>& patches);
+  void load_patches(std::vector<FoundPatch> patches);
 
   std::unique_ptr<State> state_;
 };
 
-/// An extent as it stands in its pack.
+/// An extent as it can be sent.
 struct StoredExtent {
-  std::uint8_t codec = kPlain;
+  std::uint8_t codec = kPlain;       ///< Or kZstd.
   std::uint32_t length = 0;          ///< Of the file's bytes.
   std::span<const std::byte> bytes;  ///< Valid until the reader is used again.
 };
@@ -74,11 +91,17 @@ class ExtentReader {
  public:
   explicit ExtentReader(const Repository& repository) : repository_(repository) {}
 
-  /// The bytes as they are stored, not compared with the name: whoever gets them does that.
+  /// The bytes as they are stored, a patch put together, not compared with the name: whoever gets them does that.
   Outcome<StoredExtent> stored(const Digest& name);
 
   /// The file's bytes, whose hash is the name. Valid until the reader is used again.
   Outcome<std::span<const std::byte>> plain(const Digest& name);
+
+  /// The file's bytes, not compared with the name. DamagedExtent also where there are not as many as `out` takes.
+  Outcome<void> read(const Digest& name, std::span<std::byte> out);
+
+  /// What a patch of it would be based on: itself, or what it is a patch of.
+  Outcome<PatchBase> patch_base(const Digest& name);
 
  private:
   struct Open {
@@ -86,15 +109,24 @@ class ExtentReader {
     std::vector<PackedExtent> extents;
     std::uint64_t used = 0;  ///< When, counted in reads.
   };
-  Outcome<const PackedExtent*> seek(const Digest& name);
+  /// An extent in a pack that is open.
+  struct Found {
+    const PackedExtent* extent = nullptr;
+    int file = -1;
+  };
+  Outcome<Found> seek(const Digest& name);
   Outcome<Open*> open(const PackSeen& pack);
+  Outcome<void> read_record(const Found& found, std::span<std::byte> stored);
+  Outcome<void> read_whole(const Found& found, std::span<std::byte> out);
+  Outcome<void> read_patched(const Found& found, std::span<std::byte> out);
+  [[nodiscard]] Failure wrong(const Digest& name, std::string_view why) const;
 
   const Repository& repository_;
   std::unordered_map<PackId, Open> open_;  ///< A few.
   std::uint64_t reads_ = 0;
-  int file_ = -1;  ///< Of what seek() found.
-  Bytes record_;
-  ExtentChecker checker_;
+  Bytes stored_, patch_, plain_;
+  Unpacker unpacker_;
+  Hasher hasher_;
 };
 
 /// Adds extents. One per thread; cheap.
@@ -110,10 +142,14 @@ class PackWriter {
   /// name. One that is there, or that another thread has taken, is not written again. NoSpace with numbers.
   Outcome<void> add(const Digest& name, std::uint8_t codec, std::uint32_t length, std::span<const std::byte> stored);
 
+  /// Likewise, as a patch of an extent that is there.
+  Outcome<void> add_patch(const Digest& name, std::uint32_t length, const Patch& patch);
+
   /// Everything taken is in a pack; durable with Repository::seal().
   Outcome<void> finish();
 
  private:
+  Outcome<void> add(PackedExtent extent, std::span<const std::byte> stored);
   Outcome<void> write_out(std::span<const std::byte> last);
 
   Repository::State& state_;

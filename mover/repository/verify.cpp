@@ -37,8 +37,7 @@ class Verification {
 
   std::set<DamagedExtent> before_, damaged_;
   std::set<Digest> lost_, missing_;
-  ExtentChecker checker_;
-  Bytes record_;
+  RecordChecker checker_;
   VerifyData data_;
 };
 
@@ -66,10 +65,9 @@ Outcome<void> Verification::read_pack(const PackSeen& pack) {
   std::uint64_t told = 0;
   for (const PackedExtent& extent : extents_of(file->get(), pack)) {
     if (stop_.stop_requested()) return failed(cancelled());
-    const auto right = read_record(file->get(), extent, record_);
+    const auto right = checker_.read(file->get(), extent);
     if (!right) return failed(right.error());
-    const bool good = *right && checker_.plain(extent, std::span<const std::byte>(record_).subspan(kRecordHeader));
-    if (good)
+    if (*right)
       damaged_.erase({extent.name, pack.id});
     else
       damaged_.insert({extent.name, pack.id});

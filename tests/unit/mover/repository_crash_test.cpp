@@ -225,18 +225,21 @@ class History {
       const std::string name = std::to_string(random_() % 12);
       if (random_() % 4 == 0)
         now_.erase(name);
+      else if (now_[name].size() > 8 * kPiece && random_() % 8 != 0)
+        now_[name][random_() % now_[name].size()] ^= 1;
       else
         now_[name] =
-            noise(random_() % (random_() % 8 == 0 ? 1'200'000 : 20'000), static_cast<unsigned>(random_() % 40));
+            noise(random_() % (random_() % 3 == 0 ? 1'200'000 : 20'000), static_cast<unsigned>(random_() % 40));
     }
   }
 
   void back_up(End end, int after) {
+    const Content before = now_;
     change();
     const std::string id = fmt::format("s{}", next_++);
     const bool done = cut(run(end, after, random_(), stash_, [&] {
       auto repository = Repository::open(path_, Use::Write);
-      return repository && testing::back_up(*repository, id, now_).has_value();
+      return repository && testing::back_up(*repository, id, now_, before).has_value();
     }));
     expect_whole({}, {{id, now_}});
     EXPECT_TRUE(!done || snapshots_.contains(id));
@@ -310,6 +313,7 @@ class History {
     for (const auto& [id, content] : snapshots_)
       newest = std::max(newest, fs::last_write_time(path_ + "/snapshots/" + id));
     if (snapshots_.empty()) return;
+    add_bases(repository, needed);
     for (const PackSeen& pack : repository.packs()) {
       const fs::path file = path_ + "/packs/" + name_of(pack.id);
       if (fs::last_write_time(file) > newest) continue;
@@ -320,6 +324,14 @@ class History {
       EXPECT_GE(live, dead);
       EXPECT_GT(live, 0U);
     }
+  }
+
+  static void add_bases(const Repository& repository, std::set<Digest>& needed) {
+    std::set<Digest> bases;
+    for (const PackSeen& pack : repository.packs())
+      for (const PackedExtent& extent : mover::extents_of(must(open_pack(repository.directory(), pack.id)).get(), pack))
+        if (is_patch(extent.codec) && needed.contains(extent.name)) bases.insert(extent.base);
+    needed.merge(bases);
   }
 
   Scratch scratch_;
@@ -337,7 +349,7 @@ TEST(Crash, WhateverIsCutOffWhereverEverySnapshotStaysWhole) {
   for (std::uint64_t seed = 1; seed <= 8; ++seed) {
     SCOPED_TRACE(seed);
     History history(seed);
-    for (int i = 0; i < 40 && !HasFailure(); ++i) history.step();
+    for (int i = 0; i < 50 && !HasFailure(); ++i) history.step();
     cut_off += history.cut_off();
   }
   EXPECT_GT(cut_off, 80);

@@ -19,9 +19,14 @@ class Reader : public ::testing::Test {
   Reader() {
     fs::create_directories(repository);
     make_small_tree();
+    back_up("ns.one", Compression::None);
+  }
+
+  void back_up(const std::string& id, Compression compression) {
     Copy copy;
     copy.source = Source{.path = tree.string(), .exclude = {}};
-    copy.snapshot = Snapshot{repository.string(), "ns.one", R"({"volume":"v"})"};
+    copy.snapshot = Snapshot{repository.string(), id, R"({"volume":"v"})"};
+    copy.compression = compression;
     Meter meter;
     const WorkerResult result = run(Job(copy), {}, {}, meter);
     EXPECT_TRUE(result.ok) << result.message;
@@ -72,6 +77,27 @@ TEST_F(Reader, ListsVerifiesAndRestoresWhatTheMoverWrote) {
       read("restore " + repository.string() + " ns.one " + (scratch / "back").string());
   EXPECT_EQ(restore_code, 0) << restored;
   EXPECT_EQ(snapshot(scratch / "back"), snapshot(tree));
+}
+
+TEST_F(Reader, PutsPatchesTogether) {
+  std::string text = noise(70'000, 3) + std::string(70'000, 'y');
+  write_file(tree / "pages", text);
+  for (const auto& [id, at] : {std::pair("ns.two", 0), {"ns.three", 33'000}, {"ns.four", 100'000}}) {
+    back_up(id, at < 100'000 ? Compression::None : Compression::Zstd);
+    text.replace(static_cast<std::size_t>(at), 9, "something");
+    write_file(tree / "pages", text);
+    set_time(tree / "pages", 1'000'000'000 + at, 0);
+  }
+  back_up("ns.five", Compression::Zstd);
+  const auto [verified, code] = read("verify " + repository.string());
+  EXPECT_EQ(code, 0) << verified;
+  const auto [restored, restore_code] =
+      read("restore " + repository.string() + " ns.five " + (scratch / "back").string());
+  EXPECT_EQ(restore_code, 0) << restored;
+  EXPECT_EQ(snapshot(scratch / "back"), snapshot(tree));
+  std::uintmax_t bytes = 0;
+  for (const auto& pack : fs::directory_iterator(repository / "packs")) bytes += fs::file_size(pack);
+  EXPECT_LT(bytes, 250'000U) << "patches are small";
 }
 
 TEST_F(Reader, FindsAChangedByteAndItsFile) {

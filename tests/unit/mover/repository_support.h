@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "mover/piece_hash.h"
 #include "mover/repository/manifest.h"
 #include "scratch.h"
 
@@ -57,13 +58,41 @@ inline Outcome<void> add(PackWriter& writer, std::string_view text) {
   return {};
 }
 
-/// What a backup does: brings what is missing, then commits.
+/// The pieces in which two extents of the same length differ.
+inline PieceSet differing(std::string_view old, std::string_view text) {
+  PieceSet pieces{};
+  for (std::size_t at = 0; at < text.size(); at += kPiece)
+    if (text.substr(at, kPiece) != old.substr(at, kPiece)) insert(pieces, at / kPiece);
+  return pieces;
+}
+
+/// Likewise, where the repository has `old` in its place: as patches of that where they are small.
+inline Outcome<void> add(Repository& repository, PackWriter& writer, std::string_view old, std::string_view text) {
+  if (old.size() != text.size()) return add(writer, text);
+  ExtentReader reader(repository);
+  PatchMaker patches;
+  const auto before = extents_of(old), after = extents_of(text);
+  for (std::size_t i = 0; i < after.size(); ++i) {
+    const auto& [name, bytes] = after[i];
+    const auto base = reader.patch_base(before[i].first);
+    const auto patch =
+        base ? patches.make(*base, differing(before[i].second, bytes), bytes_of(bytes), i % 2 == 0) : std::nullopt;
+    auto added = patch ? writer.add_patch(name, static_cast<std::uint32_t>(bytes.size()), *patch) : add(writer, bytes);
+    if (!added) return added;
+  }
+  return {};
+}
+
+/// What a backup does: brings what is missing or differs from the content of the one before it, then commits.
 inline Outcome<SnapshotSeen> back_up(Repository& repository, const std::string& id, const Content& content,
-                                     Time as_of = {}) {
+                                     const Content& previous = {}, Time as_of = {}) {
   {
     PackWriter writer(repository);
-    for (const auto& [name, bytes] : content)
-      if (auto added = add(writer, bytes); !added) return failed(added.error());
+    for (const auto& [name, bytes] : content) {
+      const auto old = previous.find(name);
+      auto added = old == previous.end() ? add(writer, bytes) : add(repository, writer, old->second, bytes);
+      if (!added) return failed(added.error());
+    }
     if (auto finished = writer.finish(); !finished) return failed(finished.error());
   }
   const EntryList entries = listed(content);

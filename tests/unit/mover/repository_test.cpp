@@ -371,8 +371,8 @@ TEST(Manifest, ASecondOfOneNameIsRefused) {
 TEST(Manifest, SnapshotsAreListedByTheTimeOfTheirData) {
   const Scratch scratch;
   Repository repository = opened(scratch.str(), Use::Write);
-  must(back_up(repository, "late", {}, Time(2s)));
-  must(back_up(repository, "early", {}, Time(1s)));
+  must(back_up(repository, "late", {}, {}, Time(2s)));
+  must(back_up(repository, "early", {}, {}, Time(1s)));
   const auto list = must(list_snapshots(repository.directory()));
   ASSERT_EQ(list.snapshots.size(), 2U);
   EXPECT_EQ(list.snapshots[0].id, "early");

@@ -18,9 +18,9 @@ class Upkeep : public ::testing::Test {
   Upkeep() { opened(path, Use::Write); }
 
   /// One backup, as a process of its own makes it.
-  void back_up(const std::string& id, const Content& content) {
+  void back_up(const std::string& id, const Content& content, const Content& previous = {}) {
     Repository repository = opened(path, Use::Write);
-    must(testing::back_up(repository, id, content));
+    must(testing::back_up(repository, id, content, previous));
     contents[id] = content;
   }
 
@@ -393,6 +393,110 @@ TEST_F(Upkeep, ASweepThatMeetsDamageKeepsThePack) {
   EXPECT_LE(pack_bytes(), size);  // "good" is in two packs now, and in one of them dead
   EXPECT_GT(pack_bytes(), kBig);
   EXPECT_EQ(verify().damage, (std::vector<DamageSeen>{{"b", {1, {"shared"}}}}));
+}
+
+std::string changed(std::string text, std::size_t piece) {
+  text[piece * kPiece + 77] ^= 1;
+  return text;
+}
+
+TEST_F(Upkeep, APatchIsSmallAndItsBaseStaysAsLongAsItIsNeeded) {
+  const std::string first = noise(kExtent, 1), second = changed(first, 5), third = changed(second, 6);
+  back_up("a", {{"f", first}});
+  back_up("b", {{"f", second}}, {{"f", first}});
+  back_up("c", {{"f", third}}, {{"f", second}});
+  EXPECT_LT(pack_bytes(), kExtent + 3 * kPiece + 1000);
+  expect_all_whole();
+  forget({"a"});
+  EXPECT_GT(pack_bytes(), kExtent);
+  expect_all_whole();
+  EXPECT_EQ(verify().missing, 0U);
+  forget({"b"});
+  EXPECT_LT(pack_bytes(), kExtent + 2 * kPiece + 1000);
+  expect_all_whole();
+  back_up("d", {{"f", "something else"}});
+  forget({"c"});
+  EXPECT_LT(pack_bytes(), 1000U);
+  expect_all_whole();
+}
+
+TEST_F(Upkeep, WhatHasChangedMuchSinceItsBaseIsStoredWhole) {
+  std::string text = noise(kExtent, 1);
+  back_up("s0", {{"f", text}});
+  for (std::size_t i = 1; i <= 40; ++i) {
+    const std::string before = text;
+    text = changed(text, i);
+    back_up(fmt::format("s{}", i), {{"f", text}}, {{"f", before}});
+  }
+  expect_all_whole();
+  std::vector<std::string> old;
+  for (std::size_t i = 0; i < 40; ++i) old.push_back(fmt::format("s{}", i));
+  forget(std::move(old));
+  expect_all_whole();
+  EXPECT_LT(pack_bytes(), kExtent + 10 * kPiece) << "the newest stands on the base of s33, not on that of s0";
+  EXPECT_GT(pack_bytes(), kExtent + 6 * kPiece);
+}
+
+TEST_F(Upkeep, ADamagedBaseTakesItsPatchesWithItUntilTheyAreBroughtAgain) {
+  const std::string first = noise(kExtent, 1), second = changed(first, 5);
+  back_up("a", {{"f", first}});
+  back_up("b", {{"f", second}}, {{"f", first}});
+  const std::string right = read_file(packs()[0]);
+  spoil(first.substr(20 * kPiece, 100));
+  auto data = verify();
+  EXPECT_EQ(data.damaged, 2U);
+  EXPECT_EQ(data.missing, 0U);
+  EXPECT_EQ(data.damage, (std::vector<DamageSeen>{{"a", {1, {"f"}}}, {"b", {1, {"f"}}}}));
+  EXPECT_FALSE(opened(path, Use::Read).has(digest_of(second)));
+  contents.erase("a");
+  forget({"a"});  // loses neither the patch nor what it stands on: the disk may be right again
+  EXPECT_EQ(verify().damage, (std::vector<DamageSeen>{{"b", {1, {"f"}}}}));
+  EXPECT_GT(pack_bytes(), kExtent + kPiece);
+
+  back_up("c", {{"f", second}}, {{"f", second}});
+  data = verify();
+  EXPECT_TRUE(data.damage.empty());
+  expect_all_whole();
+  forget({});
+  EXPECT_LT(pack_bytes(), kExtent + 1000);
+  expect_all_whole();
+}
+
+TEST_F(Upkeep, ADamagedPatchIsFoundAndItsBaseIsGood) {
+  const std::string first = noise(kExtent, 1), second = changed(first, 5);
+  back_up("a", {{"f", first}});
+  back_up("b", {{"f", second}}, {{"f", first}});
+  spoil(second.substr(5 * kPiece, kPiece));
+  const auto data = verify();
+  EXPECT_EQ(data.damaged, 1U);
+  EXPECT_EQ(data.damage, (std::vector<DamageSeen>{{"b", {1, {"f"}}}}));
+}
+
+TEST_F(Upkeep, APatchOfAPatchOrOfAnotherLengthIsNeverRead) {
+  const std::string first = noise(kExtent, 1), second = changed(first, 5), third = changed(first, 6);
+  back_up("a", {{"f", first}, {"short", first.substr(1)}});
+  back_up("b", {{"f", second}}, {{"f", first}});
+  PatchMaker patches;
+  {
+    Repository repository = opened(path, Use::Write);
+    PackWriter writer(repository);
+    PieceSet pieces{};
+    insert(pieces, 6);
+    must(writer.add_patch(digest_of(third), kExtent,
+                          *patches.make({digest_of(second), {}}, pieces, bytes_of(third), false)));
+    const std::string fourth = changed(first, 7);
+    must(writer.add_patch(digest_of(fourth), kExtent,
+                          *patches.make({digest_of(first.substr(1)), {}}, pieces, bytes_of(fourth), false)));
+    must(writer.finish());
+    must(repository.seal());
+  }
+  const Repository repository = opened(path, Use::Read);
+  EXPECT_FALSE(repository.has(digest_of(third)));
+  ExtentReader reader(repository);
+  const auto read = reader.plain(digest_of(changed(first, 7)));
+  ASSERT_FALSE(read);
+  EXPECT_EQ(read.error().reason, "DamagedExtent");
+  EXPECT_NE(read.error().message.find("cannot be its base"), std::string::npos);
 }
 
 TEST_F(Upkeep, AStopIsHeard) {
