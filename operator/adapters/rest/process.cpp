@@ -1,5 +1,9 @@
 #include "operator/adapters/rest/process.h"
 
+// clang-format off
+#include <utility>  // before any Asio header: awaitable.hpp of Boost 1.74 needs it
+// clang-format on
+
 #include <openssl/crypto.h>
 #include <pplx/threadpool.h>
 
