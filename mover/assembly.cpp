@@ -169,6 +169,7 @@ Outcome<void> Worker::take_pieces(ExtentSource& source, Pending pending, const A
     const auto read = thread_->read_old(spot, *pending.state, *pending.have, pending.kept);
     if (!read) return failed(read.error());
     if (!*read) return ask_again(source, std::move(pending), true);
+    pending.there = true;
   }
   const auto mine = piece_hashes(pending.kept);
   PieceSet differing{};
@@ -202,7 +203,7 @@ Outcome<void> Worker::take_patch(ExtentSource& source, Pending pending, const An
   assembly_.counts.sent += bytes;
   if (hasher_.of(pending.kept) != pending.hash)
     return ask_again(source, std::move(pending), true);  // it changed meanwhile
-  const PatchedFrom from{*pending.have, *pending.patch, answer.header.codec != kPlain};
+  const PatchedFrom from{*pending.have, *pending.patch, pending.there, answer.header.codec != kPlain};
   const Bytes patched = std::move(pending.kept);
   return put(std::move(pending), {pending.hash, kPlain, patched, patched, from});
 }

@@ -87,6 +87,7 @@ class Worker {
     FileState* state = nullptr;
     std::optional<Digest> have;  ///< What is there now.
     Bytes kept;                  ///< Its bytes, where others may change them meanwhile, or while they are patched.
+    bool there = false;          ///< `kept` came from read_old().
     std::optional<PieceSet> patch;
     Digest hash{};  ///< With `patch`: what the patched extent must be.
   };

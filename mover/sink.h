@@ -35,17 +35,18 @@ struct Spot {
 
 /// How an extent came to be out of another one.
 struct PatchedFrom {
-  Digest old{};        ///< What look() named.
-  PieceSet changed{};  ///< The pieces that arrived,
-  bool packed = false; ///< and whether packed.
+  Digest old{};         ///< What look() named.
+  PieceSet changed{};   ///< The pieces that arrived,
+  bool there = false;   ///< the others are as read_old() found them,
+  bool packed = false;  ///< and whether they came packed.
 };
 
 /// An extent as it arrived.
 struct Extent {
-  Digest hash{};                      ///< kZeroDigest: zero bytes. Not set where the sink needs no names.
-  std::uint8_t codec = kPlain;        ///< Of `stored`.
-  std::span<const std::byte> stored;  ///< Empty for zero bytes.
-  std::span<const std::byte> plain;   ///< Always there, also for zero bytes.
+  Digest hash{};                         ///< kZeroDigest: zero bytes. Not set where the sink needs no names.
+  std::uint8_t codec = kPlain;           ///< Of `stored`.
+  std::span<const std::byte> stored;     ///< Empty for zero bytes.
+  std::span<const std::byte> plain;      ///< Always there, also for zero bytes.
   std::optional<PatchedFrom> patched{};  ///< With kPlain: only these pieces travelled.
 };
 

@@ -215,29 +215,36 @@ Outcome<bool> TreeThread::read_old(const Spot& spot, FileState& state, const Dig
 }
 
 Outcome<void> TreeThread::put(const Spot& spot, FileState& state, const Extent& extent) {
-  return write(spot, static_cast<TreeFile&>(state), extent.plain);
+  auto& file = static_cast<TreeFile&>(state);
+  if (!extent.patched || !extent.patched->there) return write(spot, file, extent.plain);
+  for (const Range& range : ranges_of(extent.patched->changed, spot.length))
+    if (auto written = write_part(spot, file, extent.plain, range.offset, range.offset + range.length); !written)
+      return written;
+  return {};
+}
+
+Outcome<void> TreeThread::write_part(const Spot& spot, const TreeFile& file, std::span<const std::byte> data,
+                                     std::size_t begin, std::size_t end) {
+  if (begin == end) return {};
+  if (const int error = write_at(file.file.get(), data.subspan(begin, end - begin), spot.offset + begin))
+    return failed_call(error, "write {}", entries_.path_of(spot.file));
+  return {};
 }
 
 Outcome<void> TreeThread::write(const Spot& spot, TreeFile& file, std::span<const std::byte> data) {
   const int fd = file.file.get();
-  const auto write_part = [&](std::size_t begin, std::size_t end) -> Outcome<void> {
-    if (begin == end) return {};
-    if (const int error = write_at(fd, data.subspan(begin, end - begin), spot.offset + begin))
-      return failed_call(error, "write {}", entries_.path_of(spot.file));
-    return {};
-  };
   const bool compared = file.has_content && spot.length > kPiece && is_all_data(fd, spot.offset, spot.length) &&
                         read_whole(file.file, scratch(spot.length), spot.offset);
-  if (!compared) return write_part(0, data.size());
+  if (!compared) return write_part(spot, file, data, 0, data.size());
   // Only pieces that differ: what is not written need not go to the disk again, and a shared extent stays shared.
   std::size_t begin = 0;
   for (std::size_t at = 0; at < data.size(); at += kPiece) {
     const std::size_t bytes = std::min(kPiece, data.size() - at);
     if (std::memcmp(data.data() + at, scratch_.data() + at, bytes) != 0) continue;
-    if (auto written = write_part(begin, at); !written) return written;
+    if (auto written = write_part(spot, file, data, begin, at); !written) return written;
     begin = at + bytes;
   }
-  return write_part(begin, data.size());
+  return write_part(spot, file, data, begin, data.size());
 }
 
 }  // namespace roadstead::mover

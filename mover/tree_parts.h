@@ -77,6 +77,8 @@ class TreeThread : public SinkThread {
 
  private:
   Outcome<void> write(const Spot& spot, TreeFile& file, std::span<const std::byte> data);
+  Outcome<void> write_part(const Spot& spot, const TreeFile& file, std::span<const std::byte> data, std::size_t begin,
+                           std::size_t end);
 
   const EntryList& entries_;
   Hasher hasher_;

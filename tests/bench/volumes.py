@@ -4,7 +4,8 @@
     volumes.py [CASE...] [--runs N] [--quick] [--only CONTENDER...] [--disk] [--hold FILE]
 
 Two hosts of a fleet of its own, the same data, the same run, the contenders in turn; medians are printed. Cases:
-large, small (first copy, then unchanged), pages, line. Contenders: repository and staged (the mover), rsync, restic.
+large, small (first copy, then unchanged), pages, line. Contenders: repository, staged and in-place (the mover), rsync,
+restic.
 
 Each target is a fresh ext4 in a loop file. The files are in memory, so that this machine's disk is not what is
 measured: the mover syncs all the same, rsync and restic need not. With --disk they are on the disk, and everybody's
@@ -286,12 +287,23 @@ class Mover(Contender):
         return {"net": self.result["net"]}
 
 
-class Staged(Mover):
-    name = "staged"
-    repeats = False  # a whole tree is built anew beside what is there
+class VolumeSink(Mover):
+    """A restore's: into a volume that is there."""
 
     def request(self):
         return f"default.bench.item-{self.number}"
+
+    def prepare(self):
+        super().prepare()
+        (self.disk.seen / "sink/_data").mkdir()
+
+    def discard(self):
+        self.bench.one_mover(self.disk.host, {"verb": "discard", "parent": "/sink", "request": self.request(), "inode": 0}, self.path)
+
+
+class Staged(VolumeSink):
+    name = "staged"
+    repeats = False  # a whole tree is built anew beside what is there
 
     def sink_part(self):
         return {"target": {"parent": "/sink", "request": self.request()}}
@@ -300,15 +312,26 @@ class Staged(Mover):
         if self.number:  # what was copied is what the application uses now, and the basis of the next
             self.bench.one_mover(self.disk.host, {"verb": "exchange", "parent": "/sink", "request": self.request(),
                                                   "inode": self.result["data"]["treeInode"]}, self.path)
-            self.bench.one_mover(self.disk.host, {"verb": "discard", "parent": "/sink", "request": self.request(), "inode": 0}, self.path)
+            self.discard()
         super().ready()
-
-    def prepare(self):
-        super().prepare()
-        (self.disk.seen / "sink/_data").mkdir()
 
     def verify(self):
         self.same_by_rsync(self.disk, self.disk.path / "sink/.roadstead" / self.request() / "tree")
+
+
+class InPlace(VolumeSink):
+    name = "in-place"
+
+    def sink_part(self):
+        return {"inPlace": {"parent": "/sink", "request": self.request()}}
+
+    def ready(self):
+        if self.number:
+            self.discard()
+        super().ready()
+
+    def verify(self):
+        self.same_by_rsync(self.disk, self.disk.path / "sink/_data")
 
 
 class Repository(Mover):
@@ -339,7 +362,7 @@ class Repository(Mover):
             copy.remove()
 
 
-CONTENDERS = {contender.name: contender for contender in (Repository, Staged, Rsync, Restic)}
+CONTENDERS = {contender.name: contender for contender in (Repository, Staged, InPlace, Rsync, Restic)}
 
 
 class Bench:
@@ -487,21 +510,17 @@ def pages(bench):
     with bench.source(size // MIB * 5 // 4 + 64) as source:
         for number in range(8):
             volume_tree.large_file(source.seen / f"tree/large-{number}", size // 8)
-        contenders = []
-        try:
-            for name in bench.arguments.only:
-                contenders.append(CONTENDERS[name](bench, source, size // MIB * 5 // 2 + 512))
-                contenders[-1].measured()
-            for number in range(bench.arguments.runs):
-                changed = volume_tree.change_pages(source.seen / "tree", 0.02)
-                for contender in contenders:
-                    found[contender.name].append(contender.measured())
-                    tell(contender.name, "changed", found[contender.name][-1])
-            if not bench.arguments.no_verify:
-                for contender in contenders:
+        for name in bench.arguments.only:  # one after another: all of their disks together are more than memory
+            contender = CONTENDERS[name](bench, source, size // MIB * 5 // 2 + 512)
+            try:
+                contender.measured()
+                for number in range(bench.arguments.runs):
+                    changed = volume_tree.change_pages(source.seen / "tree", 0.02)
+                    found[name].append(contender.measured())
+                    tell(name, "changed", found[name][-1])
+                if not bench.arguments.no_verify:
                     contender.verify()
-        finally:
-            for contender in contenders:
+            finally:
                 contender.remove()
     report("2 % of 8 KiB pages changed", {"changed": found}, size, {"changed": 3}, changed)
 
