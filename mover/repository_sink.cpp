@@ -196,7 +196,11 @@ class RepositorySink final : public Sink {
     shared_.entries = &entries;
     shared_.digests = std::make_unique<DigestTable>(entries.extents());
     if (auto taken = take_header(announced); !taken) return taken;
-    if (!previous_) return {};
+    if (!previous_) {
+      // No more than a listed entry is worth: sizes are only what the peer says.
+      shared_.repository.expect(std::min<std::size_t>(entries.extents(), entries.size()));
+      return {};
+    }
     auto base = ManifestView::open(shared_.repository.directory(), previous_->id);
     if (!base) return {};  // what it has is in the packs all the same, and is known by name
     shared_.base.emplace(std::move(*base));

@@ -302,7 +302,7 @@ Outcome<void> Sweep::rewrite() {
       return failed(whole.error());
     }
     if (*whole) copied_.push_back(&one);
-    if (fresh_ && fresh_->size >= kPackBytes)
+    if (fresh_ && fresh_->is_full())
       if (auto closed = close_pack(); !closed) return closed;
   }
   if (auto closed = close_pack(); !closed) return closed;

@@ -118,26 +118,34 @@ std::optional<PackTrailer> read_trailer(std::span<const std::byte, kPackTrailer>
   return trailer;
 }
 
+std::optional<PackedExtent> read_footer_entry(std::span<const std::byte, kFooterEntry> in) {
+  const std::byte* at = in.data();
+  PackedExtent extent;
+  extent.name = take<Digest>(at);
+  extent.offset = take<std::uint32_t>(at);
+  extent.length = take<std::uint32_t>(at);
+  extent.stored = take<std::uint32_t>(at);
+  extent.codec = take<std::uint8_t>(at);
+  if (!is_possible(extent) || extent.offset < kPackHeader) return std::nullopt;
+  return extent;
+}
+
 std::optional<std::vector<PackedExtent>> read_footer(std::span<const std::byte> in, const PackTrailer& trailer) {
   if (in.size() != trailer.footer_bytes() || Hasher().of(in) != trailer.hash) return std::nullopt;
-  std::vector<PackedExtent> extents(trailer.count);
-  const std::byte* at = in.data();
-  const std::byte* base = at + std::size_t{trailer.count} * kFooterEntry;
-  for (PackedExtent& extent : extents) {
-    extent.name = take<Digest>(at);
-    extent.offset = take<std::uint32_t>(at);
-    extent.length = take<std::uint32_t>(at);
-    extent.stored = take<std::uint32_t>(at);
-    extent.codec = std::to_integer<std::uint8_t>(*at);
-    at += 4;
-    if (is_patch(extent.codec)) {
-      if (base == in.data() + in.size()) return std::nullopt;
-      extent.base = take<Digest>(base);
+  std::vector<PackedExtent> extents;
+  extents.reserve(trailer.count);
+  std::span<const std::byte> bases = in.subspan(std::size_t{trailer.count} * kFooterEntry);
+  for (std::size_t i = 0; i < trailer.count; ++i) {
+    auto extent = read_footer_entry(in.subspan(i * kFooterEntry).first<kFooterEntry>());
+    if (!extent || extent->offset + extent->record_bytes() > trailer.footer) return std::nullopt;
+    if (is_patch(extent->codec)) {
+      if (bases.empty()) return std::nullopt;
+      std::copy_n(bases.begin(), kFooterBase, extent->base.begin());
+      bases = bases.subspan(kFooterBase);
     }
-    if (!is_possible(extent) || extent.offset < kPackHeader || extent.offset + extent.record_bytes() > trailer.footer)
-      return std::nullopt;
+    extents.push_back(*extent);
   }
-  if (base != in.data() + in.size()) return std::nullopt;
+  if (!bases.empty()) return std::nullopt;
   return extents;
 }
 

@@ -30,8 +30,9 @@ inline constexpr std::size_t kRecordHeader = 44;
 inline constexpr std::size_t kFooterEntry = 48;
 inline constexpr std::size_t kFooterBase = 32;
 inline constexpr std::size_t kPackTrailer = 56;
-/// A pack is closed when it has so many bytes.
+/// A pack is closed when it has so many bytes, or so many extents: the list of one pack is held in memory at a time.
 inline constexpr std::uint64_t kPackBytes = std::uint64_t{64} << 20;
+inline constexpr std::size_t kPackExtents = std::size_t{1} << 15;
 /// Offsets in a pack are 32 bits; no writer comes near.
 inline constexpr std::uint64_t kMaxPackBytes = std::uint64_t{1} << 31;
 
@@ -76,6 +77,9 @@ struct PackTrailer {
 };
 /// Nothing where a pack of `size` bytes cannot end so.
 std::optional<PackTrailer> read_trailer(std::span<const std::byte, kPackTrailer> in, std::uint64_t size);
+
+/// An entry of a footer, a patch's base left open; nothing where it is none.
+std::optional<PackedExtent> read_footer_entry(std::span<const std::byte, kFooterEntry> in);
 
 /// Nothing where the hash is wrong, an extent lies outside of the pack, or the patches are not as many.
 std::optional<std::vector<PackedExtent>> read_footer(std::span<const std::byte> in, const PackTrailer& trailer);

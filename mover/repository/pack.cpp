@@ -122,6 +122,18 @@ Outcome<PackSeen> look_at_pack(const RepositoryDirectory& directory, PackId id) 
   return pack;
 }
 
+std::optional<PackedExtent> listed_extent(int file, const PackSeen& pack, std::uint32_t place) {
+  std::array<std::byte, kFooterEntry> raw{};
+  if (!pack.trailer || place >= pack.count ||
+      read_at(file, raw, pack.trailer->footer + std::uint64_t{place} * kFooterEntry) !=
+          static_cast<ssize_t>(raw.size()))
+    return std::nullopt;
+  auto extent = read_footer_entry(raw);
+  if (!extent || extent->offset + extent->record_bytes() > pack.trailer->footer || !read_base(file, *extent))
+    return std::nullopt;
+  return extent;
+}
+
 bool has_whole_end(int file, const PackSeen& pack) { return listed(file, pack).has_value(); }
 
 std::vector<PackedExtent> extents_of(int file, const PackSeen& pack) {
@@ -255,7 +267,7 @@ Outcome<void> PackPool::give_back(OpenPack pack) {
   std::optional<OpenPack> due;
   {
     const std::lock_guard lock(mutex_);
-    if (pack.size < kPackBytes) {
+    if (!pack.is_full()) {
       open_.push_back(std::move(pack));
       return {};
     }

@@ -29,6 +29,9 @@ Outcome<Fd> open_pack(const RepositoryDirectory& directory, PackId id);
 /// damaged.
 std::vector<PackedExtent> extents_of(int file, const PackSeen& pack);
 
+/// One of them, by its place in that order; nothing where the pack has no such end, or it is damaged there.
+std::optional<PackedExtent> listed_extent(int file, const PackSeen& pack, std::uint32_t place);
+
 /// False where the list of extents at a pack's end is damaged.
 bool has_whole_end(int file, const PackSeen& pack);
 
@@ -59,6 +62,8 @@ struct OpenPack {
   std::uint64_t under_way = 0;  ///< Bytes that the kernel was told to write out.
   std::vector<PackedExtent> extents;
   std::optional<std::int64_t> written_nanos;  ///< What its file is to tell; nothing: as it is.
+
+  [[nodiscard]] bool is_full() const { return size >= kPackBytes || extents.size() >= kPackExtents; }
 };
 
 /// Makes the file and its header.

@@ -190,7 +190,8 @@ Outcome<ExtentReader::Open*> ExtentReader::open(const PackSeen& pack) {
   if (open_.size() >= kOpenPacks)
     open_.erase(std::min_element(open_.begin(), open_.end(),
                                  [](const auto& a, const auto& b) { return a.second.used < b.second.used; }));
-  std::vector<PackedExtent> extents = extents_of(file->get(), pack);
+  std::vector<PackedExtent> extents;
+  if (!pack.trailer) extents = extents_of(file->get(), pack);
   return &open_.try_emplace(pack.id, Open{std::move(*file), std::move(extents), reads_}).first->second;
 }
 
@@ -208,37 +209,38 @@ Outcome<ExtentReader::Found> ExtentReader::seek(const Digest& name) {
   const auto opened = open(pack);
   if (!opened) return failed(opened.error());
   const std::vector<PackedExtent>& extents = (*opened)->extents;
-  const std::uint32_t index = *number - pack.first;
-  if (index >= extents.size() || extents[index].name != name) return failed(wrong(name, "does not list it"));
-  return Found{&extents[index], (*opened)->file.get()};
+  const std::uint32_t place = *number - pack.first;
+  const int file = (*opened)->file.get();
+  const auto extent = place < extents.size() ? std::optional(extents[place]) : listed_extent(file, pack, place);
+  if (!extent || extent->name != name) return failed(wrong(name, "does not list it"));
+  return Found{*extent, file};
 }
 
 Outcome<void> ExtentReader::read_record(const Found& found, std::span<std::byte> stored) {
-  const auto right = read_stored(found.file, *found.extent, stored);
+  const auto right = read_stored(found.file, found.extent, stored);
   if (!right) return failed(right.error());
-  if (!*right) return failed(wrong(found.extent->name, "has other bytes in its place"));
+  if (!*right) return failed(wrong(found.extent.name, "has other bytes in its place"));
   return {};
 }
 
 /// Of what is no patch.
 Outcome<void> ExtentReader::read_whole(const Found& found, std::span<std::byte> out) {
-  if (found.extent->codec == kPlain) return read_record(found, out);
-  stored_.resize(found.extent->stored);
+  if (found.extent.codec == kPlain) return read_record(found, out);
+  stored_.resize(found.extent.stored);
   if (auto read = read_record(found, stored_); !read) return read;
-  const auto plain = unpacker_.unpack(found.extent->codec, stored_, found.extent->length);
-  if (!plain) return failed(wrong(found.extent->name, "has other bytes than were written"));
+  const auto plain = unpacker_.unpack(found.extent.codec, stored_, found.extent.length);
+  if (!plain) return failed(wrong(found.extent.name, "has other bytes than were written"));
   std::copy(plain->begin(), plain->end(), out.begin());
   return {};
 }
 
 Outcome<void> ExtentReader::read_patched(const Found& found, std::span<std::byte> out) {
-  // The base is in another pack perhaps, and opening that may close this one.
-  const PackedExtent extent = *found.extent;
+  const PackedExtent& extent = found.extent;
   patch_.resize(extent.stored);
   if (auto read = read_record(found, patch_); !read) return read;
   const auto base = seek(extent.base);
   if (!base) return failed(base.error());
-  if (is_patch(base->extent->codec) || base->extent->length != extent.length)
+  if (is_patch(base->extent.codec) || base->extent.length != extent.length)
     return failed(wrong(extent.name, "has a patch of what cannot be its base"));
   if (auto read = read_whole(*base, out); !read) return read;
   if (!apply_patch(extent.codec, patch_, unpacker_, out))
@@ -249,28 +251,28 @@ Outcome<void> ExtentReader::read_patched(const Found& found, std::span<std::byte
 Outcome<void> ExtentReader::read(const Digest& name, std::span<std::byte> out) {
   const auto found = seek(name);
   if (!found) return failed(found.error());
-  if (found->extent->length != out.size()) return failed(wrong(name, "has it with another length"));
-  return is_patch(found->extent->codec) ? read_patched(*found, out) : read_whole(*found, out);
+  if (found->extent.length != out.size()) return failed(wrong(name, "has it with another length"));
+  return is_patch(found->extent.codec) ? read_patched(*found, out) : read_whole(*found, out);
 }
 
 Outcome<StoredExtent> ExtentReader::stored(const Digest& name) {
   const auto found = seek(name);
   if (!found) return failed(found.error());
-  const std::uint32_t length = found->extent->length;
-  if (is_patch(found->extent->codec)) {
+  const std::uint32_t length = found->extent.length;
+  if (is_patch(found->extent.codec)) {
     plain_.resize(length);
     if (auto read = read_patched(*found, plain_); !read) return failed(read.error());
     return StoredExtent{kPlain, length, plain_};
   }
-  stored_.resize(found->extent->stored);
+  stored_.resize(found->extent.stored);
   if (auto read = read_record(*found, stored_); !read) return failed(read.error());
-  return StoredExtent{found->extent->codec, length, stored_};
+  return StoredExtent{found->extent.codec, length, stored_};
 }
 
 Outcome<std::span<const std::byte>> ExtentReader::plain(const Digest& name) {
   const auto found = seek(name);
   if (!found) return failed(found.error());
-  plain_.resize(found->extent->length);
+  plain_.resize(found->extent.length);
   if (auto got = read(name, plain_); !got) return failed(got.error());
   if (hasher_.of(plain_) != name) return failed(wrong(name, "has other bytes than were written"));
   return plain_;
@@ -279,8 +281,8 @@ Outcome<std::span<const std::byte>> ExtentReader::plain(const Digest& name) {
 Outcome<PatchBase> ExtentReader::patch_base(const Digest& name) {
   const auto found = seek(name);
   if (!found) return failed(found.error());
-  if (!is_patch(found->extent->codec)) return PatchBase{name, {}};
-  patch_.resize(found->extent->stored);
+  if (!is_patch(found->extent.codec)) return PatchBase{name, {}};
+  patch_.resize(found->extent.stored);
   if (auto got = read_record(*found, patch_); !got) return failed(got.error());
   if (auto base = mover::patch_base(patch_)) return *base;
   return failed(wrong(name, "has a patch without a base"));

@@ -32,6 +32,8 @@ class Repository {
   /// not there. Safe from several threads.
   [[nodiscard]] bool has(const Digest& name) const;
   [[nodiscard]] std::size_t extents() const { return state_->index->size(); }
+  /// So many may be added: the index is made for them at once and need not grow. Before any PackWriter.
+  void expect(std::size_t more) { state_->index->reserve(extents() + more); }
   /// The first eight bytes of names, those in the newest packs first; at most `most`.
   [[nodiscard]] std::vector<std::uint64_t> prefixes(std::size_t most) const;
 
@@ -106,12 +108,12 @@ class ExtentReader {
  private:
   struct Open {
     Fd file;
-    std::vector<PackedExtent> extents;
-    std::uint64_t used = 0;  ///< When, counted in reads.
+    std::vector<PackedExtent> extents;  ///< Where the pack's end is damaged; else they are read there one by one.
+    std::uint64_t used = 0;             ///< When, counted in reads.
   };
   /// An extent in a pack that is open.
   struct Found {
-    const PackedExtent* extent = nullptr;
+    PackedExtent extent;
     int file = -1;
   };
   Outcome<Found> seek(const Digest& name);
