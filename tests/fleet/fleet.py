@@ -652,6 +652,11 @@ class Fleet:
         finally:
             run(*shape, "del", "dev", host.name, "root", check=False)
 
+    def received_by(self, host):
+        """Bytes that the network has brought to the host."""
+        said = json.loads(run("ip", "-n", self.lan, "-s", "-j", "link", "show", "dev", host.name).stdout)
+        return said[0]["stats64"]["tx"]["bytes"]
+
     def start_writer(self, rate=20.0, payload_bytes=200):
         return self.writer.start(rate, payload_bytes)
 

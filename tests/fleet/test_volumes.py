@@ -454,7 +454,7 @@ class Killer:
         self.done.append(way)
 
 
-def survive(site, kind, name, chance, strikes, pause):
+def survive(site, kind, name, chance, strikes, pause, after_strike=lambda: None):
     """Strikes until the object has ended, at most so often; returns it."""
     killer = Killer(site, name, chance)
     for _ in range(strikes):
@@ -466,30 +466,99 @@ def survive(site, kind, name, chance, strikes, pause):
         if ended and is_finished(ended):
             break
         killer.strike()
+        after_strike()
     return site.end_of(kind, name, seconds=300), killer.done
 
 
-def kill_a_round(site, number, chance, strikes):
-    """One backup, one retention and one restore, broken at random points; returns the number of strikes."""
+CONNECTIONS = 4             # at most, of one copy
+PER_ATTEMPT = MIB           # what each attempt sends beside data: the tree's list, and what the engine is told
+ON_THE_WIRE = 1.06          # frames and headers of every layer
+
+
+def frozen_copy(site, top, name):
+    """The tree as it is now, on the side."""
+    frozen = site.fleet.dir / "frozen" / name
+    subprocess.run(["cp", "-a", top, frozen], check=True)
+    return frozen
+
+
+class Sides:
+    """A volume that is restored to a staged tree: at any time it is all of the old or all of the new."""
+
+    def __init__(self, site, volume, new):
+        self.top, self.new = site.data(site.uat, volume), new
+        self.old = frozen_copy(site, self.top, "old")
+        self.seen = []
+
+    def look(self):
+        inode = None
+        while inode != (inode := os.stat(self.top).st_ino):  # a tree that was exchanged meanwhile is being removed
+            with contextlib.suppress(FileNotFoundError):
+                differs = [volume_tree.by_walk(side, self.top) for side in (self.old, self.new)]
+        assert [] in differs, f"neither the old nor the new; from the old: {differs[0][:5]}, from the new: {differs[1][:5]}"
+        self.seen.append("old" if differs[0] == [] else "new")
+
+
+def back_up_a_round(site, volume, name, chance, strikes, known):
+    """A backup that is broken: what all its attempts send together is what one would, and what was on the way at the kills."""
+    top = site.data(site.production, volume)
+    before = site.fleet.received_by(site.annex)
+    clean = volume_tree.new_bytes(top, known)
+    site.operator.apply(site.backup(name, volume))
+    backup, done = survive(site, "backup", name, chance, strikes, 3)
+    sent = site.fleet.received_by(site.annex) - before
+    most = (clean + len(done) * CONNECTIONS * MIB) * ON_THE_WIRE + (len(done) + 1) * PER_ATTEMPT
+    assert sent <= most, f"{sent} bytes of {clean} that are new were sent, after {done}"
+    assert status_of(backup, volume=volume)["sentBytes"] <= clean
+    assert f"default.{name}" in site.snapshots(volume=volume)
+    site.verify(volume=volume)
+    return done
+
+
+def restore_a_round(site, volume, name, chance, strikes, frozen):
+    strategy = chance.choice(["Staged", "InPlace"])
+    sides = Sides(site, volume, frozen)
+    site.operator.apply(site.restore(name, volume=volume, source={"backupRef": {"name": name}}, strategy=strategy))
+    _, done = survive(site, "restorerequest", name, chance, strikes, 3, sides.look if strategy == "Staged" else lambda: None)
+    assert volume_tree.by_walk(frozen, sides.top) == [], f"{strategy}, {done}, {sides.seen}"
+    site.assert_application_runs("killed")
+    site.operator.cli("delete", "restorerequest", name)
+    shutil.rmtree(sides.old)
+    return done
+
+
+def thin_out_a_round(site, volume, chance, strikes):
+    """Retention of all but the newest, struck while it removes: what a repository names can be read all the time."""
+    newest = [f"default.{item['metadata']['name']}" for item in site.operator.items("backup")
+              if item["spec"].get("policyRef", {}).get("name") == volume]
+    newest = sorted(newest, key=lambda id_: int(id_.rsplit("-", 1)[1]))[-2:]
+    killer = Killer(site, volume, chance)
+    site.operator.apply(site.policy(volume, [volume], retention={"keepLast": len(newest)}))
+    for _ in range(strikes):
+        deadline = time.monotonic() + 3
+        while not site.running_workers(volume) and time.monotonic() < deadline and site.snapshots(volume=volume) != sorted(newest):
+            time.sleep(0.02)
+        killer.strike()
+        site.verify(volume=volume)
+    wait_for("retention", lambda: site.snapshots(volume=volume) == sorted(newest), 120)
+    site.verify(volume=volume)
+    site.operator.apply(site.policy(volume, [volume]))
+    return killer.done
+
+
+def kill_a_round(site, number, chance, strikes, known):
+    """One backup, one restore and, every other time, one retention, broken at random points; returns the number of strikes."""
     volume, name = "killed", f"killed-{number}"
     top = site.data(site.production, volume)
     volume_tree.change_pages(top, 0.3)
-    volume_tree.small_files(top / f"more-{number}", 50, seed=number)
+    volume_tree.small_files(top / f"more-{number}", 50, seed=number + 2)
     with site.fleet.slow_line_to(site.annex, 160), site.fleet.slow_line_to(site.uat, 160):
-        site.operator.apply(site.backup(name, volume))
-        backup, done = survive(site, "backup", name, chance, strikes, 3)
-        frozen = site.fleet.dir / "frozen" / name
-        subprocess.run(["cp", "-a", top, frozen], check=True)
-        assert f"default.{name}" in site.snapshots(volume=volume)
-        site.verify(volume=volume)
-        sent = status_of(backup, volume=volume)["sentBytes"]
-        assert sent <= status_of(backup, volume=volume)["dataBytes"] + len(done) * 4 * MIB, "more was sent again than a connection's extents"
-        old = volume_tree.by_walk(top, site.data(site.uat, volume))
-        site.operator.apply(site.restore(name, volume=volume, source={"backupRef": {"name": name}}, strategy=chance.choice(["Staged", "InPlace"])))
-        _, more = survive(site, "restorerequest", name, chance, strikes, 3)
-    assert volume_tree.by_walk(top, site.data(site.uat, volume)) == [], old
-    site.operator.cli("delete", "restorerequest", name)
-    return len(done) + len(more)
+        done = back_up_a_round(site, volume, name, chance, strikes, known)
+        frozen = frozen_copy(site, top, name)
+        done += restore_a_round(site, volume, name, chance, strikes, frozen)
+    if number % 2 == 1:
+        done += thin_out_a_round(site, volume, chance, 2)
+    return len(done)
 
 
 def kill_rounds(site, seed, strikes_wanted, strikes_a_round):
@@ -500,18 +569,22 @@ def kill_rounds(site, seed, strikes_wanted, strikes_a_round):
     volume_tree.small_files(top / "small", 300)
     volume_tree.large_file(top / "large", 24 * MIB)
     site.make_volume(volume, lambda place: (place / "old").write_text("old"), site.uat)
+    site.run_application("killed", volume)
     (site.fleet.dir / "frozen").mkdir(exist_ok=True)
-    site.operator.apply(site.policy(volume, [volume], retention={"keepLast": 3}))
+    site.operator.apply(site.policy(volume, [volume]))
     strikes = number = 0
+    known = set()
     while strikes < strikes_wanted and number < strikes_wanted:
-        strikes += kill_a_round(site, number, chance, strikes_a_round)
+        strikes += kill_a_round(site, number, chance, strikes_a_round, known)
         number += 1
     for id_ in site.snapshots(volume=volume):
         frozen = site.fleet.dir / "frozen" / id_.removeprefix("default.")
         assert volume_tree.by_walk(frozen, site.restored_by_hand(id_, volume)) == [], id_
     for left in ("frozen", "restored"):
         shutil.rmtree(site.fleet.dir / left)
-    site.assert_application_runs()
+    for application in (APPLICATION, "killed"):
+        site.assert_application_runs(application)
+    site.uat.docker("rm", "-f", "killed")
     return strikes
 
 

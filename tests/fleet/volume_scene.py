@@ -36,10 +36,14 @@ class VolumeScene:
         self.fleet.up(say=lambda _: None)
         self.sockets = self.make_volume(VOLUME, lambda top: volume_tree.everything(top, self.small_files, self.sparse_size))
         self.make_volume(VOLUME, lambda top: (top / "old").write_text("uat, before the restore"), self.uat)
-        self.uat.docker("run", "-d", "--name", APPLICATION, "--restart", "unless-stopped", "--init", "-v", f"{VOLUME}:/outpack",
-                        "--entrypoint", "sleep", POSTGRES_IMAGE, "infinity")
+        self.run_application(APPLICATION, VOLUME)
         self.operator.manifests.joinpath("hosts.yaml").write_text(self.hosts())
         self.operator.start()
+
+    def run_application(self, name, volume):
+        """A container on uat that uses the volume."""
+        self.uat.docker("run", "-d", "--name", name, "--restart", "unless-stopped", "--init", "-v", f"{volume}:/outpack",
+                        "--entrypoint", "sleep", POSTGRES_IMAGE, "infinity")
 
     def down(self):
         with contextlib.suppress(Exception):
@@ -125,14 +129,19 @@ class VolumeScene:
     # -- the mover by itself
 
     def mover(self, host, job):
-        """Runs one job on a host, outside of any container; its result, which must be a good one."""
+        """Runs one job on a host, outside of any container; its result, which must be a good one. Waits for who is at work."""
         program = self.operator.dir / "roadstead-mover"
         if not program.exists():
             run("tar", "-x", "-f", self.operator.mover_image, "-C", self.operator.dir)
         files = [self.operator.dir / name for name in ("job.json", "key")]
         files[0].write_text(json.dumps(job))
         files[1].write_text("0" * 64)
-        said = json.loads(run(*host.enter(program, "--job", files[0], "--key", files[1]), check=False, timeout=600).stdout.splitlines()[-1])["result"]
+
+        def answer():
+            lines = run(*host.enter(program, "--job", files[0], "--key", files[1]), check=False, timeout=600).stdout.splitlines()
+            result = json.loads(lines[-1])["result"]
+            return result if result["reason"] != "Busy" else None
+        said = wait_for(f"end of other work on {host.name}", answer, 60, every=0.2)
         assert said["ok"], said
         return said["data"]
 
@@ -170,8 +179,8 @@ class VolumeScene:
 
     # -- what must be true
 
-    def assert_application_runs(self):
-        said = self.uat.docker("inspect", "-f", "{{.State.Running}} {{.HostConfig.RestartPolicy.Name}}", APPLICATION).stdout.split()
+    def assert_application_runs(self, name=APPLICATION):
+        said = self.uat.docker("inspect", "-f", "{{.State.Running}} {{.HostConfig.RestartPolicy.Name}}", name).stdout.split()
         assert said == ["true", "unless-stopped"], said
 
     def assert_no_workers(self, name):

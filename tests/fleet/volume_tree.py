@@ -64,6 +64,19 @@ def log_like(length):
     return bytes(text[:length])
 
 
+def new_bytes(top, known):
+    """Of the tree, what lies in extents that are not among `known`; adds them."""
+    total = 0
+    for folder, _, names in os.walk(top):
+        for name in names:
+            with open(os.path.join(folder, name), "rb") as file:
+                while extent := file.read(MIB):
+                    digest = hashlib.sha256(extent).digest()
+                    total += 0 if digest in known else len(extent)
+                    known.add(digest)
+    return total
+
+
 def change_pages(top, part, page=8 * KIB, seed=None):
     """Overwrites this part of all pages of all files with something new; returns the bytes changed."""
     chance = random.Random(seed)
