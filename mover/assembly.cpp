@@ -115,11 +115,11 @@ Outcome<void> Worker::take(ExtentSource& source, const Answer& answer) {
     return wrong("answered another extent than the one asked for");
   switch (header.kind) {
     case AnswerKind::Same:
-      return take_same(std::move(pending));
+      return take_same(pending);
     case AnswerKind::Data:
-      return take_data(source, std::move(pending), answer);
+      return take_data(source, pending, answer);
     case AnswerKind::Zero:
-      return put(std::move(pending), {kZeroDigest, kPlain, {}, zeros(spot.length)});
+      return put(pending, {kZeroDigest, kPlain, {}, zeros(spot.length)});
     case AnswerKind::Have:
       return take_have(source, std::move(pending), header.hash);
     case AnswerKind::Pieces:
@@ -127,12 +127,12 @@ Outcome<void> Worker::take(ExtentSource& source, const Answer& answer) {
     case AnswerKind::Patch:
       return take_patch(source, std::move(pending), answer);
     case AnswerKind::Trouble:
-      return take_trouble(std::move(pending));
+      return take_trouble(pending);
   }
   return wrong("gave an answer of an unknown kind");
 }
 
-Outcome<void> Worker::take_same(Pending pending) {
+Outcome<void> Worker::take_same(const Pending& pending) {
   if (!pending.have || pending.patch) return wrong("called an extent the same without having been told its hash");
   const Spot& spot = pending.piece.spot;
   if (auto done = thread_->same(spot, *pending.state, *pending.have, pending.kept); !done) return done;
@@ -140,14 +140,14 @@ Outcome<void> Worker::take_same(Pending pending) {
   return finished(pending);
 }
 
-Outcome<void> Worker::take_data(const ExtentSource& source, Pending pending, const Answer& answer) {
+Outcome<void> Worker::take_data(const ExtentSource& source, const Pending& pending, const Answer& answer) {
   const Spot& spot = pending.piece.spot;
   const auto plain = unpacker_.unpack(answer.header.codec, answer.data, spot.length);
   if (!plain) return failed(plain.error());
   if (source.hashed() && hasher_.of(*plain) != answer.header.hash)
     return failed(source.wrong_hash(assembly_.entries.path_of(spot.file)));
   assembly_.counts.sent += spot.length;
-  return put(std::move(pending), {answer.header.hash, answer.header.codec, answer.data, *plain});
+  return put(pending, {answer.header.hash, answer.header.codec, answer.data, *plain});
 }
 
 Outcome<void> Worker::take_have(ExtentSource& source, Pending pending, const Digest& hash) {
@@ -205,15 +205,15 @@ Outcome<void> Worker::take_patch(ExtentSource& source, Pending pending, const An
     return ask_again(source, std::move(pending), true);  // it changed meanwhile
   const PatchedFrom from{*pending.have, *pending.patch, pending.there, answer.header.codec != kPlain};
   const Bytes patched = std::move(pending.kept);
-  return put(std::move(pending), {pending.hash, kPlain, patched, patched, from});
+  return put(pending, {pending.hash, kPlain, patched, patched, from});
 }
 
-Outcome<void> Worker::take_trouble(Pending pending) {
+Outcome<void> Worker::take_trouble(const Pending& pending) {
   if (pending.piece.file->trouble()) assembly_.troubles.add(pending.piece.spot.file);
   return finished(pending);
 }
 
-Outcome<void> Worker::put(Pending pending, const Extent& extent) {
+Outcome<void> Worker::put(const Pending& pending, const Extent& extent) {
   if (auto done = thread_->put(pending.piece.spot, *pending.state, extent); !done) return done;
   return finished(pending);
 }

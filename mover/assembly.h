@@ -97,13 +97,13 @@ class Worker {
   Outcome<void> end(ExtentSource& source);
   Outcome<void> start(Piece piece, std::vector<Want>& wants);
   Outcome<void> take(ExtentSource& source, const Answer& answer);
-  Outcome<void> take_same(Pending pending);
-  Outcome<void> take_data(const ExtentSource& source, Pending pending, const Answer& answer);
+  Outcome<void> take_same(const Pending& pending);
+  Outcome<void> take_data(const ExtentSource& source, const Pending& pending, const Answer& answer);
   Outcome<void> take_have(ExtentSource& source, Pending pending, const Digest& hash);
   Outcome<void> take_pieces(ExtentSource& source, Pending pending, const Answer& answer);
   Outcome<void> take_patch(ExtentSource& source, Pending pending, const Answer& answer);
-  Outcome<void> take_trouble(Pending pending);
-  Outcome<void> put(Pending pending, const Extent& extent);
+  Outcome<void> take_trouble(const Pending& pending);
+  Outcome<void> put(const Pending& pending, const Extent& extent);
   Outcome<void> ask_again(ExtentSource& source, Pending pending, bool whole);
   Outcome<void> finished(const Pending& pending);
   void wait_for(Pending pending);

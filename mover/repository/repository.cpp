@@ -284,8 +284,9 @@ Outcome<PatchBase> ExtentReader::patch_base(const Digest& name) {
   if (!is_patch(found->extent.codec)) return PatchBase{name, {}};
   patch_.resize(found->extent.stored);
   if (auto got = read_record(*found, patch_); !got) return failed(got.error());
-  if (auto base = mover::patch_base(patch_)) return *base;
-  return failed(wrong(name, "has a patch without a base"));
+  // A wrong set of pieces would go on in every patch to come.
+  if (const auto base = mover::patch_base(patch_); base && is_whole_patch(patch_, hasher_)) return *base;
+  return failed(wrong(name, "has another patch than was written"));
 }
 
 Outcome<void> PackWriter::add(const Digest& name, std::uint8_t codec, std::uint32_t length,
