@@ -527,20 +527,19 @@ def restore_a_round(site, volume, name, chance, strikes, frozen):
     return done
 
 
-def thin_out_a_round(site, volume, chance, strikes):
+def thin_out_a_round(site, volume, name, chance, strikes):
     """Retention of all but the newest, struck while it removes: what a repository names can be read all the time."""
-    newest = [f"default.{item['metadata']['name']}" for item in site.operator.items("backup")
-              if item["spec"].get("policyRef", {}).get("name") == volume]
-    newest = sorted(newest, key=lambda id_: int(id_.rsplit("-", 1)[1]))[-2:]
     killer = Killer(site, volume, chance)
-    site.operator.apply(site.policy(volume, [volume], retention={"keepLast": len(newest)}))
+    left = [f"default.{name}"]
+    assert len(site.snapshots(volume=volume)) > 1
+    site.operator.apply(site.policy(volume, [volume], retention={"keepLast": 1}))
     for _ in range(strikes):
-        deadline = time.monotonic() + 3
-        while not site.running_workers(volume) and time.monotonic() < deadline and site.snapshots(volume=volume) != sorted(newest):
+        deadline = time.monotonic() + chance.uniform(0, 5)
+        while time.monotonic() < deadline and not site.running_workers(volume) and site.snapshots(volume=volume) != left:
             time.sleep(0.02)
         killer.strike()
         site.verify(volume=volume)
-    wait_for("retention", lambda: site.snapshots(volume=volume) == sorted(newest), 120)
+    wait_for("retention", lambda: site.snapshots(volume=volume) == left, 120)
     site.verify(volume=volume)
     site.operator.apply(site.policy(volume, [volume]))
     return killer.done
@@ -557,7 +556,7 @@ def kill_a_round(site, number, chance, strikes, known):
         frozen = frozen_copy(site, top, name)
         done += restore_a_round(site, volume, name, chance, strikes, frozen)
     if number % 2 == 1:
-        done += thin_out_a_round(site, volume, chance, 2)
+        done += thin_out_a_round(site, volume, name, chance, 2)
     return len(done)
 
 

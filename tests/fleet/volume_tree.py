@@ -64,15 +64,15 @@ def log_like(length):
     return bytes(text[:length])
 
 
-def new_bytes(top, known):
-    """Of the tree, what lies in extents that are not among `known`; adds them."""
+def new_bytes(top, known, page=8 * KIB):
+    """Of the tree, what lies in pages that are not among `known`; adds them."""
     total = 0
     for folder, _, names in os.walk(top):
         for name in names:
             with open(os.path.join(folder, name), "rb") as file:
-                while extent := file.read(MIB):
-                    digest = hashlib.sha256(extent).digest()
-                    total += 0 if digest in known else len(extent)
+                while content := file.read(page):
+                    digest = hashlib.sha256(content).digest()
+                    total += 0 if digest in known else len(content)
                     known.add(digest)
     return total
 
