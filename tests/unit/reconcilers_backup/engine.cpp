@@ -17,11 +17,9 @@ bool is_worker(const Container& container) {
   return value_of(container.spec.labels, label::kRole) == reconcilers::kWorkerRole;
 }
 
-class FakeEngine final : public Engine {
+class FakeEngine final : public QuietEngine {
  public:
   FakeEngine(World& world, const std::string& host) : world_(world), host_(world.hosts.at(host)) {}
-
-  Result<EngineInfo> info(const Limits&) override { return EngineInfo{}; }
 
   Result<std::string> create_container(const ContainerSpec& spec, const Limits&) override {
     if (auto e = enter(); !e) return tl::unexpected(e.error());
@@ -112,10 +110,6 @@ class FakeEngine final : public Engine {
     return all;
   }
 
-  Result<void> set_restart_policy(const std::string&, const std::string&, int, const Limits&) override { return {}; }
-  Result<void> pause_container(const std::string&, const Limits&) override { return {}; }
-  Result<void> unpause_container(const std::string&, const Limits&) override { return {}; }
-
   Result<int> wait_container(const std::string& name, const Limits&) override {
     if (auto e = enter(); !e) return tl::unexpected(e.error());
     Container* container = find(name);
@@ -131,10 +125,6 @@ class FakeEngine final : public Engine {
     std::vector<LogLine> lines;
     for (const auto& line : container->log) lines.push_back({world_.clock.now(), false, line});
     return lines;
-  }
-  Result<void> follow_logs(const std::string&, const LogOptions&, const std::function<bool(const LogLine&)>&,
-                           const Limits&) override {
-    return {};
   }
 
   Result<ExecResult> exec(const std::string& name, const ExecSpec& spec, const Limits&) override {
@@ -160,34 +150,11 @@ class FakeEngine final : public Engine {
     world_.called_after();
     return {};
   }
-  Result<std::vector<ArchiveFile>> download(const std::string&, const std::string&, std::size_t,
-                                            const Limits&) override {
-    return std::vector<ArchiveFile>{};
-  }
 
-  Result<ImageInfo> inspect_image(const std::string&, const Limits&) override { return ImageInfo{}; }
-  Result<void> pull_image(const std::string&, const std::optional<RegistryCredentials>&, const Limits&) override {
-    return {};
-  }
-  Result<void> load_image(const ByteSource&, const Limits&) override { return {}; }
-  Result<void> import_image(const ByteSource&, const std::string&, std::span<const std::string>,
-                            const Limits&) override {
-    return {};
-  }
-
-  Result<std::vector<VolumeInfo>> list_volumes(const Limits&) override { return std::vector<VolumeInfo>{}; }
   Result<VolumeInfo> inspect_volume(const std::string& name, const Limits&) override {
     if (auto e = enter(); !e) return tl::unexpected(e.error());
     if (!host_.volumes.contains(name)) return fail(ErrorKind::NotFound, "no volume {}", name);
     return VolumeInfo{name, "local", kVolumes + name + "/_data", {}, {}, {}};
-  }
-  Result<VolumeInfo> create_volume(const std::string& name, const Labels&, const Limits& limits) override {
-    return inspect_volume(name, limits);
-  }
-  Result<void> remove_volume(const std::string&, const Limits&) override { return {}; }
-  Result<std::vector<VolumeInfo>> disk_usage(const Limits&) override { return std::vector<VolumeInfo>{}; }
-  Result<void> events(const Labels&, const std::function<bool(const EngineEvent&)>&, const Limits&) override {
-    return {};
   }
 
  private:

@@ -10,80 +10,6 @@ namespace {
 
 using Json = nlohmann::json;
 
-std::string id_of(const std::string& kind, const std::string& ns, const std::string& name) {
-  return kind + "/" + ns + "/" + name;
-}
-std::string id_of(const Json& object) {
-  const auto& metadata = object.at("metadata");
-  return id_of(object.at("kind"), metadata.value("namespace", ""), metadata.at("name"));
-}
-
-/// Optimistic concurrency, generation and finalizers; nothing else of an API.
-class FakeApi final : public ResourceClient {
- public:
-  explicit FakeApi(World& world) : world_(world) {}
-
-  Result<Json> get(const ObjectKey& key) override {
-    if (auto done = world_.called(); !done) return tl::unexpected(done.error());
-    const auto found = world_.objects.find(id_of(key.kind, key.ns, key.name));
-    if (found == world_.objects.end()) return fail(ErrorKind::NotFound, "{} is not there", to_string(key));
-    return found->second;
-  }
-  Result<ResourceList> list(const std::string& kind, const ListOptions&) override {
-    if (auto done = world_.called(); !done) return tl::unexpected(done.error());
-    ResourceList all;
-    for (const auto& [id, object] : world_.objects)
-      if (object.at("kind") == kind) all.items.push_back(object);
-    return all;
-  }
-  Result<Json> create(const Json&, const WriteOptions&) override { return fail(ErrorKind::Internal, "not used"); }
-  Result<Json> update(const Json& object, const WriteOptions&) override {
-    return write(object, [&](Json& stored) {
-      stored["spec"] = object["spec"];
-      stored["metadata"]["labels"] = object["metadata"].value("labels", Json::object());
-      stored["metadata"]["finalizers"] = object["metadata"].value("finalizers", Json::array());
-    });
-  }
-  Result<Json> update_status(const Json& object, const WriteOptions&) override {
-    return write(object, [&](Json& stored) { stored["status"] = object["status"]; });
-  }
-  Result<ApplyResult> apply(const Json&, const WriteOptions&) override { return fail(ErrorKind::Internal, "not used"); }
-  Result<Json> remove(const ObjectKey&, const Preconditions&) override { return fail(ErrorKind::Internal, "not used"); }
-  Result<std::unique_ptr<Watch>> watch(const std::string&, const ListOptions&, const std::string&) override {
-    return fail(ErrorKind::Internal, "not used");
-  }
-  Result<void> record(const EventRecord& event) override {
-    world_.events.push_back(event.reason);
-    return {};
-  }
-
- private:
-  Result<Json> write(const Json& object, const std::function<void(Json&)>& change) {
-    if (auto done = world_.called(); !done) return tl::unexpected(done.error());
-    const auto found = world_.objects.find(id_of(object));
-    if (found == world_.objects.end()) return fail(ErrorKind::NotFound, "it is gone");
-    Json& stored = found->second;
-    if (stored["metadata"]["resourceVersion"] != object["metadata"]["resourceVersion"])
-      return fail(ErrorKind::Conflict, "stale");
-    const Json before = stored;
-    change(stored);
-    if (stored != before) stored["metadata"]["resourceVersion"] = std::to_string(++world_.version);
-    Json answer = stored;
-    if (stored["metadata"].contains("deletionTimestamp") &&
-        stored["metadata"].value("finalizers", Json::array()).empty())
-      world_.objects.erase(found);
-    world_.called_after();
-    return answer;
-  }
-
-  World& world_;
-};
-
-class FakeSecrets final : public Secrets {
- public:
-  Result<std::string> resolve(const SecretRef&) override { return std::string("secret"); }
-};
-
 class FakeHttp final : public HttpHooks {
  public:
   explicit FakeHttp(World& world) : world_(world) {}
@@ -92,17 +18,6 @@ class FakeHttp final : public HttpHooks {
     world_.history.push_back(request.method + " " + request.url);
     world_.called_after();
     return HttpHookAnswer{world_.http_status, "sorry"};
-  }
-
- private:
-  World& world_;
-};
-
-class FakeFactory final : public EngineFactory {
- public:
-  explicit FakeFactory(World& world) : world_(world) {}
-  Result<std::shared_ptr<Engine>> make(const EngineEndpoint& endpoint) override {
-    return make_engine(world_, endpoint.endpoint.substr(std::string("unix:///").size()));
   }
 
  private:
@@ -124,7 +39,7 @@ Json host_object(const std::string& name, const Json& data, bool keeps_backups) 
 struct World::Operator {
   explicit Operator(World& world)
       : http(world),
-        factory(world),
+        factory([&world](const std::string& host) { return make_engine(world, host); }),
         hosts(*world.api_, secrets, factory),
         images(hosts, {}),
         metrics(world.clock),
@@ -185,19 +100,6 @@ World::World() : clock(Time(std::chrono::seconds(1795392000))) {
 World::~World() = default;
 
 void World::restart() { operator_ = std::make_unique<Operator>(*this); }
-
-Result<void> World::called() {
-  ++calls;
-  if (before_call) before_call(calls);
-  if (calls == kill_at && !kill_after) throw Killed{};
-  if (calls == fail_at) return fail(ErrorKind::Unavailable, "broken on purpose");
-  return {};
-}
-
-void World::called_after() {
-  changing_calls.push_back(calls);
-  if (calls == kill_at && kill_after) throw Killed{};
-}
 
 void World::apply(Json object) {
   object["metadata"]["uid"] = "uid" + std::to_string(++version);

@@ -15,14 +15,11 @@
 
 #include "metrics/metrics.h"
 #include "mover/contract/job.h"
-#include "operator/ports/engine_factory.h"
 #include "operator/runtime/reconciler.h"
 #include "reconcilers/support/context.h"
+#include "tests/unit/reconcilers_support/small_world.h"
 
 namespace roadstead::testing {
-
-/// The operator's process is killed here.
-struct Killed {};
 
 struct Container {
   std::string id;
@@ -50,7 +47,7 @@ struct CopyFailure {
   std::uint64_t bytes_sent = 0, needed_bytes = 0, free_bytes = 0;
 };
 
-class World {
+class World : public SmallWorld {
  public:
   World();
   ~World();
@@ -65,18 +62,8 @@ class World {
   std::uint64_t bytes_sent = 0;  ///< By all copies together.
   std::vector<std::string> violations;
   std::vector<std::string> history;  ///< "exec save", "copy outpack@annex2", "POST http://x"
-  std::vector<std::string> events;   ///< Their reasons.
   std::vector<ContainerSpec> created;
   std::vector<int> exec_calls;  ///< Which calls ran a command.
-
-  /// Calls of ports so far; the one with number `kill_at` kills the operator before (or after) it is done, the one with
-  /// number `fail_at` is answered with Unavailable.
-  int calls = 0;
-  int kill_at = 0;
-  bool kill_after = false;
-  int fail_at = 0;
-  std::vector<int> changing_calls;       ///< Those that changed something.
-  std::function<void(int)> before_call;  ///< Whatever a test wants to happen at call N.
 
   // ---- what a test does
   void apply(nlohmann::json object);
@@ -100,12 +87,7 @@ class World {
   [[nodiscard]] int times(const std::string& what) const;
 
   // ---- what the ports do
-  Result<void> called();
-  void called_after();
   std::string next_id() { return "id" + std::to_string(++ids_); }
-
-  std::map<std::string, nlohmann::json> objects;  ///< By "Kind/ns/name".
-  int version = 0;
 
  private:
   struct Operator;
