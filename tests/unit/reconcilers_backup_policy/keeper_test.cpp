@@ -17,6 +17,7 @@
 #include "reconcilers/support/backup_names.h"
 #include "reconcilers/support/labels.h"
 #include "reconcilers/support/repository.h"
+#include "tests/unit/reconcilers_support/small_world.h"
 
 namespace roadstead::reconcilers {
 namespace {
@@ -26,9 +27,6 @@ using namespace std::chrono_literals;
 
 const Time kStart = parse_rfc3339("2026-11-20T12:00:00Z").value();
 const std::string kRepository = "/var/lib/docker/volumes/roadstead_repository/_data/";
-
-/// The operator's process is killed here.
-struct Killed {};
 
 struct Worker {
   ContainerSpec spec;
@@ -44,15 +42,13 @@ struct Directory {
   std::uint64_t damaged = 0;
 };
 
-class World {
+class World : public testing::SmallWorld {
  public:
   ManualClock clock{kStart};
-  std::map<std::string, Json> objects;           ///< By "Kind/name".
   std::map<std::string, Directory> directories;  ///< Of host annex2, by "production2/outpack".
   std::map<std::string, Worker> workers;         ///< Of host annex2, by name.
   std::vector<std::string> history;              ///< "forget default.a", "verify 3/10"
-  std::vector<std::string> events;
-  std::set<std::string> named_at_removal;  ///< Snapshots that Backups named when they were removed.
+  std::set<std::string> named_at_removal;        ///< Snapshots that Backups named when they were removed.
   bool reachable = true;
   bool workers_stay = false;   ///< The next worker that is removed stays.
   std::string busy;            ///< The directory that somebody else uses.
@@ -60,102 +56,34 @@ class World {
   std::function<void()> after_restores_were_listed;
   bool full = false;               ///< No mark can be written.
   bool slow_verification = false;  ///< A verification does not end by itself.
-  int version = 100;
-  int calls = 0, kill_at = 0;
-  bool kill_after = false;
-
-  void called() {
-    if (++calls == kill_at && !kill_after) throw Killed{};
-  }
-  void done() const {
-    if (calls == kill_at && kill_after) throw Killed{};
-  }
 };
 
-class FakeApi final : public ResourceClient {
+class PolicyApi final : public testing::FakeApi {
  public:
-  explicit FakeApi(World& world) : world_(world) {}
+  explicit PolicyApi(World& world) : FakeApi(world), world_(world) {}
 
-  Result<Json> get(const ObjectKey& key) override {
-    world_.called();
-    const auto found = world_.objects.find(key.kind + "/" + key.name);
-    if (found == world_.objects.end()) return fail(ErrorKind::NotFound, "no {} {}", key.kind, key.name);
-    return found->second;
-  }
-  Result<ResourceList> list(const std::string& kind, const ListOptions&) override {
-    world_.called();
-    ResourceList all;
-    for (const auto& [id, object] : world_.objects)
-      if (object.at("kind") == kind) all.items.push_back(object);
+  Result<ResourceList> list(const std::string& kind, const ListOptions& options) override {
+    auto all = FakeApi::list(kind, options);
     if (kind == "RestoreRequest" && world_.after_restores_were_listed)
       std::exchange(world_.after_restores_were_listed, {})();
     return all;
   }
-  Result<Json> create(const Json& object, const WriteOptions&) override {
-    world_.called();
-    const std::string id = id_of(object);
-    if (world_.objects.contains(id)) return fail(ErrorKind::AlreadyExists, "{} is there", id);
-    Json stored = object;
-    stored.erase("status");
-    stored["metadata"]["resourceVersion"] = std::to_string(++world_.version);
-    world_.objects[id] = stored;
-    world_.done();
-    return stored;
-  }
-  Result<Json> update(const Json& object, const WriteOptions&) override {
-    world_.called();
-    const auto found = world_.objects.find(id_of(object));
-    if (found == world_.objects.end()) return fail(ErrorKind::NotFound, "gone");
-    if (found->second["metadata"]["resourceVersion"] != object["metadata"]["resourceVersion"])
-      return fail(ErrorKind::Conflict, "stale");
-    found->second["spec"] = object.at("spec");
-    found->second["metadata"]["resourceVersion"] = std::to_string(++world_.version);
-    world_.done();
-    return found->second;
-  }
-  Result<Json> update_status(const Json& object, const WriteOptions&) override {
-    world_.called();
-    const auto found = world_.objects.find(id_of(object));
-    if (found == world_.objects.end()) return fail(ErrorKind::NotFound, "gone");
-    if (found->second["metadata"]["resourceVersion"] != object["metadata"]["resourceVersion"])
-      return fail(ErrorKind::Conflict, "stale");
-    if (found->second.value("status", Json()) != object.at("status"))
-      found->second["metadata"]["resourceVersion"] = std::to_string(++world_.version);
-    found->second["status"] = object.at("status");
-    world_.done();
-    return found->second;
-  }
-  Result<ApplyResult> apply(const Json&, const WriteOptions&) override { return fail(ErrorKind::Internal, "not used"); }
-  Result<Json> remove(const ObjectKey& key, const Preconditions&) override {
-    world_.called();
-    const auto found = world_.objects.find(key.kind + "/" + key.name);
-    if (found == world_.objects.end()) return fail(ErrorKind::NotFound, "gone");
-    for (const Json& one : found->second.value("status", Json::object()).value("snapshots", Json::array()))
-      world_.named_at_removal.insert(one.at("id").get<std::string>());
-    world_.objects.erase(found);
-    world_.done();
-    return Json();
-  }
-  Result<std::unique_ptr<Watch>> watch(const std::string&, const ListOptions&, const std::string&) override {
-    return fail(ErrorKind::Internal, "not used");
-  }
-  Result<void> record(const EventRecord& event) override {
-    world_.events.push_back(event.reason);
-    return {};
+  Result<Json> remove(const ObjectKey& key, const Preconditions& preconditions) override {
+    if (const auto found = world_.objects.find(testing::id_of(key.kind, key.ns, key.name));
+        found != world_.objects.end())
+      for (const Json& one : found->second.value("status", Json::object()).value("snapshots", Json::array()))
+        world_.named_at_removal.insert(one.at("id").get<std::string>());
+    return FakeApi::remove(key, preconditions);
   }
 
  private:
-  static std::string id_of(const Json& object) {
-    return object.at("kind").get<std::string>() + "/" + object.at("metadata").at("name").get<std::string>();
-  }
   World& world_;
 };
 
-class FakeEngine final : public Engine {
+class FakeEngine final : public testing::QuietEngine {
  public:
   explicit FakeEngine(World& world) : world_(world) {}
 
-  Result<EngineInfo> info(const Limits&) override { return EngineInfo{}; }
   Result<std::string> create_container(const ContainerSpec& spec, const Limits&) override {
     if (auto e = enter(); !e) return tl::unexpected(e.error());
     if (world_.workers.contains(spec.name)) return fail(ErrorKind::Conflict, "{} is taken", spec.name);
@@ -168,7 +96,7 @@ class FakeEngine final : public Engine {
       return fail(ErrorKind::Invalid, "invalid mount config for type \"bind\": bind source path does not exist: {}",
                   spec.mounts[0].source);
     world_.workers[spec.name] = {spec, ContainerState::Created, {}, {}};
-    world_.done();
+    world_.called_after();
     return spec.name;
   }
   Result<void> start_container(const std::string& name, const Limits&) override {
@@ -178,16 +106,14 @@ class FakeEngine final : public Engine {
     const auto job = mover::parse_job(worker.job);
     if (!job) return fail(ErrorKind::Invalid, "{}", job.error().message);
     if (!(std::holds_alternative<mover::Verify>(*job) && world_.slow_verification)) finish(worker, *job);
-    world_.done();
+    world_.called_after();
     return {};
   }
-  Result<void> stop_container(const std::string&, std::chrono::seconds, const Limits&) override { return {}; }
-  Result<void> kill_container(const std::string&, const std::string&, const Limits&) override { return {}; }
   Result<void> remove_container(const std::string& name, bool, const Limits&) override {
     if (auto e = enter(); !e) return e;
     if (std::exchange(world_.workers_stay, false)) return fail(ErrorKind::Unavailable, "the engine is busy");
     world_.workers.erase(name);
-    world_.done();
+    world_.called_after();
     return {};
   }
   Result<ContainerInfo> inspect_container(const std::string& name, const Limits&) override {
@@ -208,58 +134,27 @@ class FakeEngine final : public Engine {
         all.push_back({name, name, "", worker.state, worker.spec.labels, {}});
     return all;
   }
-  Result<void> set_restart_policy(const std::string&, const std::string&, int, const Limits&) override { return {}; }
-  Result<void> pause_container(const std::string&, const Limits&) override { return {}; }
-  Result<void> unpause_container(const std::string&, const Limits&) override { return {}; }
-  Result<int> wait_container(const std::string&, const Limits&) override { return 0; }
   Result<std::vector<LogLine>> logs(const std::string& name, const LogOptions&, const Limits&) override {
     if (auto e = enter(); !e) return tl::unexpected(e.error());
     const auto found = world_.workers.find(name);
     if (found == world_.workers.end()) return fail(ErrorKind::NotFound, "no {}", name);
     return std::vector<LogLine>{{kStart, false, found->second.answer}};
   }
-  Result<void> follow_logs(const std::string&, const LogOptions&, const std::function<bool(const LogLine&)>&,
-                           const Limits&) override {
-    return {};
-  }
-  Result<ExecResult> exec(const std::string&, const ExecSpec&, const Limits&) override { return ExecResult{}; }
   Result<void> upload(const std::string& name, const std::string&, std::span<const ArchiveFile> files,
                       const Limits&) override {
     if (auto e = enter(); !e) return e;
     world_.workers.at(name).job = files[0].content;
-    world_.done();
+    world_.called_after();
     return {};
   }
-  Result<std::vector<ArchiveFile>> download(const std::string&, const std::string&, std::size_t,
-                                            const Limits&) override {
-    return std::vector<ArchiveFile>{};
-  }
-  Result<ImageInfo> inspect_image(const std::string&, const Limits&) override { return ImageInfo{}; }
-  Result<void> pull_image(const std::string&, const std::optional<RegistryCredentials>&, const Limits&) override {
-    return {};
-  }
-  Result<void> load_image(const ByteSource&, const Limits&) override { return {}; }
-  Result<void> import_image(const ByteSource&, const std::string&, std::span<const std::string>,
-                            const Limits&) override {
-    return {};
-  }
-  Result<std::vector<VolumeInfo>> list_volumes(const Limits&) override { return std::vector<VolumeInfo>{}; }
   Result<VolumeInfo> inspect_volume(const std::string& name, const Limits&) override {
     if (auto e = enter(); !e) return tl::unexpected(e.error());
     return VolumeInfo{name, "local", kRepository.substr(0, kRepository.size() - 1), {}, {}, {}};
   }
-  Result<VolumeInfo> create_volume(const std::string& name, const Labels&, const Limits& limits) override {
-    return inspect_volume(name, limits);
-  }
-  Result<void> remove_volume(const std::string&, const Limits&) override { return {}; }
-  Result<std::vector<VolumeInfo>> disk_usage(const Limits&) override { return std::vector<VolumeInfo>{}; }
-  Result<void> events(const Labels&, const std::function<bool(const EngineEvent&)>&, const Limits&) override {
-    return {};
-  }
 
  private:
   Result<void> enter() {
-    world_.called();
+    if (auto done = world_.called(); !done) return done;
     if (!world_.reachable) return fail(ErrorKind::Unavailable, "connection refused");
     return {};
   }
@@ -327,33 +222,19 @@ class FakeEngine final : public Engine {
   World& world_;
 };
 
-class FakeFactory final : public EngineFactory {
- public:
-  explicit FakeFactory(World& world) : world_(world) {}
-  Result<std::shared_ptr<Engine>> make(const EngineEndpoint&) override { return std::make_shared<FakeEngine>(world_); }
-
- private:
-  World& world_;
-};
-
-class NoSecrets final : public Secrets {
- public:
-  Result<std::string> resolve(const SecretRef&) override { return std::string(); }
-};
-
 /// The operator's process: what is lost when it is killed.
 struct Operator {
   explicit Operator(World& world)
       : api(world),
-        factory(world),
+        factory([&world](const std::string&) { return std::make_shared<FakeEngine>(world); }),
         hosts(api, secrets, factory),
         images(hosts, {}),
         metrics(world.clock),
         context{api, hosts, images, secrets, metrics, world.clock, "default", "secret"},
         reconciler(make_backup_policy_reconciler(context)) {}
-  FakeApi api;
-  NoSecrets secrets;
-  FakeFactory factory;
+  PolicyApi api;
+  testing::FakeSecrets secrets;
+  testing::FakeFactory factory;
   Hosts hosts;
   Images images;
   Metrics metrics;
@@ -361,7 +242,7 @@ struct Operator {
   std::unique_ptr<Reconciler> reconciler;
 };
 
-class Repositories : public testing::Test {
+class Repositories : public ::testing::Test {
  protected:
   Repositories() {
     add({{"kind", "Host"},
@@ -379,7 +260,8 @@ class Repositories : public testing::Test {
   void add(Json object) {
     object["apiVersion"] = "roadstead.dev/v1alpha1";
     object["metadata"]["resourceVersion"] = std::to_string(++world_.version);
-    const std::string id = object["kind"].get<std::string>() + "/" + object["metadata"]["name"].get<std::string>();
+    if (object["kind"] != "Host") object["metadata"]["namespace"] = "default";
+    const std::string id = testing::id_of(object);
     world_.objects[id] = std::move(object);
   }
 
@@ -396,7 +278,7 @@ class Repositories : public testing::Test {
     world_.directories["production2/outpack"].ever.insert(seen.id);
   }
 
-  Json& policy() { return world_.objects.at("BackupPolicy/outpack"); }
+  Json& policy() { return world_.objects.at("BackupPolicy/default/outpack"); }
   Json status() { return policy().value("status", Json::object()); }
   Json condition(const std::string& type) {
     for (const Json& one : status().value("conditions", Json::array()))
@@ -418,7 +300,7 @@ class Repositories : public testing::Test {
       if (object["kind"] == "Backup") names.insert(object["metadata"]["name"]);
     return names;
   }
-  Json backup(const std::string& name) { return world_.objects.at("Backup/" + name); }
+  Json backup(const std::string& name) { return world_.objects.at("Backup/default/" + name); }
 
   /// A restore that goes on, from that snapshot.
   static Json restore_of(const std::string& name, const std::string& snapshot) {
@@ -442,7 +324,7 @@ class Repositories : public testing::Test {
         const Millis wait = action && action->requeue_after ? *action->requeue_after : Millis{1'000};
         if (action && wait >= longest) return;
         world_.clock.advance(wait);
-      } catch (const Killed&) {
+      } catch (const testing::Killed&) {
         world_.kill_at = 0;
         operator_.reset();
       }
@@ -493,7 +375,7 @@ TEST_F(Repositories, AreThinnedOutAndTheirBackupsFollow) {
   EXPECT_TRUE(world_.history.empty()) << "no rule is set";
   Json keeper = backup("b10");
   keeper["spec"]["keep"] = true;
-  world_.objects["Backup/b10"] = keeper;
+  world_.objects["Backup/default/b10"] = keeper;
   set_spec("retention", {{"keepLast", 1}, {"dryRun", true}});
   settle();
   EXPECT_EQ(world_.history, Names{"keep default.b10"}) << "a dry run only tells";
@@ -514,12 +396,12 @@ TEST_F(Repositories, AreMarkedAsTheirBackupsSayBothWaysAndOnce) {
   taken("b11", 11);
   settle();
   EXPECT_TRUE(world_.history.empty()) << "nothing differs";
-  world_.objects.at("Backup/b10")["spec"]["keep"] = true;
+  world_.objects.at("Backup/default/b10")["spec"]["keep"] = true;
   settle();
   settle();
   EXPECT_EQ(world_.history, Names{"keep default.b10"});
   EXPECT_TRUE(world_.directories["production2/outpack"].snapshots[0].kept);
-  world_.objects.at("Backup/b10")["spec"]["keep"] = false;
+  world_.objects.at("Backup/default/b10")["spec"]["keep"] = false;
   restart();
   settle();
   settle();
@@ -531,10 +413,10 @@ TEST_F(Repositories, AreMarkedAsTheirBackupsSayBothWaysAndOnce) {
 TEST_F(Repositories, KeepWhatWasMarkedWhenTheStoreIsLost) {
   for (int day = 10; day <= 13; ++day) taken("b" + std::to_string(day), day);
   settle();
-  world_.objects.at("Backup/b10")["spec"]["keep"] = true;
+  world_.objects.at("Backup/default/b10")["spec"]["keep"] = true;
   settle();
   world_.history.clear();
-  for (const std::string& name : backups()) world_.objects.erase("Backup/" + name);
+  for (const std::string& name : backups()) world_.objects.erase("Backup/default/" + name);
   policy().erase("status");
   set_spec("retention", {{"keepLast", 1}});
   restart();
@@ -543,7 +425,7 @@ TEST_F(Repositories, KeepWhatWasMarkedWhenTheStoreIsLost) {
   EXPECT_EQ(world_.history, (Names{"forget default.b11", "forget default.b12"})) << "no mark is touched";
   EXPECT_EQ(backup("b10")["spec"]["keep"], true);
   EXPECT_FALSE(backup("b13")["spec"].value("keep", false));
-  world_.objects.at("Backup/b10")["spec"]["keep"] = false;
+  world_.objects.at("Backup/default/b10")["spec"]["keep"] = false;
   settle();
   EXPECT_EQ(kept(), Names{"default.b13"}) << "a person can still take it away";
 }
@@ -552,12 +434,12 @@ TEST_F(Repositories, LoseNoMarkOfABackupThatIsBeingDeleted) {
   taken("b10", 10);
   taken("b11", 11);
   settle();
-  world_.objects.at("Backup/b10")["spec"]["keep"] = true;
+  world_.objects.at("Backup/default/b10")["spec"]["keep"] = true;
   settle();
-  world_.objects.at("Backup/b10")["metadata"]["deletionTimestamp"] = "2026-11-20T12:00:00Z";
+  world_.objects.at("Backup/default/b10")["metadata"]["deletionTimestamp"] = "2026-11-20T12:00:00Z";
   set_spec("retention", {{"keepLast", 1}});
   settle();
-  world_.objects.erase("Backup/b10");
+  world_.objects.erase("Backup/default/b10");
   settle();
   EXPECT_EQ(world_.history, Names{"keep default.b10"});
   EXPECT_EQ(kept(), (Names{"default.b10", "default.b11"}));
@@ -567,7 +449,7 @@ TEST_F(Repositories, LoseNoMarkOfABackupThatIsBeingDeleted) {
 TEST_F(Repositories, OfAFullDiskAreThinnedOutThoughNoMarkCanBeWritten) {
   for (int day = 10; day <= 13; ++day) taken("b" + std::to_string(day), day);
   settle();
-  world_.objects.at("Backup/b10")["spec"]["keep"] = true;
+  world_.objects.at("Backup/default/b10")["spec"]["keep"] = true;
   world_.full = true;
   set_spec("retention", {{"keepLast", 1}});
   settle();
@@ -668,7 +550,7 @@ TEST_F(Repositories, KeepWhatARestoreUses) {
   settle();
   EXPECT_EQ(kept(), (Names{"default.b10", "default.b11", "default.b13"}));
   for (const char* name : {"pinned", "planned"})
-    world_.objects.at(std::string("RestoreRequest/") + name)["status"]["conditions"] =
+    world_.objects.at(std::string("RestoreRequest/default/") + name)["status"]["conditions"] =
         Json::parse(R"([{"type":"Complete","status":"True"}])");
   settle();
   EXPECT_EQ(kept(), Names{"default.b13"}) << "once the restores have ended";
@@ -698,7 +580,7 @@ TEST_F(Repositories, ForgetNothingWhileARestoreHasNotSaidWhatItUses) {
   settle();
   EXPECT_EQ(kept().size(), 3U);
   EXPECT_EQ(status()["retention"]["heldBy"], "RestoreRequest lost has not said yet which snapshots it uses");
-  world_.objects.at("RestoreRequest/lost")["status"] = known;
+  world_.objects.at("RestoreRequest/default/lost")["status"] = known;
   settle();
   EXPECT_EQ(kept(), (Names{"default.b10", "default.b12"}));
 }
@@ -730,7 +612,7 @@ TEST_F(Repositories, AreLeftAloneWhileARunGoesOnAndWaitForOthers) {
                       "spec":{"policyRef":{"name":"outpack"}}})"));
   settle();
   EXPECT_TRUE(world_.history.empty());
-  world_.objects.erase("Backup/running");
+  world_.objects.erase("Backup/default/running");
   world_.busy = "production2/outpack";
   settle(30s);
   EXPECT_TRUE(world_.history.empty());
@@ -756,7 +638,7 @@ TEST_F(Repositories, AreNotThinnedOutOnTheWordOfASuspiciousSnapshot) {
   EXPECT_NE(why.find("kubectl annotate backup b12 -n default roadstead.dev/accept-shrink=true"), std::string::npos);
   EXPECT_EQ(status()["retention"]["heldBy"], "snapshot default.b12 is suspiciously small");
   EXPECT_EQ(std::ranges::count(world_.events, "Shrank"), 1);
-  world_.objects.at("Backup/b12")["metadata"]["annotations"]["roadstead.dev/accept-shrink"] = "true";
+  world_.objects.at("Backup/default/b12")["metadata"]["annotations"]["roadstead.dev/accept-shrink"] = "true";
   settle();
   EXPECT_EQ(kept(), Names{"default.b12"});
   EXPECT_EQ(condition("SourceSuspicious")["status"], "False");
@@ -769,7 +651,7 @@ TEST_F(Repositories, MarkTheBackupsWhoseSnapshotsAreGone) {
   Json two = backup("b10");
   two["status"]["snapshots"].push_back(two["status"]["snapshots"][0]);
   two["status"]["snapshots"][1]["host"] = "offsite";
-  world_.objects["Backup/b10"] = two;
+  world_.objects["Backup/default/b10"] = two;
   world_.directories["production2/outpack"].snapshots.clear();
   world_.clock.advance(1h);
   settle();
@@ -831,7 +713,7 @@ TEST_F(Repositories, AreListedAnewThoughAnOldAnswerIsStillThere) {
 TEST_F(Repositories, BringABackBackupThatWasDeletedAlone) {
   taken("b10", 10);
   settle();
-  world_.objects.erase("Backup/b10");
+  world_.objects.erase("Backup/default/b10");
   settle();
   EXPECT_EQ(backups(), std::set<std::string>{"b10"});
 }
@@ -935,21 +817,21 @@ TEST_F(Repositories, OfAPolicyThatIsGoneLeaveNoWorker) {
   world_.slow_verification = true;
   settle(500ms);
   ASSERT_EQ(world_.workers.size(), 1U);
-  world_.objects.erase("BackupPolicy/outpack");
+  world_.objects.erase("BackupPolicy/default/outpack");
   ASSERT_TRUE(operator_->reconciler->reconcile({"BackupPolicy", "default", "outpack"}, {}));
   EXPECT_TRUE(world_.workers.empty());
   EXPECT_EQ(kept().size(), 1U) << "neither Backups nor data go with it";
   EXPECT_EQ(backups().size(), 1U);
 }
 
-class KilledAnywhere : public Repositories, public testing::WithParamInterface<bool> {};
+class KilledAnywhere : public Repositories, public ::testing::WithParamInterface<bool> {};
 
 TEST_P(KilledAnywhere, EndsWithTheSameSnapshotsAndTheSameObjects) {
   const auto prepare = [&] {
     world_.directories.clear();
     world_.workers.clear();
     world_.history.clear();
-    for (const std::string& name : backups()) world_.objects.erase("Backup/" + name);
+    for (const std::string& name : backups()) world_.objects.erase("Backup/default/" + name);
     policy().erase("status");
     world_.calls = 0;
     operator_.reset();
@@ -980,7 +862,7 @@ TEST_P(KilledAnywhere, EndsWithTheSameSnapshotsAndTheSameObjects) {
     ASSERT_TRUE(world_.workers.empty()) << world_.workers.begin()->first;
   }
 }
-INSTANTIATE_TEST_SUITE_P(BeforeAndAfter, KilledAnywhere, testing::Bool());
+INSTANTIATE_TEST_SUITE_P(BeforeAndAfter, KilledAnywhere, ::testing::Bool());
 
 }  // namespace
 }  // namespace roadstead::reconcilers
