@@ -57,6 +57,10 @@ inline constexpr std::size_t kMaxAllAttributeBytes = std::size_t{64} << 20;
 
 /// One name of a tree, as it is announced. There are no paths: an entry names its parent by number, so it cannot point
 /// out of the tree.
+/// In a stamp: the file may have changed once more since without showing it. Who has only such a stamp to compare with
+/// looks at the bytes.
+inline constexpr std::uint64_t kUnsettled = std::uint64_t{1} << 63;
+
 struct Entry {
   EntryType type = EntryType::File;
   std::uint32_t parent = 0;  ///< The number of an earlier entry that is a directory; the root's is 0, itself.
@@ -67,7 +71,8 @@ struct Entry {
   std::int64_t mtime_seconds = 0;
   std::uint32_t mtime_nanos = 0;
   std::uint64_t size = 0;  ///< Files only.
-  /// Files only: a number that changes whenever the source file does (inode and change time mixed). Only compared.
+  /// Files only: a number that changes whenever the source file does (inode and change time mixed), and kUnsettled.
+  /// Only compared.
   std::uint64_t stamp = 0;
   std::uint32_t link_to = 0;  ///< Hard links only: an earlier entry, no directory and no hard link itself.
   std::uint32_t major = 0;    ///< Devices only,

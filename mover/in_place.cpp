@@ -16,6 +16,7 @@
 #include "mover/link_groups.h"
 #include "mover/metadata.h"
 #include "mover/place.h"
+#include "mover/settled.h"
 #include "mover/tree_parts.h"
 
 namespace roadstead::mover {
@@ -25,23 +26,9 @@ namespace {
 /// of a file system ticks some hundred times a second at best.
 constexpr time_t kSettledSeconds = 2;
 
-bool is_before(const timespec& a, const timespec& b) {
-  return a.tv_sec != b.tv_sec ? a.tv_sec < b.tv_sec : a.tv_nsec < b.tv_nsec;
-}
-
 bool is_same(const struct stat& a, const struct stat& b) {
   return a.st_size == b.st_size && a.st_ctim.tv_sec == b.st_ctim.tv_sec && a.st_ctim.tv_nsec == b.st_ctim.tv_nsec &&
          a.st_mtim.tv_sec == b.st_mtim.tv_sec && a.st_mtim.tv_nsec == b.st_mtim.tv_nsec;
-}
-
-/// Whether every change of a file, through a mapping too, shows in its times here and at once. Not in memory, where
-/// mapped pages are never written back; not over a network, where others have caches.
-bool tells_changes(int directory) {
-  constexpr std::array<std::uint32_t, 5> kKnown = {0xEF53, 0x58465342, 0x9123683E, 0x2FC12FC1,
-                                                   0xF2F52010};  // ext4, xfs, btrfs, zfs, f2fs
-  struct statfs status {};
-  if (::fstatfs(directory, &status) != 0) return false;
-  return std::find(kKnown.begin(), kKnown.end(), static_cast<std::uint32_t>(status.f_type)) != kKnown.end();
 }
 
 /// What the threads of an in-place copy share.
@@ -51,7 +38,7 @@ struct Volume {
   HashFile hashes;
   Journal journal;
   bool tells_changes = false;
-  timespec settled{};  ///< Files last changed before this are remembered by a comparison.
+  Settled settled;  ///< These files are remembered by a comparison.
   LinkGroups links;
   std::optional<Keystone> keystone;
 
@@ -86,8 +73,7 @@ class ComparingThread final : public SinkThread {
     Fd fd(::openat(*directory, entry.name_bytes, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
     struct stat status {};
     if (!fd || ::fstat(fd.get(), &status) != 0 || !S_ISREG(status.st_mode)) return nullptr;
-    if (status.st_size == 0 || !is_before(status.st_ctim, volume_.settled) || volume_.hashes.has(status))
-      return nullptr;
+    if (status.st_size == 0 || !volume_.settled.has(status) || volume_.hashes.has(status)) return nullptr;
     return std::make_unique<ComparedFile>(std::move(fd), status);
   }
 
@@ -280,8 +266,7 @@ class InPlaceSink final : public Sink {
 
   /// Writes back what is dirty, so that every later change of a mapped page shows in its file's times.
   Outcome<void> settle(const Tick& tick) {
-    ::clock_gettime(CLOCK_REALTIME, &volume_->settled);
-    volume_->settled.tv_sec -= kSettledSeconds;
+    volume_->settled = Settled::before_now(data(), kSettledSeconds);
     return sync_file_system(data(), tick);
   }
 

@@ -27,8 +27,8 @@ Outcome<std::uint64_t> Journal::tree_of(int request) { return BoundFile::tree_of
 Journal::Record Journal::record_of(const struct stat& built, const Node& entry) {
   Record record = mixed(entry.size + 1);
   const std::int64_t change = built.st_ctim.tv_sec * kNanos + built.st_ctim.tv_nsec;
-  for (const std::uint64_t part :
-       {entry.stamp, static_cast<std::uint64_t>(change), std::uint64_t{built.st_ino}, std::uint64_t{built.st_dev}})
+  for (const std::uint64_t part : {entry.stamp & ~kUnsettled, static_cast<std::uint64_t>(change),
+                                   std::uint64_t{built.st_ino}, std::uint64_t{built.st_dev}})
     record = mixed(record ^ mixed(part));
   return record;
 }

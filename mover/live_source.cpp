@@ -8,6 +8,8 @@
 #include <mutex>
 #include <set>
 
+#include "mover/directory_cursor.h"
+
 namespace roadstead::mover {
 namespace {
 
@@ -150,7 +152,7 @@ class DirectoryReader final : public TreeReader {
     if (!S_ISREG(status->st_mode)) return cannot(file, {"NotFound", "is no file any more", ""}, "is no file any more");
     file_ = std::move(*opened);
     file_id_ = file;
-    if (stamp_of(*status) == entry.stamp) return true;
+    if (is_stamp(entry.stamp, *status)) return true;
     if (!shared_.live) return failed(changed(file, "changed after it was listed"));
     shared_.watch.changed(file);
     if (shared_.last_round) return true;
@@ -177,7 +179,7 @@ class DirectoryReader final : public TreeReader {
     const Fd closing = std::move(file_);
     const auto status = status_of(closing.get());
     if (!status) return failed(status.error());
-    if (stamp_of(*status) == shared_.scan.entries[file].stamp) return {};
+    if (is_stamp(shared_.scan.entries[file].stamp, *status)) return {};
     if (!shared_.live) return failed(changed(file, "changed while it was read"));
     shared_.watch.changed(file);
     return {};
@@ -225,7 +227,7 @@ class DirectorySource final : public TreeSource {
   std::unique_ptr<TreeReader> reader() override { return std::make_unique<DirectoryReader>(shared_); }
   [[nodiscard]] const Changes& changes() const override { return changes_; }
 
-  std::vector<Restated> restate(const std::vector<std::uint32_t>& troubled) override {
+  Outcome<std::vector<Restated>> restate(const std::vector<std::uint32_t>& troubled, const Tick& tick) override {
     std::set<std::uint32_t> files = shared_.watch.take_changed();
     std::vector<Restated> all;
     if (shared_.last_round) {
@@ -237,7 +239,11 @@ class DirectorySource final : public TreeSource {
         all.push_back({.file = file, .entry = entries().entry_of(file), .final = true});
     } else {
       files.insert(troubled.begin(), troubled.end());
-      for (const std::uint32_t file : files) all.push_back(as_it_is_now(file));
+      if (auto looked = add_changed_since(files, tick); !looked) return failed(looked.error());
+      for (const std::uint32_t file : files) {
+        if (auto go_on = tick(); !go_on) return failed(go_on.error());
+        all.push_back(as_it_is_now(file));
+      }
       shared_.last_round = true;
     }
     for (const Restated& one : all) take(changes_, one, entries());
@@ -245,6 +251,22 @@ class DirectorySource final : public TreeSource {
   }
 
  private:
+  /// Files that nobody has read in this run, or only before they changed: without them a snapshot could hold one file
+  /// from before and another from after something, and say that nothing had changed.
+  Outcome<void> add_changed_since(std::set<std::uint32_t>& files, const Tick& tick) {
+    DirectoryCursor directories(entries(), shared_.scan.root.get());
+    for (std::uint32_t id = 0; id < entries().size(); ++id) {
+      const Node& entry = entries()[id];
+      if (entry.type != EntryType::File) continue;
+      if (auto go_on = tick(); !go_on) return go_on;
+      const auto directory = directories.enter(entry.parent);
+      const auto status = directory ? status_of(*directory, entry.name_bytes) : Outcome<std::optional<struct stat>>();
+      const bool same = status && *status && S_ISREG((*status)->st_mode) && is_stamp(entry.stamp, **status);
+      if (!same) files.insert(id);
+    }
+    return {};
+  }
+
   Restated as_it_is_now(std::uint32_t file) {
     Restated restated{.file = file};
     Entry entry = entries().entry_of(file);
@@ -259,7 +281,7 @@ class DirectorySource final : public TreeSource {
     }
     const auto status = status_of(opened->get());
     if (!status || !S_ISREG(status->st_mode)) return restated;
-    if (auto described = describe_again(entry, opened->get()); !described) {
+    if (auto described = describe_again(entry, opened->get(), entries()); !described) {
       restated.unreadable = described.error().message;
       return restated;
     }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <future>
+#include <set>
 #include <thread>
 
 #include "mover/answerer.h"
@@ -9,6 +10,7 @@
 #include "mover/copy.h"
 #include "mover/guarded.h"
 #include "mover/open_source.h"
+#include "mover/ticking.h"
 
 namespace roadstead::mover {
 namespace {
@@ -17,10 +19,16 @@ using namespace std::chrono_literals;
 
 constexpr std::chrono::milliseconds kAlive = 500ms;
 
+Failure damaged_extent(const std::string& path) {
+  return {"DamagedExtent", fmt::format("an extent of {} is not what was stored", path),
+          "have the repository verified; restore another snapshot, or this one again after a backup brought it anew"};
+}
+
 /// The other mover's source over one connection.
 class RemoteSource final : public ExtentSource {
  public:
-  explicit RemoteSource(Connection& connection) : connection_(connection) {}
+  RemoteSource(Connection& connection, const EntriesEnd& announced)
+      : connection_(connection), stored_(!announced.origin.empty()) {}
 
   Outcome<void> ask(const std::vector<Want>& wants) override {
     Bytes payload;
@@ -57,6 +65,8 @@ class RemoteSource final : public ExtentSource {
 
   [[nodiscard]] bool hashed() const override { return true; }
   [[nodiscard]] Failure wrong_hash(const std::string& path) const override {
+    // What lies in a repository is sent as it lies there, and it is here that it is compared with its name.
+    if (stored_) return damaged_extent(path);
     return protocol_error(fmt::format("the peer sent an extent of {} that does not have its hash", path));
   }
 
@@ -67,6 +77,7 @@ class RemoteSource final : public ExtentSource {
 
  private:
   Connection& connection_;
+  bool stored_;                      ///< In a repository.
   std::span<const std::byte> rest_;  ///< Of the last frame, the answers not yet taken.
 };
 
@@ -98,10 +109,7 @@ class LocalSource final : public ExtentSource {
 
   Outcome<void> end() override { return answerer_.end(); }
   [[nodiscard]] bool hashed() const override { return verify_; }
-  [[nodiscard]] Failure wrong_hash(const std::string& path) const override {
-    return {"DamagedExtent", fmt::format("an extent of {} is not what was stored", path),
-            "have the repository verified; restore another snapshot, or this one again after a backup brought it anew"};
-  }
+  [[nodiscard]] Failure wrong_hash(const std::string& path) const override { return damaged_extent(path); }
 
  private:
   Answerer answerer_;
@@ -195,7 +203,7 @@ class Receiving {
   Connection& first() { return *linked_.connections.front(); }
 
   Outcome<void> all() {
-    auto sink = open_sink(job_);
+    auto sink = while_ticking(keep_alive_, [this] { return open_sink(job_); });
     if (!sink) return failed(sink.error());
     sink_ = std::move(*sink);
     if (sink_->already_there()) return say_done();
@@ -234,8 +242,10 @@ class Receiving {
   }
 
   Outcome<void> tell_known() {
-    const auto prefixes = sink_->known(kMaxAllKnown);
-    for (std::span<const std::uint64_t> rest(prefixes); !rest.empty();) {
+    const auto prefixes =
+        while_ticking(alone_, [this]() -> Outcome<std::vector<std::uint64_t>> { return sink_->known(kMaxAllKnown); });
+    if (!prefixes) return failed(prefixes.error());
+    for (std::span<const std::uint64_t> rest(*prefixes); !rest.empty();) {
       const auto part = rest.first(std::min(rest.size(), kMaxKnown));
       if (auto sent = first().send(FrameType::Known, encode_known(part)); !sent) return sent;
       rest = rest.subspan(part.size());
@@ -247,12 +257,12 @@ class Receiving {
   Outcome<void> build() {
     Assembly assembly{*sink_, entries_, receipt_.counts, meter_, receipt_.troubles};
     PieceQueue queue(entries_);
-    for (std::size_t i = 1; i < linked_.connections.size(); ++i)
-      others_.push_back(std::async(std::launch::async, [&, &connection = *linked_.connections[i]] {
-        return guarded(session_, connection, [&] { return work(assembly, queue, connection); });
-      }));
-    auto done = caught([&] {
-      RemoteSource source(first());
+    auto done = caught([&]() -> Outcome<void> {
+      for (std::size_t i = 1; i < linked_.connections.size(); ++i)
+        others_.push_back(std::async(std::launch::async, [&, &connection = *linked_.connections[i]] {
+          return guarded(session_, connection, [&] { return work(assembly, queue, connection); });
+        }));
+      RemoteSource source(first(), receipt_.announced);
       return Worker(assembly, queue, keep_alive_)
           .run(
               source, [&] { return await_others(); }, [&] { return restate(source); });
@@ -265,7 +275,7 @@ class Receiving {
   }
 
   Outcome<void> work(Assembly& assembly, PieceQueue& queue, Connection& connection) {
-    RemoteSource source(connection);
+    RemoteSource source(connection, receipt_.announced);
     return Worker(assembly, queue, go_on_).run(source);
   }
 
@@ -280,20 +290,25 @@ class Receiving {
   Outcome<std::vector<std::uint32_t>> restate(const RemoteSource& source) {
     if (!receipt_.announced.live) return std::vector<std::uint32_t>{};
     if (auto all = source.nothing_left(); !all) return failed(all.error());
-    if (auto sent = first().send(FrameType::Troubled, encode(receipt_.troubles.take())); !sent)
-      return failed(sent.error());
+    const auto troubled = receipt_.troubles.take();
+    if (auto sent = first().send(FrameType::Troubled, encode(troubled)); !sent) return failed(sent.error());
+    std::set<std::uint32_t> open(troubled.begin(), troubled.end());
     std::vector<std::uint32_t> again;
     for (;;) {
       const auto frame = first().receive();
       if (!frame) return failed(frame.error());
       if (frame->type == FrameType::Alive) continue;
       if (frame->type != FrameType::Restated) return failed(protocol_error("the peer did not say what has changed"));
+      if (frame->payload.empty() && !open.empty())
+        return failed(protocol_error("the peer did not say what became of a file that it could not give"));
       if (frame->payload.empty()) return again;
       const auto restated = decode_restated(frame->payload);
       if (!restated) return failed(restated.error());
-      for (const Restated& one : *restated)
+      for (const Restated& one : *restated) {
+        open.erase(one.file);
         if (one.entry && !one.final && one.file < entries_.size())
           if (auto noted = entries_.restate(one.file, *one.entry); !noted) return failed(noted.error());
+      }
       const auto more = receipt_.restate(*restated, *sink_);
       if (!more) return more;
       again.insert(again.end(), more->begin(), more->end());
@@ -429,7 +444,9 @@ class Copying {
   Outcome<std::vector<std::uint32_t>> restate(LocalSource& source) {
     if (!receipt_->announced.live) return std::vector<std::uint32_t>{};
     if (auto closed = source.end(); !closed) return failed(closed.error());
-    return receipt_->restate(source_->restate(receipt_->troubles.take()), *sink_);
+    const auto restated = source_->restate(receipt_->troubles.take(), tick_);
+    if (!restated) return failed(restated.error());
+    return receipt_->restate(*restated, *sink_);
   }
 
   Outcome<void> go_on() {

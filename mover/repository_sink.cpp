@@ -6,6 +6,7 @@
 
 #include "mover/repository/manifest.h"
 #include "mover/repository/repository.h"
+#include "mover/ticking.h"
 
 namespace roadstead::mover {
 namespace {
@@ -147,8 +148,8 @@ class RepositoryThread final : public SinkThread {
   }
 
   static bool is_unchanged(const Node& entry, const ManifestEntry& base) {
-    return entry.size == base.size && entry.stamp == base.stamp && entry.mtime_seconds == base.mtime_seconds &&
-           entry.mtime_nanos == base.mtime_nanos;
+    return entry.size == base.size && entry.stamp == base.stamp && (base.stamp & kUnsettled) == 0 &&
+           entry.mtime_seconds == base.mtime_seconds && entry.mtime_nanos == base.mtime_nanos;
   }
 
   static std::vector<Range> ranges_in(const ManifestEntry& base) {
@@ -201,7 +202,7 @@ class RepositorySink final : public Sink {
       shared_.repository.expect(std::min<std::size_t>(entries.extents(), entries.size()));
       return {};
     }
-    auto base = ManifestView::open(shared_.repository.directory(), previous_->id);
+    auto base = while_ticking(tick, [&] { return ManifestView::open(shared_.repository.directory(), previous_->id); });
     if (!base) return {};  // what it has is in the packs all the same, and is known by name
     shared_.base.emplace(std::move(*base));
     return find_base_directories(tick);
@@ -239,7 +240,8 @@ class RepositorySink final : public Sink {
         return found->second->get(0, extents, scratch);
       return shared_.digests->get((*shared_.entries)[file].first_extent, extents, scratch);
     };
-    auto made = commit(shared_.repository, header_, *shared_.entries, digests_of, left_out_);
+    auto made = while_ticking(
+        tick, [&] { return commit(shared_.repository, header_, *shared_.entries, digests_of, left_out_); });
     if (!made) return failed(made.error());
     there_ = std::move(*made);
     return {};

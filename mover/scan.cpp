@@ -12,6 +12,7 @@
 
 #include "mover/attributes.h"
 #include "mover/filter.h"
+#include "mover/settled.h"
 
 namespace roadstead::mover {
 namespace {
@@ -52,9 +53,16 @@ void take_status(Entry& entry, const struct stat& status) {
   entry.mtime_nanos = static_cast<std::uint32_t>(status.st_mtim.tv_nsec);
 }
 
-void take_file_status(Entry& entry, const struct stat& status) {
+void take_file_status(Entry& entry, const struct stat& status, const Settled& settled) {
   entry.size = static_cast<std::uint64_t>(status.st_size);
-  entry.stamp = stamp_of(status);
+  entry.stamp = stamp_of(status) | (settled.has(status) ? 0 : kUnsettled);
+}
+
+/// Written without its holes, as too many ranges are.
+void fit_ranges(Entry& entry, const EntryList& entries) {
+  if (entry.ranges.size() <= entries.ranges_left()) return;
+  entry.sparse = false;
+  entry.ranges.clear();
 }
 
 std::optional<EntryType> type_of(const struct stat& status) {
@@ -101,7 +109,8 @@ using Chunk = std::vector<Seen>;
 /// Looks at names; safe from several threads.
 class Looker {
  public:
-  Looker(const Source& source, dev_t device) : filter_(source), live_(source.live), device_(device) {}
+  Looker(const Source& source, dev_t device, const Settled& settled)
+      : filter_(source), live_(source.live), device_(device), settled_(settled) {}
 
   Outcome<Chunk> look(const Directory& directory, std::size_t first, std::size_t count) const {
     Chunk chunk;
@@ -158,8 +167,8 @@ class Looker {
     return seen;
   }
 
-  static Outcome<void> describe_file(Entry& entry, int at, const struct stat& status) {
-    take_file_status(entry, status);
+  Outcome<void> describe_file(Entry& entry, int at, const struct stat& status) const {
+    take_file_status(entry, status, settled_);
     if (allocated_of(status) >= entry.size) return {};
     const Fd file(::openat(at, entry.name.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
     if (!file) return failed_call(errno, "open");
@@ -198,6 +207,7 @@ class Looker {
   Filter filter_;
   bool live_;
   dev_t device_;
+  Settled settled_;
 };
 
 /// Runs tasks on some threads, in the order in which they come.
@@ -242,7 +252,7 @@ class Scanner {
 
   Outcome<void> run() {
     if (auto added = add_root(); !added) return added;
-    looker_.emplace(source_, device_);
+    looker_.emplace(source_, device_, Settled::before_now(scan_.root.get(), source_.settle_seconds));
     Pool pool(std::clamp(std::thread::hardware_concurrency(), 1U, kMaxThreads));  // joined before what its tasks read
     for (;;) {
       if (auto begun = begin_chunks(pool); !begun) return begun;
@@ -350,10 +360,7 @@ class Scanner {
       }
     }
     if (entry.type == EntryType::File) scan_.allocated_bytes += seen.allocated;
-    if (entry.ranges.size() > scan_.entries.ranges_left()) {
-      entry.sparse = false;  // written without its holes, as too many ranges are
-      entry.ranges.clear();
-    }
+    fit_ranges(entry, scan_.entries);
     // A directory of another file system stays empty: its status has the mounted root's device.
     foreign_.resize(scan_.entries.size() + 1, false);
     foreign_.back() = seen.foreign;
@@ -391,9 +398,11 @@ void tell(Told& told, std::string name) {
 }
 
 std::uint64_t stamp_of(const struct stat& status) {
-  return static_cast<std::uint64_t>(status.st_ctim.tv_sec * kNanos + status.st_ctim.tv_nsec) ^
-         (status.st_ino * 0x9e3779b97f4a7c15U);
+  const auto time = static_cast<std::uint64_t>(status.st_ctim.tv_sec * kNanos + status.st_ctim.tv_nsec);
+  return (time ^ (status.st_ino * 0x9e3779b97f4a7c15U)) & ~kUnsettled;
 }
+
+bool is_stamp(std::uint64_t stamp, const struct stat& status) { return (stamp & ~kUnsettled) == stamp_of(status); }
 
 Outcome<Scan> scan(const Source& source, const std::stop_token& stop, const Listed& listed) {
   Scan result;
@@ -404,17 +413,18 @@ Outcome<Scan> scan(const Source& source, const std::stop_token& stop, const List
   return result;
 }
 
-Outcome<void> describe_again(Entry& entry, int fd) {
+Outcome<void> describe_again(Entry& entry, int fd, const EntryList& entries) {
   const auto status = status_of(fd);
   if (!status) return failed(status.error());
   take_status(entry, *status);
-  take_file_status(entry, *status);
+  take_file_status(entry, *status, Settled());
   entry.sparse = allocated_of(*status) < entry.size;
   entry.ranges.clear();
   if (entry.sparse) {
     auto ranges = ranges_in(fd, entry.size);
     if (!ranges) return failed(ranges.error());
     entry.ranges = std::move(*ranges);
+    fit_ranges(entry, entries);
   }
   auto attributes = attributes_of(fd, nullptr);
   if (!attributes) return failed(attributes.error());

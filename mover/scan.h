@@ -32,18 +32,23 @@ struct Scan {
 void tell(Told& told, std::string name);
 
 /// Changes whenever the file does: inode and change time (which moves with every change of content or metadata) mixed.
+/// Without kUnsettled.
 std::uint64_t stamp_of(const struct stat& status);
 
 /// Called with the scan so far.
 using Listed = std::function<Outcome<void>(const Scan&)>;
+
+/// Whether the stamp of an entry is that of the file, settled or not.
+bool is_stamp(std::uint64_t stamp, const struct stat& status);
 
 /// Lists `source`; what its entries are is asked for by several threads. `listed` is called every few hundred entries;
 /// its failure ends the scan. Symbolic links are never followed; the root itself may be reached by one. SourceChanged
 /// where an entry vanishes meanwhile, unless the source is live.
 Outcome<Scan> scan(const Source& source, const std::stop_token& stop, const Listed& listed = {});
 
-/// What a file is now: `entry` with everything of its status. `fd` is open. For files that changed after the scan.
-Outcome<void> describe_again(Entry& entry, int fd);
+/// What a file is now: `entry` with everything of its status, unsettled. `fd` is open. For files that changed after the
+/// scan. Without its holes where they are more than `entries` has room for.
+Outcome<void> describe_again(Entry& entry, int fd, const EntryList& entries);
 
 /// Opens the directory of an entry, component by component from the root.
 Outcome<Fd> open_entry_directory(const EntryList& entries, int root, std::uint32_t directory);

@@ -169,7 +169,12 @@ class Server {
     if (auto closed = answerer_.end(); !closed) return closed;
     std::vector<Restated> part;
     std::size_t bytes = 0;
-    for (Restated& one : shared_.source.restate(*troubled)) {
+    auto all = shared_.source.restate(*troubled, [this]() -> Outcome<void> {
+      if (Session::Clock::now() - connection_.last_sent() < kAlive) return {};
+      return connection_.send(FrameType::Alive);
+    });
+    if (!all) return failed(all.error());
+    for (Restated& one : *all) {
       part.push_back(std::move(one));
       bytes += encode(std::vector{part.back()}).size();
       if (bytes < kRestatedFrame) continue;

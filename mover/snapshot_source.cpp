@@ -74,7 +74,9 @@ class SnapshotSource final : public TreeSource {
   }
 
   std::unique_ptr<TreeReader> reader() override { return std::make_unique<SnapshotReader>(repository_, manifest_); }
-  std::vector<Restated> restate(const std::vector<std::uint32_t>&) override { return {}; }
+  Outcome<std::vector<Restated>> restate(const std::vector<std::uint32_t>&, const Tick&) override {
+    return std::vector<Restated>{};
+  }
   [[nodiscard]] const Changes& changes() const override { return none_; }
 
  private:

@@ -6,11 +6,11 @@
 
 #include <algorithm>
 #include <cstring>
-#include <future>
 
 #include "mover/directory_cursor.h"
 #include "mover/metadata.h"
 #include "mover/piece_hash.h"
+#include "mover/ticking.h"
 
 namespace roadstead::mover {
 namespace {
@@ -170,11 +170,10 @@ Outcome<void> dress_directories(const EntryList& entries, int root, const Tick& 
 }
 
 Outcome<void> sync_file_system(int fd, const Tick& tick) {
-  auto synced = std::async(std::launch::async, [fd] { return ::syncfs(fd) == 0 ? 0 : errno; });
-  while (synced.wait_for(100ms) != std::future_status::ready)
-    if (auto go_on = tick(); !go_on) return go_on;
-  if (const int error = synced.get()) return failed_call(error, "sync the target's file system");
-  return {};
+  return while_ticking(tick, [fd]() -> Outcome<void> {
+    if (::syncfs(fd) != 0) return failed_call(errno, "sync the target's file system");
+    return {};
+  });
 }
 
 bool is_all_data(int fd, std::uint64_t offset, std::uint64_t length) {

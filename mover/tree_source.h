@@ -54,7 +54,7 @@ class TreeSource {
 
   /// Live sources: what became of the files that could not be had, and of others that have changed. In the first round
   /// they are to be had once more; what goes wrong after that is only told.
-  virtual std::vector<Restated> restate(const std::vector<std::uint32_t>& troubled) = 0;
+  virtual Outcome<std::vector<Restated>> restate(const std::vector<std::uint32_t>& troubled, const Tick& tick) = 0;
 
   /// Live sources: what restate() told so far.
   [[nodiscard]] virtual const Changes& changes() const = 0;

@@ -171,6 +171,7 @@ Json written(const Source& source) {
     json["keepWal"] = {
         {"directory", source.keep_wal->directory}, {"first", source.keep_wal->first}, {"last", source.keep_wal->last}};
   if (source.live) json["live"] = true;
+  if (source.settle_seconds != Source().settle_seconds) json["settleSeconds"] = source.settle_seconds;
   if (source.snapshot) json["snapshot"] = *source.snapshot;
   return json;
 }
@@ -194,6 +195,7 @@ Source read_source(const Json& json) {
     source.keep_wal = std::move(keep);
   }
   source.live = fields.flag("live", false);
+  fields.number_into(source.settle_seconds, "settleSeconds", 0, 86400);
   if (fields.has("snapshot")) source.snapshot = fields.directory_name("snapshot");
   fields.done();
   return source;

@@ -73,6 +73,9 @@ struct Source {
   /// The tree is in use: a file that changes, vanishes or cannot be read is told in the result and ends nothing.
   /// Otherwise it is `SourceChanged`, because the copy would not be whole.
   bool live = false;
+  /// A file that was changed less than so long before it is listed may change again without showing it: the next
+  /// snapshot does not take it for unchanged, but compares its bytes.
+  int settle_seconds = 60;
   /// Not a tree but this snapshot of the repository directory `path`; `exclude`, `keepWal` and `live` mean nothing
   /// then.
   std::optional<std::string> snapshot{};

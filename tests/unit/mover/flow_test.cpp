@@ -2,9 +2,13 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <thread>
+
 #include "mover/answerer.h"
 #include "mover/piece_hash.h"
 #include "mover/throttle.h"
+#include "mover/ticking.h"
 
 namespace roadstead::mover {
 namespace {
@@ -161,6 +165,41 @@ TEST(Packing, GivesBackWhatItWasGiven) {
   EXPECT_FALSE(unpacker.unpack(kZstd, packed->first(packed->size() - 1), text.size()));
   EXPECT_FALSE(unpacker.unpack(kPlain, text, 5));
   EXPECT_FALSE(packer.pack(bytes_of(100'000, 3))) << "noise does not shrink";
+}
+
+TEST(LongWork, IsTickedAndItsOutcomeReturned) {
+  std::atomic<int> ticks{0};
+  const auto done = while_ticking(
+      [&]() -> Outcome<void> {
+        ++ticks;
+        return {};
+      },
+      [&]() -> Outcome<int> {
+        const auto end = Clock::now() + 10s;
+        while (ticks < 2 && Clock::now() < end) std::this_thread::yield();
+        return 7;
+      });
+  ASSERT_TRUE(done);
+  EXPECT_EQ(*done, 7);
+  EXPECT_GE(ticks, 2);
+}
+
+TEST(LongWork, GivesWayToWhatItsTickSaysOnceItHasEnded) {
+  std::atomic<bool> told{false}, ended{false};
+  const auto done = while_ticking(
+      [&]() -> Outcome<void> {
+        told = true;
+        return failed("Cancelled", "", "");
+      },
+      [&]() -> Outcome<void> {
+        const auto end = Clock::now() + 10s;
+        while (!told && Clock::now() < end) std::this_thread::yield();
+        ended = true;
+        return {};
+      });
+  ASSERT_FALSE(done);
+  EXPECT_EQ(done.error().reason, "Cancelled");
+  EXPECT_TRUE(ended);
 }
 
 TEST(AThrottle, LetsThroughItsRateAndSharesIt) {
