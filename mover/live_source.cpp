@@ -89,13 +89,13 @@ class DirectoryReader final : public TreeReader {
   ~DirectoryReader() override { static_cast<void>(close()); }
 
   Outcome<bool> find(const Spot& spot, std::span<std::byte> room, bool named) override {
-    const auto entered = enter(spot.file);
+    auto entered = enter(spot.file);
     if (!entered || !*entered) return entered;
     data_ = room.first(spot.length);
     if (named) hasher_.start();
     for (std::size_t at = 0; at < data_.size(); at += kCached) {
       const auto part = data_.subspan(at, std::min(kCached, data_.size() - at));
-      const auto read = read_part(spot.file, spot.offset + at, part);
+      auto read = read_part(spot.file, spot.offset + at, part);
       if (!read || !*read) return read;
       if (named) hasher_.add(part);
     }
@@ -113,13 +113,13 @@ class DirectoryReader final : public TreeReader {
   Outcome<StoredBytes> stored() override { return StoredBytes{kPlain, data_}; }
 
   Outcome<bool> read(const Spot& spot, const std::vector<Range>& ranges, Bytes& out) override {
-    const auto entered = enter(spot.file);
+    auto entered = enter(spot.file);
     if (!entered || !*entered) return entered;
     out.clear();
     for (const Range& range : ranges) {
       const std::size_t at = out.size();
       out.resize(at + range.length);
-      const auto read = read_part(spot.file, spot.offset + range.offset, std::span(out).subspan(at));
+      auto read = read_part(spot.file, spot.offset + range.offset, std::span(out).subspan(at));
       if (!read || !*read) return read;
     }
     return true;
