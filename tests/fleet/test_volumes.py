@@ -113,6 +113,26 @@ def test_a_missing_volume_is_made(site):
     site.uat.docker("volume", "rm", "new_volume")
 
 
+def test_a_volume_that_is_a_directory_elsewhere_is_backed_up_and_restored_in_place(site):
+    """Made with options: its data is where they say and can only be reached by mounting it; nothing can be staged beside it."""
+    name, places = "elsewhere", {}
+    for host in (site.production, site.uat):
+        places[host] = pathlib.Path(f"/proc/{host.first_process()}/root{host.dir}/{name}")
+        places[host].mkdir()
+        host.docker("volume", "create", "-o", "type=none", "-o", "o=bind", "-o", f"device={host.dir}/{name}", name)
+    volume_tree.small_files(places[site.production], 60)
+    (places[site.uat] / "old").write_text("of uat")
+    site.operator.apply(site.policy(name, [name]))
+    site.back_up(name, name)
+    request = site.run_restore(name, volume=name, source={"backupPolicyRef": {"name": name}})
+    assert volume_tree.by_walk(places[site.production], places[site.uat]) == []
+    assert request["status"]["plan"]["strategy"] == "InPlace"
+    said = json.loads(site.uat.docker("volume", "inspect", name).stdout)[0]
+    assert said["Options"]["device"] == f"{site.uat.dir}/{name}"
+    site.operator.cli("delete", "restorerequest", name)
+    site.assert_no_workers(name)
+
+
 def test_a_rollback_brings_the_old_data_back_while_it_is_kept(site):
     top = site.data(site.uat, VOLUME)
     (top / "of-uat").write_text("kept")
