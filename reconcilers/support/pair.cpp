@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "operator/base/hash.h"
+#include "reconcilers/support/labels.h"
 #include "reconcilers/support/transfer.h"
 
 namespace roadstead::reconcilers {
@@ -9,6 +11,7 @@ namespace {
 
 constexpr Millis kRenewPause{500};
 constexpr Millis kFullHostPause{5'000};
+constexpr std::size_t kNonceBytes = 16;
 
 using PairLook = std::variant<PairEnd, Underway, EngineError, Error>;
 
@@ -88,22 +91,25 @@ class Pair {
 
     const std::string transfer = transfer_name(id_.worker.installation, id_.worker.owner, id_.worker.item,
                                                fmt::format("{}-{}", id_.step, id_.worker.spec_hash), attempt_.number);
-    const std::string key = transfer_key(id_.secret, transfer);
     const auto& data = server.host->host.spec.data;
     auto ports = parse_port_range(data && data->ports ? *data->ports : "");
     if (!ports) return ports.error();
-    auto spec = finished(server, serving_link(transfer), key);
+    const std::string nonce = random_hex(kNonceBytes);
+    auto spec = finished(server, serving_link(transfer), transfer_key(id_.secret, transfer, nonce));
     if (!spec) return error(spec.error(), server);
+    spec->container.labels[std::string(label::kNonce)] = nonce;
     auto seen = ensure_server(*server.host->engine, std::move(*spec), *ports, limits_);
     if (!seen) return error(seen.error(), server);
     server_seen = std::move(*seen);
     if (server_seen.state != WorkerState::Running) return std::nullopt;
 
-    auto port = published_port(*server.host->engine, server_seen.id, limits_);
-    if (!port && port.error().kind == ErrorKind::Conflict)
+    // It may be an earlier operator's, with a nonce of its own.
+    auto serving = look_at_server(*server.host->engine, server_seen.id, limits_);
+    if (!serving && serving.error().kind == ErrorKind::Conflict)
       return Underway{"A mover ended before its peer was there.", kRenewPause, {}};  // its end is looked at next
-    if (!port) return error(port.error(), server);
-    spec = finished(caller, calling_link(transfer, data->address, *port), key);
+    if (!serving) return error(serving.error(), server);
+    spec = finished(caller, calling_link(transfer, data->address, serving->port),
+                    transfer_key(id_.secret, transfer, serving->nonce));
     if (!spec) return error(spec.error(), caller);
     seen = ensure_worker(*caller.host->engine, *spec, limits_);
     if (!seen) return error(seen.error(), caller);

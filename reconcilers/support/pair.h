@@ -27,7 +27,7 @@ struct PairJob {
   bool source_serves = true;
 };
 
-/// Whose transfer it is. With the spec's hash in it, what is made anew under an old name uses no old key again.
+/// Whose transfer it is.
 struct PairId {
   WorkerId worker;     ///< Step and attempt are set for each end.
   std::string step;    ///< "copy"

@@ -1,6 +1,7 @@
 #include "reconcilers/support/transfer.h"
 
 #include "operator/base/hash.h"
+#include "reconcilers/support/labels.h"
 
 namespace roadstead::reconcilers {
 namespace {
@@ -23,9 +24,10 @@ std::string transfer_name(const std::string& installation, const ObjectKey& owne
       fmt::format("{}/{}/{}/{}/{}/{}/{}", installation, owner.kind, owner.ns, owner.name, item, step, attempt), kLimit);
 }
 
-std::string transfer_key(const std::string& installation_secret, const std::string& transfer) {
+std::string transfer_key(const std::string& installation_secret, const std::string& transfer,
+                         const std::string& nonce) {
   constexpr std::size_t kBytes = 32;
-  return to_hex(hkdf_sha256(installation_secret, "roadstead transfer " + transfer, kBytes));
+  return to_hex(hkdf_sha256(installation_secret, fmt::format("roadstead transfer {} {}", transfer, nonce), kBytes));
 }
 
 mover::Link serving_link(const std::string& transfer) {
@@ -57,13 +59,13 @@ Result<WorkerSeen> ensure_server(Engine& engine, WorkerSpec spec, PortRange port
               ports.first, ports.last);
 }
 
-Result<std::uint16_t> published_port(Engine& engine, const std::string& container, const Limits& limits) {
+Result<ServerSeen> look_at_server(Engine& engine, const std::string& container, const Limits& limits) {
   auto info = engine.inspect_container(container, limits);
   if (!info) return tl::unexpected(info.error());
   const auto found = info->published_ports.find(port_key());
   if (found == info->published_ports.end())
     return fail(ErrorKind::Conflict, "container {} has no published port", container);
-  return found->second;
+  return ServerSeen{found->second, value_of(info->labels, label::kNonce)};
 }
 
 }  // namespace roadstead::reconcilers

@@ -379,6 +379,14 @@ class FakeEngine final : public Engine {
     if (++container.waits > kPatience) end(container, false, "ConnectionLost");
   }
 
+  /// Both ends have the same one, and no transfer before had it.
+  void use_key(const Container& sender, const Container& receiver) {
+    const std::string path(mover::kKeyPath.substr(1));
+    const std::string& key = sender.files.at(path);
+    if (receiver.files.at(path) != key) world_.violations.push_back("two ends with different keys");
+    if (!world_.keys.insert(key).second) world_.violations.push_back("a key is used again");
+  }
+
   void perform(Container& container, const mover::Connect&) {
     Container* peer = peer_of(container);
     if (peer == nullptr) return no_peer(container);
@@ -390,6 +398,7 @@ class FakeEngine final : public Engine {
     Container* receiver = copy.role == mover::Role::Send ? peer_of(container) : &container;
     Container* sender = copy.role == mover::Role::Receive ? peer_of(container) : &container;
     if (receiver == nullptr || sender == nullptr) return no_peer(container);
+    if (sender != receiver) use_key(*sender, *receiver);
     const mover::Copy into = *copy_of(*receiver);
     for (const char* needed : {"MKNOD", "SETFCAP"})
       if (std::ranges::find(receiver->spec.capabilities_add, needed) == receiver->spec.capabilities_add.end())

@@ -528,10 +528,11 @@ TEST(Transfer, EachAttemptHasItsOwnKeyAndNeedsNoMemory) {
   const auto first = transfer_name("default", owner, "db", "copy", 1),
              second = transfer_name("default", owner, "db", "copy", 2);
   EXPECT_NE(first, second);
-  EXPECT_EQ(transfer_key("secret", first), transfer_key("secret", first));
-  EXPECT_NE(transfer_key("secret", first), transfer_key("secret", second));
-  EXPECT_NE(transfer_key("secret", first), transfer_key("other secret", first));
-  EXPECT_EQ(transfer_key("secret", first).size(), 64u);
+  EXPECT_EQ(transfer_key("secret", first, "n"), transfer_key("secret", first, "n"));
+  EXPECT_NE(transfer_key("secret", first, "n"), transfer_key("secret", second, "n"));
+  EXPECT_NE(transfer_key("secret", first, "n"), transfer_key("other secret", first, "n"));
+  EXPECT_NE(transfer_key("secret", first, "n"), transfer_key("secret", first, "m"));
+  EXPECT_EQ(transfer_key("secret", first, "n").size(), 64u);
   EXPECT_LE(
       transfer_name("default", {"RestoreRequest", std::string(63, 'n'), std::string(200, 'x')}, "db", "copy", 1).size(),
       128u);

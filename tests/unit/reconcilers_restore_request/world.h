@@ -87,6 +87,7 @@ class World {
   std::string check_answer = "t";
   std::string copy_failure;                      ///< A reason that every copy fails with.
   std::uint64_t bytes_sent = 0;                  ///< By all copies together.
+  std::set<std::string> keys;                    ///< Of all copies.
   std::map<std::string, ErrorKind> unstartable;  ///< Containers whose start the engine answers with this.
   int restore_points = 0;
   /// By "<host>:<source host>/<volume>".
