@@ -114,7 +114,8 @@ class Rounds {
       if (!is_of(object, policy_.metadata.name)) continue;
       if (!crds::is_finished(object.status))
         around.run_goes_on = around.run_goes_on || !object.metadata.deletion_timestamp;
-      else if (object.status.finished_at)
+      // An end that lies ahead (the clock was set back) would make every listing an old one.
+      else if (object.status.finished_at && *object.status.finished_at <= now())
         around.last_end = std::max(around.last_end.value_or(Time{}), *object.status.finished_at);
     }
     return around;

@@ -710,6 +710,27 @@ TEST_F(Repositories, AreListedAnewThoughAnOldAnswerIsStillThere) {
   EXPECT_EQ(backups(), (std::set<std::string>{"b10", "b11"}));
 }
 
+TEST_F(Repositories, AreNotListedOverAndOverBecauseARunEndedBeforeTheClockWasSetBack) {
+  const auto add_run = [this](const std::string& name, Time end) {
+    Json run = Json::parse(R"({"kind":"Backup","metadata":{"labels":{"roadstead.dev/policy":"outpack"}},
+        "spec":{"policyRef":{"name":"outpack"}},"status":{"conditions":[{"type":"Failed","status":"True"}]}})");
+    run["metadata"]["name"] = name;
+    run["status"]["finishedAt"] = format_rfc3339(end);
+    add(run);
+  };
+  taken("b10", 10);
+  add_run("ahead", kStart + 24h);
+  settle();
+  const Time listed = parse_rfc3339(status()["repositories"][0]["lastListedTime"].get<std::string>()).value();
+  EXPECT_LT(listed - kStart, 1min);
+  world_.clock.advance(10min);
+  taken("b11", 11);
+  add_run("since", world_.clock.now());
+  settle();
+  EXPECT_EQ(backups(), (std::set<std::string>{"ahead", "b10", "b11", "since"}))
+      << "a run that ends now is seen at once";
+}
+
 TEST_F(Repositories, BringABackBackupThatWasDeletedAlone) {
   taken("b10", 10);
   settle();

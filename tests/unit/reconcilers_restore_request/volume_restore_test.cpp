@@ -457,6 +457,25 @@ TEST(InPlace, WithStopModeNoneStopsNobody) {
   EXPECT_EQ(world.history, std::vector<std::string>{"overwrite"});
 }
 
+TEST(Transfers, OfARequestThatIsMadeAgainUnderItsNameUseNoKeyAgain) {
+  World world;
+  world.add_snapshot("newest", hours(6));
+  world.copy_failure = "ChecksumMismatch";
+  world.apply(volume_manifest());
+  ASSERT_TRUE(world.run());
+  ASSERT_EQ(world.phase(), "Failed") << told(world);
+  const auto keys = world.keys.size();
+  ASSERT_GE(keys, 1u);
+  world.objects.erase("RestoreRequest/default/uat-november");
+  world.volume("outpack").beside.clear();  // or its receipt would tell the next of its end
+  world.copy_failure.clear();
+  world.apply(volume_manifest());
+  ASSERT_TRUE(world.run());
+  EXPECT_EQ(world.phase(), "Succeeded") << told(world);
+  EXPECT_EQ(world.keys.size(), keys + 1);
+  EXPECT_THAT(world.violations, IsEmpty());
+}
+
 TEST(Snapshots, AsOfATimeTheNewestBeforeItIsTaken) {
   World world;
   world.add_snapshot("older", hours(30));
