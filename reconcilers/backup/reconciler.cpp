@@ -8,6 +8,7 @@
 #include "reconcilers/backup/volume_run.h"
 #include "reconcilers/support/backup_names.h"
 #include "reconcilers/support/pace.h"
+#include "reconcilers/support/restores.h"
 #include "reconcilers/support/typed_client.h"
 
 namespace roadstead::reconcilers {
@@ -169,13 +170,9 @@ class BackupReconciler final : public Reconciler {
     }
     if (object.spec.deletion_policy == crds::DeletionPolicy::Delete) {
       if (object.spec.keep) return refuse_to_go(object);
-      auto user = restore_that_uses(object);
-      if (!user) return tl::unexpected(user.error());
-      if (!user->empty())
-        return waits_to_go(
-            object, "InUse",
-            fmt::format("RestoreRequest {} uses its snapshots; they are forgotten when that has ended", *user),
-            kBlockedRetry);
+      auto use = restore_that_uses(object);
+      if (!use) return tl::unexpected(use.error());
+      if (!use->empty()) return waits_to_go(object, "InUse", *use, kBlockedRetry);
       if (auto outcome = forget_data(object, limits)) return *outcome;
     }
     Run run{context_, object, limits};
@@ -185,12 +182,21 @@ class BackupReconciler final : public Reconciler {
     return release(object);
   }
 
-  /// The name of an unfinished one; empty: there is none.
+  /// Why an unfinished restore needs the data still; empty: none does.
   Result<std::string> restore_that_uses(const crds::Backup& object) {
     const auto requests = list<crds::RestoreRequest>(context_.api, object.metadata.ns);
     if (!requests) return tl::unexpected(requests.error());
-    for (const auto& request : *requests)
-      if (!crds::is_finished(request.status) && backup::is_used_by(object, request)) return request.metadata.name;
+    for (const auto& request : *requests) {
+      if (crds::is_finished(request.status)) continue;
+      if (backup::is_used_by(object, request))
+        return fmt::format("RestoreRequest {} uses its snapshots; they are forgotten when that has ended",
+                           request.metadata.name);
+      if (may_pin_more(request))
+        return fmt::format(
+            "RestoreRequest {} has not said yet which snapshots it uses; they are forgotten when it has pinned others "
+            "or has ended",
+            request.metadata.name);
+    }
     return std::string();
   }
 

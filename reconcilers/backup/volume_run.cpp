@@ -22,10 +22,11 @@ constexpr Millis kBusyPause{5'000};  // somebody else uses the directory
 constexpr Millis kSpaceFirst{30'000}, kSpaceLongest{300'000};
 
 // In a step's memory.
-constexpr const char* kStarted = "started";  // worker's word → the attempt whose worker was made
-constexpr const char* kAsked = "asked";      // the attempt before which the repository was asked
-constexpr const char* kBegun = "begun";      // a hook
-constexpr const char* kNoSpace = "noSpace";  // how often the disk was full
+constexpr const char* kStarted = "started";          // worker's word → the attempt whose worker was made
+constexpr const char* kAsked = "asked";              // the attempt before which the repository was asked
+constexpr const char* kSourceAsked = "sourceAsked";  // the same of the one that is read
+constexpr const char* kBegun = "begun";              // a hook
+constexpr const char* kNoSpace = "noSpace";          // how often the disk was full
 
 // ---- workers -------------------------------------------------------------------------------------------------------
 
@@ -468,24 +469,35 @@ struct CopyJob {
   }
 };
 
-/// Whoever writes into the same directory now; the mover would only say `Busy`.
-std::optional<Outcome> waits_for_another(const CopyJob& job) {
-  auto workers = job.to.engine->list_containers({{std::string(label::kInstallation), job.run.context.installation},
-                                                 {std::string(label::kRole), std::string(kWorkerRole)}},
-                                                job.run.limits);
-  if (!workers) return from_error(workers.error(), job.to, false);
+/// A running worker of another object that has this directory writable, and of which `hinders` holds: it is waited for.
+/// The mover would only say `Busy`.
+std::optional<Outcome> waits_for_worker(const CopyJob& job, const HostHandle& host, const std::string& directory,
+                                        bool (*hinders)(const Labels& labels)) {
+  auto workers = host.engine->list_containers({{std::string(label::kInstallation), job.run.context.installation},
+                                               {std::string(label::kRole), std::string(kWorkerRole)}},
+                                              job.run.limits);
+  if (!workers) return from_error(workers.error(), host, host.host.metadata.name == job.plan.from());
   for (const auto& worker : *workers) {
     const auto owner = owner_of(worker.labels, job.run.context.installation);
     if (worker.state != ContainerState::Running || !owner || *owner == key_of(job.run.backup)) continue;
     const bool writes = std::ranges::any_of(
-        worker.mounts, [&](const MountPoint& mount) { return !mount.read_only && mount.source == job.directory; });
-    if (writes)
+        worker.mounts, [&](const MountPoint& mount) { return !mount.read_only && mount.source == directory; });
+    if (writes && hinders(worker.labels))
       return Working{fmt::format("Waits for {} {}/{}, which works on the same repository directory of host {}.",
-                                 owner->kind, owner->ns, owner->name, job.to.host.metadata.name),
+                                 owner->kind, owner->ns, owner->name, host.host.metadata.name),
                      kBusyPause,
                      {}};
   }
   return std::nullopt;
+}
+
+/// Two do not write into one directory; who reads a repository goes along with everybody but those who forget.
+std::optional<Outcome> waits_for_another(const CopyJob& job) {
+  const auto everybody = [](const Labels&) { return true; };
+  const auto who_forgets = [](const Labels& labels) { return value_of(labels, label::kStep) == kForgetStep; };
+  if (auto outcome = waits_for_worker(job, job.to, job.directory, everybody)) return outcome;
+  if (!job.plan.copies_repository()) return std::nullopt;
+  return waits_for_worker(job, job.from, job.source_directory, who_forgets);
 }
 
 Outcome copied(const CopyJob& job, const mover::WorkerResult& result) {
@@ -585,19 +597,26 @@ Outcome copy_between(const CopyJob& job, bool source_serves) {
   return not_copied(job, told, end.receiver, &told == &end.sender ? job.from : job.to);
 }
 
-/// Before each attempt but the first, which the look came before: a worker that vanished may have done it all. Nothing:
-/// it is not there.
+/// A question that is asked once before each attempt but the first, which the look came before. `key`: of its answer's
+/// attempt, in the step's memory.
+bool is_to_be_asked(const CopyJob& job, const char* key) {
+  const auto attempt = job.run.entry(job.ref).attempt;
+  return attempt > 1 && job.run.memory(job.ref).value(key, std::int64_t{0}) != attempt;
+}
+void remember_asked(const CopyJob& job, const char* key) {
+  Json memory = job.run.memory(job.ref);
+  memory[key] = job.run.entry(job.ref).attempt;
+  job.run.remember(job.ref, memory);
+}
+
+/// A worker that vanished may have done it all. Nothing: it is not there.
 std::optional<Outcome> ask_repository(const CopyJob& job) {
   Run& run = job.run;
-  const auto attempt = run.entry(job.ref).attempt;
-  Json memory = run.memory(job.ref);
-  if (attempt <= 1 || memory.value(kAsked, std::int64_t{0}) == attempt) return std::nullopt;
+  if (!is_to_be_asked(job, kAsked)) return std::nullopt;
   bool directory = true;
   auto listed = list(run, job.plan, job.ref, job.to, "look", directory);
   if (auto* outcome = std::get_if<Outcome>(&listed)) return std::move(*outcome);
-  memory = run.memory(job.ref);
-  memory[kAsked] = attempt;
-  run.remember(job.ref, memory);
+  remember_asked(job, kAsked);
   const auto* found = find(std::get<mover::SnapshotsData>(listed), job.ref.missing->id);
   if (found == nullptr) return std::nullopt;
   take_snapshot(run.backup.status, *job.ref.place, *found);
@@ -606,6 +625,19 @@ std::optional<Outcome> ask_repository(const CopyJob& job) {
   data.files_total = found->files;
   return Done{copy_result(data),
               fmt::format("The snapshot of {} is there on host {}.", job.ref.place->volume, job.to.host.metadata.name)};
+}
+
+/// Retention may have forgotten a snapshot at its source since the look. Nothing: it is there to be copied.
+std::optional<Outcome> ask_source(const CopyJob& job) {
+  if (!job.plan.copies_repository() || !is_to_be_asked(job, kSourceAsked)) return std::nullopt;
+  bool directory = true;
+  auto listed = list(job.run, job.plan, job.ref, job.from, "look-source", directory);
+  if (auto* outcome = std::get_if<Outcome>(&listed)) return std::move(*outcome);
+  remember_asked(job, kSourceAsked);
+  // Without the directory nobody knows: its disk may not be mounted.
+  if (!directory || find(std::get<mover::SnapshotsData>(listed), job.ref.missing->id) != nullptr) return std::nullopt;
+  return Done{copy_result({}), fmt::format("Snapshot {} is not kept on host {} any more and needs no copy.",
+                                           job.ref.missing->id, job.from.host.metadata.name)};
 }
 
 /// Docker makes a volume that a container names and that is not there: an empty backup would come of it.
@@ -639,6 +671,7 @@ Outcome copy(Run& run, const Plan& plan, const StepRef& ref) {
   if (serving == Serving::Nobody) return *judge_destination(ends.from, ends.to);
   if (!attempt_of(run, ref, "copy").started) {
     if (auto outcome = ask_repository(job)) return *outcome;
+    if (auto outcome = ask_source(job)) return *outcome;
     if (auto outcome = source_is_gone(job)) return *outcome;
     if (auto outcome = waits_for_another(job)) return *outcome;
   }
@@ -715,8 +748,11 @@ Result<void> remove_workers(Run& run, std::string_view keep_step) {
 
 bool is_used_by(const crds::Backup& backup, const crds::RestoreRequest& request) {
   const auto& snapshots = backup.status.snapshots;
+  // Its own is recognized wherever it is: a lost store may have left no word of it in the status.
+  const auto own = mover::snapshot_id(backup.metadata.ns, backup.metadata.name);
   const auto is_pinned = [&](const crds::PinnedSource& pinned) {
-    return pinned.snapshot && std::ranges::any_of(snapshots, [&](const crds::BackupSnapshot& one) {
+    if (!pinned.snapshot) return false;
+    return pinned.snapshot->id == own || std::ranges::any_of(snapshots, [&](const crds::BackupSnapshot& one) {
              return *pinned.snapshot == crds::SnapshotPin{one.host, one.source_host, one.volume, one.id};
            });
   };

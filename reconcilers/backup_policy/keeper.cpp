@@ -8,6 +8,7 @@
 #include "operator/base/quantity.h"
 #include "reconcilers/support/labels.h"
 #include "reconcilers/support/repository.h"
+#include "reconcilers/support/restores.h"
 #include "reconcilers/support/typed_client.h"
 
 namespace roadstead::reconcilers::backup_policy {
@@ -37,14 +38,6 @@ crds::RepositoryStatus& entry_of(crds::BackupPolicyStatus& status, const Place& 
 bool is_of(const crds::Backup& object, const std::string& policy) {
   const auto label = object.metadata.labels.find(std::string(crds::kPolicyLabel));
   return label != object.metadata.labels.end() && label->second == policy;
-}
-
-/// It has not begun, or its status was lost and what it pinned is not read back yet.
-bool may_pin_more(const crds::RestoreRequest& request) {
-  const auto& items = request.spec.items;
-  return request.status.steps.empty() && !request.spec.dry_run &&
-         std::any_of(items.begin(), items.end(),
-                     [](const auto& item) { return item.from.backup_policy_ref || item.from.backup_ref; });
 }
 
 /// One look at one policy.

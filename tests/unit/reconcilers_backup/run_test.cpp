@@ -249,6 +249,39 @@ TEST(VolumeBackup, AMoverSeesOneDirectoryOfTheRepositoryAndTheSourceReadOnly) {
   }
 }
 
+/// The keys of all movers that there were while the world ran, by the mover's id.
+std::map<std::string, std::string> keys_of(World& world, const std::function<void()>& run) {
+  std::map<std::string, std::string> keys;
+  world.before_call = [&](int) {
+    for (const auto& [name, host] : world.hosts)
+      for (const auto& [id, container] : host.containers)
+        if (const auto key = container.files.find(std::string(mover::kKeyPath.substr(1))); key != container.files.end())
+          keys[id] = key->second;
+  };
+  run();
+  world.before_call = nullptr;
+  return keys;
+}
+
+TEST(VolumeBackup, MadeAgainUnderItsNameUsesNoKeyAgain) {
+  World world;
+  const auto back_up = [&] {
+    world.apply(policy_manifest({"outpack"}, {"annex2"}, false));
+    world.apply(backup_manifest());
+    ASSERT_TRUE(world.run()) << told(world);
+    EXPECT_EQ(world.phase(), "Succeeded") << told(world);
+  };
+  std::map<std::string, int> ends;  // by key
+  for (int times = 0; times < 2; ++times) {
+    for (const auto& [id, key] : keys_of(world, back_up)) ++ends[key];
+    world.remove();
+    ASSERT_TRUE(world.backup().is_null());
+    world.hosts["annex2"].repository.clear();
+  }
+  EXPECT_EQ(ends.size(), 2u) << "one for each transfer";
+  for (const auto& [key, count] : ends) EXPECT_EQ(count, 2) << "both its movers have it";
+}
+
 TEST(VolumeBackup, AHookWhoseEndIsNotKnownIsRunAgain) {
   World whole;
   begin(whole);
@@ -690,6 +723,55 @@ TEST(VolumeBackup, DeletedWithDeleteWhileARestoreUsesItWaitsForTheRestoresEnd) {
   }
 }
 
+TEST(VolumeBackup, DeletedWithDeleteWhileARestoreHasNotSaidWhatItUsesWaits) {
+  World world;
+  world.apply(policy_manifest());
+  world.apply(deleting_backup());
+  ASSERT_TRUE(world.run());
+  Json restore = unfinished_restore({{"backupPolicyRef", {{"name", "outpack"}}}, {"volume", "outpack"}});
+  restore.erase("status");  // as after a lost store
+  world.apply(restore);
+  world.remove();
+  world.run("nightly", 5);
+  ASSERT_FALSE(world.backup().is_null());
+  EXPECT_EQ(world.condition("Blocked").value("reason", ""), "InUse");
+  EXPECT_THAT(world.condition("Blocked").value("message", ""),
+              HasSubstr("RestoreRequest uat has not said yet which snapshots it uses"));
+  EXPECT_THAT(world.kept("annex2", "production2/outpack"), ElementsAre(kId));
+  // It goes on, and uses another.
+  world.objects["RestoreRequest/default/uat"]["status"] = Json::parse(
+      R"({"steps":[{"name":"pin","attempt":1,"state":"Succeeded"}],"pinned":[{"item":"a","target":"Name",
+          "snapshot":{"host":"annex2","sourceHost":"production2","volume":"outpack","id":"default.other"}}]})");
+  ASSERT_TRUE(world.run());
+  EXPECT_TRUE(world.backup().is_null());
+  EXPECT_THAT(world.kept("annex2", "production2/outpack"), IsEmpty());
+}
+
+TEST(VolumeBackup, DeletedWithDeleteBeforeItFoundItsSnapshotAgainWaitsForWhoPinnedIt) {
+  World world;
+  world.apply(policy_manifest());
+  world.apply(deleting_backup());
+  ASSERT_TRUE(world.run());
+  world.lose_store();
+  world.apply(unfinished_restore({{"backupPolicyRef", {{"name", "outpack"}}}, {"volume", "outpack"}}));
+  world.objects["RestoreRequest/default/uat"]["status"] = Json::parse(
+      R"({"steps":[{"name":"pin","attempt":1,"state":"Succeeded"}],"pinned":[{"item":"a","target":"Name",
+          "snapshot":{"host":"annex2","sourceHost":"production2","volume":"outpack"}}]})");
+  world.objects["RestoreRequest/default/uat"]["status"]["pinned"][0]["snapshot"]["id"] = kId;
+  ASSERT_TRUE(world.run_until([&] { return world.status().contains("steps"); }));
+  Json& backup = world.objects["Backup/default/nightly"];
+  backup["metadata"]["finalizers"] = {"roadstead.dev/backup"};
+  backup["status"].erase("snapshots");
+  backup["status"].erase("conditions");
+  backup["status"].erase("phase");
+  backup["status"].erase("finishedAt");
+  world.remove();
+  world.run("nightly", 5);
+  ASSERT_FALSE(world.backup().is_null());
+  EXPECT_EQ(world.condition("Blocked").value("reason", ""), "InUse");
+  EXPECT_THAT(world.kept("annex2", "production2/outpack"), ElementsAre(kId));
+}
+
 TEST(VolumeBackup, DeletedWithDeleteAtAnyCallOfItsRunLeavesNothing) {
   const int calls = calls_of_a_whole_backup();
   for (int n = 5; n <= calls && !::testing::Test::HasFailure(); n += 3) {
@@ -803,6 +885,81 @@ TEST(OffsiteCopy, WithNothingMissingSucceedsAtOnce) {
   ASSERT_TRUE(world.run("weekly"));
   EXPECT_EQ(world.phase("weekly"), "Succeeded") << told(world, "weekly");
   EXPECT_EQ(world.condition("Complete", "weekly").value("reason", ""), "NothingToCopy");
+}
+
+/// A policy thins out this directory of the host and is not ready with it.
+void begin_forget(World& world, const std::string& host, const std::string& directory) {
+  Container forget;
+  forget.id = forget.spec.name = "forget";
+  forget.state = ContainerState::Running;
+  forget.looks_left = 1'000'000;
+  forget.spec.labels = reconcilers::owner_labels("default", {"BackupPolicy", "default", "outpack"});
+  forget.spec.labels["dev.roadstead.role"] = "worker";
+  forget.spec.labels["dev.roadstead.step"] = "forget";
+  forget.spec.mounts.push_back(
+      {MountSpec::Type::Bind, "/var/lib/docker/volumes/roadstead_repository/_data/" + directory, "/repository", false});
+  world.hosts[host].containers[forget.id] = forget;
+}
+
+void begin_offsite(World& world) {
+  world.hosts["annex2"].repository["production2/outpack"] = {snapshot("a", "outpack", 1), snapshot("b", "outpack", 2)};
+  world.apply(policy_manifest());
+  world.apply(offsite_policy());
+  world.apply(backup_manifest("weekly", "offsite-copy"));
+}
+
+int copies_begun(const World& world) {
+  return static_cast<int>(std::ranges::count_if(world.created, [](const ContainerSpec& spec) {
+    return reconcilers::value_of(spec.labels, reconcilers::label::kStep).starts_with("copy");
+  }));
+}
+
+TEST(OffsiteCopy, WaitsForWhoeverForgetsWhereItReadsAndSaysSo) {
+  World world;
+  begin_offsite(world);
+  begin_forget(world, "annex2", "production2/outpack");
+  world.run("weekly", 50);
+  EXPECT_EQ(copies_begun(world), 0);
+  EXPECT_EQ(world.phase("weekly"), "Running") << told(world, "weekly");
+  EXPECT_THAT(world.condition("Complete", "weekly").value("message", ""),
+              HasSubstr("Waits for BackupPolicy default/outpack, which works on the same repository directory of host "
+                        "annex2"));
+  world.hosts["annex2"].containers.erase("forget");
+  ASSERT_TRUE(world.run("weekly"));
+  EXPECT_EQ(world.phase("weekly"), "Succeeded") << told(world, "weekly");
+  EXPECT_THAT(world.kept("offsite", "production2/outpack"), ElementsAre("a", "b"));
+}
+
+TEST(OffsiteCopy, GoesOnAgainAndAgainWhereTheMoverFindsTheDirectoryLocked) {
+  World world;
+  begin_offsite(world);
+  for (int i = 0; i < 6; ++i) world.copy_failures.push_back({"Busy"});
+  ASSERT_TRUE(world.run("weekly"));
+  EXPECT_EQ(world.phase("weekly"), "Succeeded") << told(world, "weekly");
+  EXPECT_THAT(world.kept("offsite", "production2/outpack"), ElementsAre("a", "b"));
+}
+
+TEST(OffsiteCopy, OfASnapshotThatRetentionForgotSinceTheLookIsNoLoss) {
+  World world;
+  begin_offsite(world);
+  ASSERT_TRUE(world.run_until([&] { return copies_begun(world) > 0; }, "weekly"));
+  auto& there = world.hosts["annex2"].repository["production2/outpack"];
+  there.erase(there.begin());
+  ASSERT_TRUE(world.run("weekly"));
+  EXPECT_EQ(world.phase("weekly"), "Succeeded") << told(world, "weekly");
+  EXPECT_THAT(world.kept("offsite", "production2/outpack"), ElementsAre("b"));
+  EXPECT_THAT(told(world, "weekly"), HasSubstr("Snapshot a is not kept on host annex2 any more and needs no copy"));
+  EXPECT_EQ(world.workers(), 0);
+}
+
+TEST(OffsiteCopy, OutOfADirectoryThatIsGoneSinceTheLookDoesNotSucceed) {
+  World world;
+  begin_offsite(world);
+  world.copy_failures.push_back({"NotFound"});
+  ASSERT_TRUE(world.run_until([&] { return copies_begun(world) > 0; }, "weekly"));
+  world.hosts["annex2"].repository.clear();
+  world.run("weekly");
+  EXPECT_NE(world.phase("weekly"), "Succeeded") << told(world, "weekly");
 }
 
 TEST(OffsiteCopy, KilledBeforeAnyCallItSendsNothingTwice) {
