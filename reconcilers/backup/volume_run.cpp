@@ -17,6 +17,7 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr std::string_view kSource = "/source";
+constexpr const char *kList = "look", *kListSource = "look-source";  // workers' words
 constexpr Millis kBriefly{5'000};    // how long the end of what takes a moment is waited for
 constexpr Millis kBusyPause{5'000};  // somebody else uses the directory
 constexpr Millis kSpaceFirst{30'000}, kSpaceLongest{300'000};
@@ -234,7 +235,8 @@ Outcome make_plan(Run& run) {
 
 using Listed = std::variant<mover::SnapshotsData, Outcome>;
 
-/// What a host keeps of the place's volume; no directory is no snapshots, and tells so in `directory`.
+/// What a host keeps of the place's volume; no directory is no snapshots, and tells so in `directory`. The worker stays
+/// where it succeeded, so that its answer can be read again: see remove_list().
 Listed list(Run& run, const Plan& plan, const StepRef& ref, const HostHandle& host, const std::string& word,
             bool& directory) {
   const WorkerId id = worker_id(run, plan, ref, word);
@@ -250,13 +252,19 @@ Listed list(Run& run, const Plan& plan, const StepRef& ref, const HostHandle& ho
     return Outcome(Working{underway->message, underway->again, {}});
   if (const auto* error = std::get_if<EngineError>(&look))
     return from_error(error->error, host, host.host.metadata.name == plan.from());
-  remove_after_write(run, host, id, attempt.number);
   const auto& result = std::get<mover::WorkerResult>(look);
+  auto data = result.ok ? mover::parse_snapshots_data(result.data) : mover::SnapshotsData{};
+  if (!result.ok || !data) remove_after_write(run, host, id, attempt.number);
   if (!result.ok) return from_failure(run, ref, result, host);
-  auto data = mover::parse_snapshots_data(result.data);
   if (!data) return Outcome(Retry{"WorkerFailed", "the list of snapshots cannot be read: " + data.error().message, {}});
   directory = true;
   return std::move(*data);
+}
+
+/// What list() read needs no worker any more.
+void remove_list(Run& run, const Plan& plan, const StepRef& ref, const HostHandle& host, const std::string& word,
+                 std::int64_t attempt) {
+  remove_after_write(run, host, worker_id(run, plan, ref, word), static_cast<int>(attempt));
 }
 
 const mover::SnapshotSeen* find(const mover::SnapshotsData& data, const std::string& id) {
@@ -317,12 +325,18 @@ Outcome look(Run& run, const Plan& plan, const StepRef& ref) {
   bool directory = true, source_directory = true;
   mover::SnapshotsData source;
   if (plan.copies_repository()) {
-    auto listed = list(run, plan, ref, ends.from, "look-source", source_directory);
+    auto listed = list(run, plan, ref, ends.from, kListSource, source_directory);
     if (auto* outcome = std::get_if<Outcome>(&listed)) return std::move(*outcome);
     source = std::get<mover::SnapshotsData>(std::move(listed));
   }
-  auto listed = list(run, plan, ref, ends.to, "look", directory);
-  if (auto* outcome = std::get_if<Outcome>(&listed)) return std::move(*outcome);
+  const auto attempt = run.entry(ref).attempt;
+  auto listed = list(run, plan, ref, ends.to, kList, directory);
+  auto* outcome = std::get_if<Outcome>(&listed);
+  // While the one is waited for, the other's answer is kept, or both would be asked anew each time.
+  const bool is_over = outcome == nullptr || run.entry(ref).attempt != attempt;
+  if (plan.copies_repository() && is_over) remove_list(run, plan, ref, ends.from, kListSource, attempt);
+  if (outcome != nullptr) return std::move(*outcome);
+  remove_list(run, plan, ref, ends.to, kList, run.entry(ref).attempt);
   const auto& kept = std::get<mover::SnapshotsData>(listed);
   Lookup lookup =
       plan.copies_repository() ? look_for_copies(run, *ref.place, source, kept) : look_for_own(run, *ref.place, kept);
@@ -614,8 +628,9 @@ std::optional<Outcome> ask_repository(const CopyJob& job) {
   Run& run = job.run;
   if (!is_to_be_asked(job, kAsked)) return std::nullopt;
   bool directory = true;
-  auto listed = list(run, job.plan, job.ref, job.to, "look", directory);
+  auto listed = list(run, job.plan, job.ref, job.to, kList, directory);
   if (auto* outcome = std::get_if<Outcome>(&listed)) return std::move(*outcome);
+  remove_list(run, job.plan, job.ref, job.to, kList, run.entry(job.ref).attempt);
   remember_asked(job, kAsked);
   const auto* found = find(std::get<mover::SnapshotsData>(listed), job.ref.missing->id);
   if (found == nullptr) return std::nullopt;
@@ -631,8 +646,9 @@ std::optional<Outcome> ask_repository(const CopyJob& job) {
 std::optional<Outcome> ask_source(const CopyJob& job) {
   if (!job.plan.copies_repository() || !is_to_be_asked(job, kSourceAsked)) return std::nullopt;
   bool directory = true;
-  auto listed = list(job.run, job.plan, job.ref, job.from, "look-source", directory);
+  auto listed = list(job.run, job.plan, job.ref, job.from, kListSource, directory);
   if (auto* outcome = std::get_if<Outcome>(&listed)) return std::move(*outcome);
+  remove_list(job.run, job.plan, job.ref, job.from, kListSource, job.run.entry(job.ref).attempt);
   remember_asked(job, kSourceAsked);
   // Without the directory nobody knows: its disk may not be mounted.
   if (!directory || find(std::get<mover::SnapshotsData>(listed), job.ref.missing->id) != nullptr) return std::nullopt;
@@ -791,10 +807,9 @@ Outcome forget(Run& run) {
     if (std::holds_alternative<NothingKept>(look)) continue;
     if (const auto* state = std::get_if<Underway>(&look)) return from_underway(*state);
     if (const auto* error = std::get_if<EngineError>(&look)) return from_error(error->error, *host, false);
-    // What it did is done: made again, it finds nothing to do.
-    remove_after_write(run, *host, id, attempt.number);
     const auto& result = std::get<mover::WorkerResult>(look);
-    if (result.ok) continue;
+    if (result.ok) continue;  // it stays until all are done, or it would be made again while others are waited for
+    remove_after_write(run, *host, id, attempt.number);
     return Blocked{
         result.reason,
         sentence(fmt::format("the snapshots on host {} are not forgotten yet: {}", name, result.message), result.next),

@@ -48,7 +48,8 @@ Result<void> remove_workers(Run& run, std::string_view keep_step = {});
 bool is_used_by(const crds::Backup& backup, const crds::RestoreRequest& request);
 
 /// Forgets the snapshots of status.snapshots. Done: they are gone, or the hosts that had them are. Marks are passed
-/// over for its own snapshot only: for one that it copied, the Backup that made it speaks.
+/// over for its own snapshot only: for one that it copied, the Backup that made it speaks. Its workers stay until
+/// remove_workers().
 Outcome forget(Run& run);
 
 }  // namespace roadstead::reconcilers::backup

@@ -49,7 +49,9 @@ class FakeEngine final : public QuietEngine {
     if (!container) return gone(name);
     container->state = ContainerState::Running;
     container->started_at = world_.clock.now();
-    container->looks_left = step_of(*container) == "forget" ? std::max(2, world_.forget_looks) : 2;
+    container->looks_left = std::max(2, step_of(*container) == "forget"           ? world_.forget_looks
+                                        : step_of(*container).starts_with("look") ? world_.list_looks
+                                                                                  : 0);
     judge_writers(*container);
     world_.called_after();
     return {};
@@ -114,7 +116,8 @@ class FakeEngine final : public QuietEngine {
     if (auto e = enter(); !e) return tl::unexpected(e.error());
     Container* container = find(name);
     if (!container) return tl::unexpected(gone(name).error());
-    if (container->state == ContainerState::Running && is_worker(*container)) complete(*container);
+    const bool patient = container->looks_left <= 2;
+    if (patient && container->state == ContainerState::Running && is_worker(*container)) complete(*container);
     return container->exit_code;
   }
 

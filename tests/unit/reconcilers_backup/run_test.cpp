@@ -939,6 +939,23 @@ TEST(OffsiteCopy, GoesOnAgainAndAgainWhereTheMoverFindsTheDirectoryLocked) {
   EXPECT_THAT(world.kept("offsite", "production2/outpack"), ElementsAre("a", "b"));
 }
 
+TEST(OffsiteCopy, BetweenTwoDirectoriesThatTakeLongToListListsEachOnce) {
+  World world;
+  begin_offsite(world);
+  world.hosts["offsite"].repository["production2/outpack"] = {snapshot("a", "outpack", 1)};
+  world.list_looks = 10;
+  ASSERT_TRUE(world.run("weekly"));
+  EXPECT_EQ(world.phase("weekly"), "Succeeded") << told(world, "weekly");
+  EXPECT_THAT(world.kept("offsite", "production2/outpack"), ElementsAre("a", "b"));
+  EXPECT_EQ(
+      std::ranges::count_if(world.created,
+                            [](const ContainerSpec& spec) {
+                              return reconcilers::value_of(spec.labels, reconcilers::label::kStep).starts_with("look");
+                            }),
+      2);
+  EXPECT_EQ(world.workers(), 0);
+}
+
 TEST(OffsiteCopy, OfASnapshotThatRetentionForgotSinceTheLookIsNoLoss) {
   World world;
   begin_offsite(world);

@@ -59,6 +59,7 @@ class World : public SmallWorld {
   std::map<std::string, int> exec_exit_codes;     ///< By a command's first word.
   int http_status = 200;
   int forget_looks = 0;          ///< So often is a worker that forgets looked at before it ends.
+  int list_looks = 0;            ///< The same of one that lists; more than two are not waited for.
   std::uint64_t bytes_sent = 0;  ///< By all copies together.
   std::vector<std::string> violations;
   std::vector<std::string> history;  ///< "exec save", "copy outpack@annex2", "POST http://x"
