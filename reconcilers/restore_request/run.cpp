@@ -12,6 +12,7 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr Millis kShortWait{5'000};
+constexpr Millis kBusyPause{5'000};               // another mover has a lock
 constexpr std::string_view kStarted = "workers";  ///< In a step's memory: worker's step → attempt that was started.
 
 int started_attempt(const Json& memory, const std::string& step) {
@@ -149,8 +150,10 @@ Outcome from_failure(Run& run, Frame& frame, const WorkerSeen& seen, const Worke
                  {}};
   }
   const mover::WorkerResult& result = *seen.result;
-  if (result.reason != "NoSpace") return Retry{result.reason, result.message, result.next};
-  next_attempt(frame, 0);
+  if (result.reason != "NoSpace" && result.reason != "Busy") return Retry{result.reason, result.message, result.next};
+  next_attempt(frame);
+  if (result.reason == "Busy")
+    return Working{fmt::format("Waits on host {}: {}.", job.host->host.metadata.name, result.message), kBusyPause, {}};
   return Blocked{"NoSpace",
                  sentence(fmt::format("a disk of host {} is full: {}", job.host->host.metadata.name, result.message),
                           "make room there; what was written stays, and it goes on by itself"),

@@ -95,7 +95,7 @@ WorkerEnd run_worker(Run& run, Frame& frame, const WorkerJob& job);
 /// The next attempt begins, uncounted; what was remembered of the present one's workers is forgotten.
 void next_attempt(Frame& frame, int at_least = 0);
 
-/// What a worker that ended without success means: NoSpace waits, everything else is a failed attempt.
+/// What a worker that ended without success means: NoSpace and Busy wait, everything else is a failed attempt.
 Outcome from_failure(Run& run, Frame& frame, const WorkerSeen& seen, const WorkerJob& job);
 
 /// One job of a repository, as run_worker() runs others; `step` is the worker's own word. Its worker stays.

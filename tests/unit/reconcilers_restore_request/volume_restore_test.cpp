@@ -457,6 +457,23 @@ TEST(InPlace, WithStopModeNoneStopsNobody) {
   EXPECT_EQ(world.history, std::vector<std::string>{"overwrite"});
 }
 
+TEST(Transfers, OutOfARepositoryThatIsBeingSweptAreWaitedForHoweverLongThatTakes) {
+  World world;
+  world.add_snapshot("newest", hours(6));
+  world.copy_failure = "Busy";
+  world.apply(volume_manifest());
+  bool says_so = false;
+  for (int looks = 0; looks < 100; ++looks) {
+    world.run("uat-november", 1);
+    says_so |= world.condition("Complete").value("message", "").starts_with("Waits on host");
+  }
+  EXPECT_EQ(world.phase(), "Copying") << told(world);
+  EXPECT_TRUE(says_so);
+  world.copy_failure.clear();
+  ASSERT_TRUE(world.run());
+  EXPECT_EQ(world.phase(), "Succeeded") << told(world);
+}
+
 TEST(Transfers, OfARequestThatIsMadeAgainUnderItsNameUseNoKeyAgain) {
   World world;
   world.add_snapshot("newest", hours(6));
