@@ -20,8 +20,8 @@ inline constexpr std::string_view kItem = "dev.roadstead.item";
 inline constexpr std::string_view kStep = "dev.roadstead.step";
 inline constexpr std::string_view kAttempt = "dev.roadstead.attempt";
 inline constexpr std::string_view kSpecHash = "dev.roadstead.spec-hash";
-inline constexpr std::string_view kNonce =
-    "dev.roadstead.nonce";  ///< Of a serving mover: part of what its key comes from.
+/// Of a serving mover: part of what its key comes from.
+inline constexpr std::string_view kNonce = "dev.roadstead.nonce";
 }  // namespace label
 
 inline constexpr std::string_view kWorkerRole = "worker";
