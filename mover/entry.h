@@ -55,12 +55,12 @@ inline constexpr std::size_t kMaxEntries = std::size_t{1} << 26;
 inline constexpr std::size_t kMaxAttributeBytes = std::size_t{256} << 10;
 inline constexpr std::size_t kMaxAllAttributeBytes = std::size_t{64} << 20;
 
-/// One name of a tree, as it is announced. There are no paths: an entry names its parent by number, so it cannot point
-/// out of the tree.
 /// In a stamp: the file may have changed once more since without showing it. Who has only such a stamp to compare with
 /// looks at the bytes.
 inline constexpr std::uint64_t kUnsettled = std::uint64_t{1} << 63;
 
+/// One name of a tree, as it is announced. There are no paths: an entry names its parent by number, so it cannot point
+/// out of the tree.
 struct Entry {
   EntryType type = EntryType::File;
   std::uint32_t parent = 0;  ///< The number of an earlier entry that is a directory; the root's is 0, itself.

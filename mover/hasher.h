@@ -36,4 +36,7 @@ class Hasher {
   blake3_hasher state_{};
 };
 
+/// BLAKE3 finds out about the CPU at its first use, without a lock: so that comes before there are threads.
+inline const Digest kFirstUse = Hasher().of({});
+
 }  // namespace roadstead::mover

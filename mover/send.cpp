@@ -216,12 +216,14 @@ Outcome<bool> hear_known(Connection& connection, KnownExtents& known) {
 void serve_all(Sending& shared, Linked& linked, Session& session) {
   std::vector<std::future<Outcome<void>>> others;
   shared.others = static_cast<int>(linked.connections.size()) - 1;
-  for (std::size_t i = 1; i < linked.connections.size(); ++i)
-    others.push_back(std::async(std::launch::async, [&, &connection = *linked.connections[i]] {
-      return guarded(session, connection, [&] { return Server(shared, connection).run(false); });
-    }));
   Connection& first = *linked.connections.front();
-  guarded(session, first, [&] { return Server(shared, first).run(true); });
+  guarded(session, first, [&] {
+    for (std::size_t i = 1; i < linked.connections.size(); ++i)
+      others.push_back(std::async(std::launch::async, [&, &connection = *linked.connections[i]] {
+        return guarded(session, connection, [&] { return Server(shared, connection).run(false); });
+      }));
+    return Server(shared, first).run(true);
+  });
   for (auto& other : others) other.wait();
 }
 

@@ -274,6 +274,31 @@ TEST_F(Snapshots, WhatHasRottenInTheRepositoryIsNeverRestored) {
   }
 }
 
+TEST_F(Snapshots, APackedExtentThatDoesNotUnpackAnyMoreIsToldAsDamageOfItsFile) {
+  write_file(source_ / "text", std::string(kMiB, 'x') + noise(100, 1));
+  expect_well(back_up("one", {.compression = Compression::Zstd}));
+  for (const auto& pack : fs::directory_iterator(scratch_ / "repository/packs")) {
+    std::string bytes = read_file(pack);
+    const auto frame = bytes.find("\x28\xb5\x2f\xfd");
+    ASSERT_NE(frame, std::string::npos);
+    bytes[frame] ^= 1;
+    fs::permissions(pack, fs::perms::owner_all);
+    write_file(pack, bytes);
+  }
+  const Copy target{.target = Target{(scratch_ / "volume").string(), "q"}};
+  const Ends far = transfer(out_of("repository", "one"), target);
+  ASSERT_TRUE(far.received.failure);
+  EXPECT_EQ(far.received.failure->reason, "DamagedExtent");
+  EXPECT_NE(far.received.failure->message.find("text"), std::string::npos);
+  Copy here = out_of("repository", "one");
+  here.role = Role::Both;
+  here.target = Target{(scratch_ / "volume").string(), "r"};
+  Meter meter;
+  const CopyEnd alone = copy_here(here, {}, meter);
+  ASSERT_TRUE(alone.failure);
+  EXPECT_EQ(alone.failure->reason, "DamagedExtent");
+}
+
 // ---- live sources ---------------------------------------------------------------------------------------------------
 
 /// A source whose first file takes seconds on the limited line: what is behind it can be changed after it was listed
