@@ -5,11 +5,13 @@
 #include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include <algorithm>
 #include <stdexcept>
 #include <thread>
+#include <utility>
 
 #include "mover/address.h"
 
@@ -232,7 +234,11 @@ Outcome<void> Connection::read_exactly(std::span<std::byte> out, Deadline deadli
 Outcome<void> Connection::wait_for(int wanted, Deadline deadline) {
   pollfd poll{socket_.get(), static_cast<short>(wanted == SSL_ERROR_WANT_WRITE ? POLLOUT : POLLIN), 0};
   const auto since = Session::Clock::now();
+  int unread = 0;
   for (;;) {
+    // Who waits to be heard does not read: what the peer says meanwhile lies in the socket's buffer.
+    int now = 0;
+    if (::ioctl(socket_.get(), FIONREAD, &now) == 0 && now > std::exchange(unread, now)) session_->heard();
     if (auto why = session_->interruption(since)) return failed(std::move(*why));
     if (deadline && Session::Clock::now() > *deadline)
       return failed(connection_lost(fmt::format("{}: no answer in time", peer_)));

@@ -244,6 +244,8 @@ class DirectorySource final : public TreeSource {
         if (auto go_on = tick(); !go_on) return failed(go_on.error());
         all.push_back(as_it_is_now(file));
       }
+      for (const std::uint32_t directory : changed_directories_)
+        all.push_back({.file = directory, .entry = entries().entry_of(directory), .final = true});
       shared_.last_round = true;
     }
     for (const Restated& one : all) take(changes_, one, entries());
@@ -257,14 +259,28 @@ class DirectorySource final : public TreeSource {
     DirectoryCursor directories(entries(), shared_.scan.root.get());
     for (std::uint32_t id = 0; id < entries().size(); ++id) {
       const Node& entry = entries()[id];
-      if (entry.type != EntryType::File) continue;
+      if (entry.type != EntryType::File && entry.type != EntryType::Directory) continue;
       if (auto go_on = tick(); !go_on) return go_on;
+      if (entry.type == EntryType::Directory) {
+        look_at_directory(id, directories);
+        continue;
+      }
       const auto directory = directories.enter(entry.parent);
       const auto status = directory ? status_of(*directory, entry.name_bytes) : Outcome<std::optional<struct stat>>();
       const bool same = status && *status && S_ISREG((*status)->st_mode) && is_stamp(entry.stamp, **status);
       if (!same) files.insert(id);
     }
     return {};
+  }
+
+  /// Names came or went since it was listed: one that moved meanwhile may have been listed twice, or never.
+  void look_at_directory(std::uint32_t id, DirectoryCursor& directories) {
+    const auto directory = directories.enter(id);
+    const auto status = directory ? status_of(*directory) : Outcome<struct stat>(failed(directory.error()));
+    const Node& entry = entries()[id];
+    if (!status || status->st_mtim.tv_sec != entry.mtime_seconds ||
+        static_cast<std::uint32_t>(status->st_mtim.tv_nsec) != entry.mtime_nanos)
+      changed_directories_.push_back(id);
   }
 
   Restated as_it_is_now(std::uint32_t file) {
@@ -295,6 +311,7 @@ class DirectorySource final : public TreeSource {
 
   Shared shared_;
   Changes changes_;
+  std::vector<std::uint32_t> changed_directories_;  ///< Since they were listed.
 };
 
 }  // namespace

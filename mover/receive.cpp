@@ -156,7 +156,9 @@ class Receipt {
   Outcome<std::vector<std::uint32_t>> restate(const std::vector<Restated>& all, Sink& sink) {
     std::vector<std::uint32_t> again;
     for (const Restated& one : all) {
-      if (one.file >= entries_.size() || entries_[one.file].type != EntryType::File)
+      const bool known = one.file < entries_.size();
+      const bool told = known && one.final && entries_[one.file].type == EntryType::Directory;
+      if (!told && (!known || entries_[one.file].type != EntryType::File))
         return failed(protocol_error("the peer restates what is no file"));
       take(changes, one, entries_);
       if (one.final) continue;

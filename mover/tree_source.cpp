@@ -7,7 +7,8 @@
 namespace roadstead::mover {
 
 void take(Changes& changes, const Restated& restated, const EntryList& entries) {
-  const std::string path = entries.path_of(restated.file);
+  const bool directory = entries[restated.file].type == EntryType::Directory;
+  const std::string path = (restated.file == 0 ? "." : entries.path_of(restated.file)) + (directory ? "/" : "");
   if (!restated.unreadable.empty())
     tell(changes.unreadable, fmt::format("{} ({})", path, restated.unreadable));
   else

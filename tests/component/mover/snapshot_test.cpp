@@ -344,8 +344,9 @@ TEST_F(Live, WhatChangesWhileItIsReadIsBroughtAsItIsNowAndTold) {
   const SnapshotSeen& seen = *ends.received.data.snapshot;
   EXPECT_TRUE(seen.crash_consistent);
   EXPECT_EQ(seen.unreadable.count, 0U) << all(seen.unreadable);
-  EXPECT_EQ(all(seen.changed),
-            "appended\ngone (vanished)\nreplaced\nshrunk\nwritten\nlost directory/file (vanished)\n");
+  EXPECT_EQ(
+      all(seen.changed),
+      "appended\ngone (vanished)\nreplaced\nshrunk\nwritten\nlost directory/file (vanished)\n./\nlost directory/\n");
   EXPECT_EQ(ends.sent.data.changed, seen.changed) << "both ends tell the same";
   auto now = snapshot(source_);
   auto then = restored("live");
@@ -377,6 +378,14 @@ TEST_F(Live, AFileThatChangedInABackupIsComparedByTheNextAndTakenForUnchangedByT
   EXPECT_FALSE(next.received.data.snapshot->crash_consistent);
   const Ends after = back_up("after");
   EXPECT_EQ(after.received.data.bytes_verified, after.received.data.bytes_total);
+}
+
+// It could have been moved from what was listed later to what was listed before, and be in neither list.
+TEST_F(Live, ADirectoryInWhichNamesComeOrGoIsTold) {
+  const Ends ends = back_up_while([&] { write_file(source_ / "lost directory/new", "x"); });
+  expect_well(ends);
+  EXPECT_EQ(all(ends.received.data.changed), "lost directory/\n");
+  EXPECT_TRUE(ends.received.data.snapshot->crash_consistent);
 }
 
 TEST_F(Live, AFileThatChangesAfterItWasTakenForUnchangedIsBroughtAndTold) {

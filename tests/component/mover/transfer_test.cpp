@@ -695,6 +695,34 @@ TEST_F(Hostile, ASourceThatIsWrittenToAfterItWasReadIsNoticedAtTheEnd) {
   EXPECT_EQ(end.failure->reason, "SourceChanged");
 }
 
+// A peer that works for longer than silence may last, and says so, but does not read meanwhile.
+TEST(AConnection, ThatCannotBeWrittenToHearsThatItsPeerIsStillThere) {
+  Door door;
+  End writer(1s), busy(1s);
+  auto accepted = std::async(std::launch::async, [&] {
+    return std::move(door.listener).accept(door.link, kKey, Purpose::Copy, Side::Receive, busy.session);
+  });
+  auto mine = call(door.link, kKey, Purpose::Copy, Side::Send, writer.session);
+  auto theirs = accepted.get();
+  ASSERT_TRUE(mine);
+  ASSERT_TRUE(theirs);
+  constexpr int kFrames = 100;
+  auto writing = std::async(std::launch::async, [&]() -> Outcome<void> {
+    const Bytes payload(std::size_t{200} << 10);  // more than all buffers take
+    for (int i = 0; i < kFrames; ++i)
+      if (auto sent = mine->connections.front()->send(FrameType::Entries, payload); !sent) return sent;
+    return {};
+  });
+  const auto until = std::chrono::steady_clock::now() + 3s;
+  while (std::chrono::steady_clock::now() < until) {
+    ASSERT_TRUE(theirs->connections.front()->send(FrameType::Alive, encode(Tally{})));
+    ASSERT_EQ(writing.wait_for(100ms), std::future_status::timeout);
+  }
+  for (int i = 0; i < kFrames; ++i) ASSERT_TRUE(theirs->connections.front()->receive());
+  const auto done = writing.get();
+  EXPECT_TRUE(done) << done.error().message;
+}
+
 TEST_F(Hostile, CancelledItEndsSoonAndTellsThePeer) {
   Door door;
   End real(30s), other;
