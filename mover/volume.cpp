@@ -71,9 +71,10 @@ Outcome<RequestSeen> look_at_request(int own, const std::string& name) {
   return seen;
 }
 
-Outcome<std::vector<RequestSeen>> look_at_requests(int parent) {
+/// What stands in the directory `name` of our things.
+Outcome<std::vector<RequestSeen>> look_at_requests(int parent, std::string_view name_of_own = kOwnName) {
   std::vector<RequestSeen> seen;
-  const auto own = open_directory_if_any(parent, std::string(kOwnName));
+  const auto own = open_directory_if_any(parent, std::string(name_of_own));
   if (!own) return failed(own.error());
   if (!*own) return seen;
   auto names = names_in((*own)->get());
@@ -215,12 +216,13 @@ Outcome<SurveyData> survey(const Survey& job) {
     const auto parent = open_directory_if_any(volumes->get(), name);
     if (!parent) return failed(parent.error());
     if (!*parent) continue;
-    const auto requests = look_at_requests((*parent)->get());
+    const bool holds_marks = name == kMarksVolume;
+    const auto requests = look_at_requests((*parent)->get(), holds_marks ? kDataName : kOwnName);
     if (!requests) return failed(requests.error());
     for (const RequestSeen& request : *requests) {
       if (!request.mark) continue;
       MarkSeen mark = read_mark(*request.mark);
-      mark.volume = name;
+      if (!holds_marks || mark.volume.empty()) mark.volume = name;
       if (mark.state != kReceiptState) data.marks.push_back(std::move(mark));
     }
   }

@@ -283,7 +283,8 @@ MarkSeen read_mark(std::string_view text) {
   const Json json = Json::parse(text, nullptr, false);
   MarkSeen seen;
   if (json.is_object())
-    seen = {{}, text_or_empty(json, "namespace"), text_or_empty(json, "name"), text_or_empty(json, "state")};
+    seen = {text_or_empty(json, "volume"), text_or_empty(json, "namespace"), text_or_empty(json, "name"),
+            text_or_empty(json, "state")};
   if (seen.state.empty()) seen.state = "Unreadable";
   return seen;
 }

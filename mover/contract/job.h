@@ -25,6 +25,8 @@ inline constexpr std::string_view kDataName = "_data";
 inline constexpr std::string_view kOwnName = ".roadstead";
 inline constexpr std::string_view kTreeName = "tree";
 inline constexpr std::string_view kMarkName = "mark.json";
+/// The volume of a host that holds what stands beside others, where a volume is no plain directory of the engine's.
+inline constexpr std::string_view kMarksVolume = "roadstead_marks";
 /// `state` of a mark whose request has ended.
 inline constexpr std::string_view kReceiptState = "Receipt";
 
@@ -472,7 +474,7 @@ std::string snapshot_id(std::string_view ns, std::string_view backup);
 /// Below the root of a repository: "<source host>/<volume>".
 std::string repository_directory(std::string_view source_host, std::string_view volume);
 
-/// Whose a mark is, read out of its text; `volume` is left to the caller.
+/// Whose a mark is, read out of its text; `volume` as it says itself, which may be nothing.
 MarkSeen read_mark(std::string_view text);
 
 /// A manifest's header.

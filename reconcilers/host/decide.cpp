@@ -117,6 +117,7 @@ Coverage coverage_of(const crds::Host& host, const std::vector<crds::BackupPolic
       coverage.policies[volume.name].push_back(policy.metadata.ns + "/" + policy.metadata.name);
   }
   for (auto& [volume, names] : coverage.policies) std::sort(names.begin(), names.end());
+  coverage.own.insert(std::string(mover::kMarksVolume));
   if (host.spec.repository) coverage.own.insert(host.spec.repository->volume);
   for (const crds::BarmanServer& server : servers)
     if (server.spec.host_ref.name == name) coverage.own.insert({server.spec.volumes.data, server.spec.volumes.recover});

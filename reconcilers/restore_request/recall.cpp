@@ -16,7 +16,7 @@ Result<std::optional<std::string>> read_mark(Run& run, const HostHandle& target,
                                              const VolumeInfo& volume) {
   Engine& engine = *target.engine;
   if (!is_plain(volume)) {
-    auto marks = engine.inspect_volume(std::string(kMarksVolume), run.limits);
+    auto marks = engine.inspect_volume(std::string(mover::kMarksVolume), run.limits);
     if (!marks && marks.error().kind == ErrorKind::NotFound) return std::nullopt;
     if (!marks) return tl::unexpected(marks.error());
   }

@@ -183,7 +183,7 @@ void mount_parent(ContainerSpec& container, const std::string& parent, const mov
 bool is_plain(const VolumeInfo& volume) { return volume.driver == "local" && volume.options.empty(); }
 
 MountSpec marks_mount(bool read_only) {
-  return {MountSpec::Type::Volume, std::string(kMarksVolume), fmt::format("{}/{}", kParent, mover::kOwnName),
+  return {MountSpec::Type::Volume, std::string(mover::kMarksVolume), fmt::format("{}/{}", kParent, mover::kOwnName),
           read_only};
 }
 
@@ -199,7 +199,7 @@ Result<void> mount_volume(const Run& run, const HostHandle& target, const std::s
   container.mounts.push_back(
       {MountSpec::Type::Volume, volume, fmt::format("{}/{}", kParent, mover::kDataName), only_looks});
   if (only_looks) {  // which makes no volume
-    auto marks = target.engine->inspect_volume(std::string(kMarksVolume), run.limits);
+    auto marks = target.engine->inspect_volume(std::string(mover::kMarksVolume), run.limits);
     if (!marks && marks.error().kind == ErrorKind::NotFound) return {};
     if (!marks) return tl::unexpected(marks.error());
   }

@@ -128,8 +128,6 @@ void mount_parent(ContainerSpec& container, const std::string& parent, const mov
 Result<void> mount_volume(const Run& run, const HostHandle& target, const std::string& volume, const mover::Job& job,
                           ContainerSpec& container);
 
-/// Holds the marks beside volumes of other drivers, under the requests' names.
-inline constexpr std::string_view kMarksVolume = "roadstead_marks";
 /// It is a directory of the engine's own, with a parent where our things can stand.
 bool is_plain(const VolumeInfo& volume);
 /// The volume for marks as what stands beside a volume.

@@ -120,11 +120,21 @@ TEST_F(Volume, SurveyFindsEveryMarkThatIsNoReceipt) {
   marked("a", "default.one.db", R"({"namespace":"default","name":"one","state":"Stopping"})");
   marked("a", "default.two.db", R"({"namespace":"default","name":"two","state":"Receipt"})");
   marked("b", "default.odd.db", "not json");
+  // Of a volume of another driver: what stands beside others is in a volume of its own.
+  const auto elsewhere = std::string(kMarksVolume) + "/_data/";
+  write_file(scratch_ / (elsewhere + "default.nfs.x/mark.json"),
+             R"({"namespace":"default","name":"nfs","volume":"media","state":"Overwriting"})");
+  write_file(scratch_ / (elsewhere + "default.done.x/mark.json"),
+             R"({"namespace":"default","name":"done","volume":"media","state":"Receipt"})");
+  write_file(scratch_ / (elsewhere + "default.zapped.x/mark.json"), "");
   write_file(scratch_ / "metadata.db", "the engine's own");
   const auto seen = survey({scratch_.str()});
   ASSERT_TRUE(seen) << seen.error().message;
   EXPECT_GT(seen->total_bytes, seen->free_bytes);
-  const std::vector<MarkSeen> wanted{{"a", "default", "one", "Stopping"}, {"b", "", "", "Unreadable"}};
+  const std::vector<MarkSeen> wanted{{"a", "default", "one", "Stopping"},
+                                     {"b", "", "", "Unreadable"},
+                                     {"media", "default", "nfs", "Overwriting"},
+                                     {"roadstead_marks", "", "", "Unreadable"}};
   EXPECT_EQ(seen->marks, wanted);
   EXPECT_EQ(parse_survey_data(to_json(*seen)).value(), *seen);
 }

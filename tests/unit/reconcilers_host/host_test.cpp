@@ -149,7 +149,7 @@ TEST(Host, TellsWhichOfItsVolumesNoPolicyBacksUp) {
   Observed seen = answering();
   seen.volumes.emplace();
   for (const char* name : {"outpack", "logs", "roadstead_repository", "barman_data", "barman_recover",
-                           "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"})
+                           "roadstead_marks", "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"})
     seen.volumes->push_back({.name = name, .driver = "local"});
   seen.coverage = coverage_of(host,
                               {policy_of("weekly", "uat", {"outpack"}), policy_of("daily", "uat", {"outpack"}),

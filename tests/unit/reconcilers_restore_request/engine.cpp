@@ -257,7 +257,7 @@ class FakeEngine final : public Engine {
     return nullptr;
   }
 
-  static bool is_marks(const MountSpec& mount) { return mount.source == reconcilers::restore::kMarksVolume; }
+  static bool is_marks(const MountSpec& mount) { return mount.source == mover::kMarksVolume; }
 
   /// By the bound parent of its data, or, of a volume with options, by itself in the place of its data.
   static Volume* volume_of(const Container& container, HostState& host) {
