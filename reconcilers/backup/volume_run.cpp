@@ -289,15 +289,28 @@ Lookup look_for_own(Run& run, const Place& place, const mover::SnapshotsData& ke
   return lookup;
 }
 
-/// Snapshots of the named policies of this installation that the destination lacks, oldest first.
-Lookup look_for_copies(const Run& run, const Place& place, const mover::SnapshotsData& source,
+/// It is of one of the policies whose snapshots are copied, in this installation.
+bool is_wanted(const Run& run, const Place& place, const mover::SnapshotSeen& seen) {
+  const auto origin = mover::parse_origin(seen.origin);
+  return origin && origin->installation == run.context.installation && origin->ns == run.backup.metadata.ns &&
+         std::ranges::find(place.policies, origin->policy) != place.policies.end();
+}
+
+/// Snapshots of the named policies of this installation that the destination lacks, oldest first. `source`: nothing
+/// where the source has no directory.
+Lookup look_for_copies(const Run& run, const Place& place, const std::optional<mover::SnapshotsData>& source,
                        const mover::SnapshotsData& kept) {
   Lookup lookup;
-  for (const auto& seen : source.snapshots) {
-    const auto origin = mover::parse_origin(seen.origin);
-    if (!origin || origin->installation != run.context.installation || origin->ns != run.backup.metadata.ns) continue;
-    if (std::ranges::find(place.policies, origin->policy) == place.policies.end()) continue;
-    if (find(kept, seen.id) != nullptr) continue;
+  if (!source) {
+    lookup.source_gone =
+        std::ranges::any_of(kept.snapshots, [&](const auto& seen) { return is_wanted(run, place, seen); });
+    return lookup;
+  }
+  // Whose one is that cannot be read only its name tells: the namespace.
+  for (const std::string& id : source->unreadable)
+    if (id.starts_with(run.backup.metadata.ns + ".") && find(kept, id) == nullptr) lookup.unreadable.push_back(id);
+  for (const auto& seen : source->snapshots) {
+    if (!is_wanted(run, place, seen) || find(kept, seen.id) != nullptr) continue;
     if (lookup.missing.size() >= kMostCopies)
       ++lookup.left_out;
     else
@@ -323,11 +336,11 @@ Outcome look(Run& run, const Plan& plan, const StepRef& ref) {
   if (auto* problem = std::get_if<Outcome>(&found)) return std::move(*problem);
   const auto& ends = std::get<Ends>(found);
   bool directory = true, source_directory = true;
-  mover::SnapshotsData source;
+  std::optional<mover::SnapshotsData> source;
   if (plan.copies_repository()) {
     auto listed = list(run, plan, ref, ends.from, kListSource, source_directory);
     if (auto* outcome = std::get_if<Outcome>(&listed)) return std::move(*outcome);
-    source = std::get<mover::SnapshotsData>(std::move(listed));
+    if (source_directory) source = std::get<mover::SnapshotsData>(std::move(listed));
   }
   const auto attempt = run.entry(ref).attempt;
   auto listed = list(run, plan, ref, ends.to, kList, directory);

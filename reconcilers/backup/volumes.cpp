@@ -231,18 +231,48 @@ struct Losses {
   std::vector<std::string> failed;      ///< "outpack@annex2/copy: why"
   std::vector<std::string> unreadable;  ///< "outpack: a, b and 3 more"
   std::vector<std::string> hooks;       ///< "hook before/save: why", of those that count
+  std::vector<std::string> source;      ///< What a repository that is copied lacks, in a sentence each.
   bool fatal_hook = false;
+
+  [[nodiscard]] bool none() const { return failed.empty() && unreadable.empty() && hooks.empty() && source.empty(); }
 };
 
+constexpr std::size_t kMostNames = 5;
+
+/// "a, b and 3 more" of so many.
+std::string first_of(const std::vector<std::string>& names, std::int64_t count) {
+  const auto shown = std::min(names.size(), kMostNames);
+  std::string text =
+      fmt::format("{}", fmt::join(names.begin(), names.begin() + static_cast<std::ptrdiff_t>(shown), ", "));
+  const auto more = count - static_cast<std::int64_t>(shown);
+  if (more > 0) text += fmt::format(" and {} more", more);
+  return text;
+}
+
 std::string named(const crds::BackupSnapshot& snapshot) {
-  constexpr std::size_t kMostNames = 5;
-  const auto shown = std::min(snapshot.unreadable.size(), kMostNames);
-  std::string names = fmt::format(
-      "{}",
-      fmt::join(snapshot.unreadable.begin(), snapshot.unreadable.begin() + static_cast<std::ptrdiff_t>(shown), ", "));
-  const auto more = snapshot.unreadable_count - static_cast<std::int64_t>(shown);
-  if (more > 0) names += fmt::format(" and {} more", more);
-  return fmt::format("volume {}: {}", snapshot.volume, names);
+  return fmt::format("volume {}: {}", snapshot.volume, first_of(snapshot.unreadable, snapshot.unreadable_count));
+}
+
+/// What a look at a repository that is copied could not find out. Each destination tells the same of a directory.
+void add_source_losses(const Plan& plan, const crds::BackupStatus& status, std::vector<std::string>& told) {
+  const auto add = [&](std::string sentence) {
+    if (std::ranges::find(told, sentence) == told.end()) told.push_back(std::move(sentence));
+  };
+  for (const auto& place : plan.places) {
+    const auto lookup = lookup_of(plan, status, place);
+    if (!lookup) continue;
+    const std::string directory = mover::repository_directory(place.source_host, place.volume);
+    if (lookup->source_gone)
+      add(
+          fmt::format("host {} has no directory {} in its repository, though there are copies out of it; check that "
+                      "the repository's disk is mounted",
+                      plan.from(), directory));
+    if (!lookup->unreadable.empty())
+      add(fmt::format(
+          "snapshots whose manifests cannot be read in directory {} of host {} are not copied ({}); put "
+          "the files right from another copy, or remove them from the repository by hand",
+          directory, plan.from(), first_of(lookup->unreadable, static_cast<std::int64_t>(lookup->unreadable.size()))));
+  }
 }
 
 Losses losses_of(const Plan& plan, const crds::BackupStatus& status) {
@@ -261,6 +291,7 @@ Losses losses_of(const Plan& plan, const crds::BackupStatus& status) {
     if (!line.empty() && std::ranges::find(losses.unreadable, line) == losses.unreadable.end())
       losses.unreadable.push_back(line);
   }
+  add_source_losses(plan, status, losses.source);
   losses.fatal_hook = fatal_hook(plan, status) != nullptr;
   losses.hooks = failed_hooks(plan, status, true);
   return losses;
@@ -282,9 +313,12 @@ void end_with_losses(crds::Backup& backup, const Losses& losses, Time now) {
         fmt::format("files that could not be read are not in it ({}); put their permissions or their disk "
                     "right, the next run takes them again",
                     fmt::join(losses.unreadable, "; ")));
+  parts.insert(parts.end(), losses.source.begin(), losses.source.end());
   const std::string why = fmt::format("{}", fmt::join(parts, "; "));
   if (losses.fatal_hook)
     return end_with(backup, crds::BackupPhase::Failed, "HookFailed", "Nothing was copied: " + why, now);
+  if (backup.status.snapshots.empty() && losses.failed.empty() && !losses.source.empty())
+    return end_with(backup, crds::BackupPhase::Failed, "SourceUnreadable", "Nothing was copied: " + why, now);
   if (backup.status.snapshots.empty())
     return end_with(backup, crds::BackupPhase::Failed, "AttemptsExhausted", "Nothing was backed up: " + why, now);
   end_with(backup, crds::BackupPhase::PartiallyFailed, "PartiallyFailed",
@@ -396,6 +430,8 @@ Result<Plan> parse_plan(const std::string& text) {
 
 std::string to_text(const Lookup& lookup) {
   Json json{{"directory", lookup.directory}, {"missing", Json::array()}, {"leftOut", lookup.left_out}};
+  if (!lookup.unreadable.empty()) json["unreadable"] = lookup.unreadable;
+  if (lookup.source_gone) json["sourceGone"] = true;
   for (const auto& one : lookup.missing) {
     Json entry{{"id", one.id}};
     if (!one.origin.empty()) entry["origin"] = one.origin;
@@ -411,6 +447,8 @@ Result<Lookup> parse_lookup(const std::string& text) {
     Lookup lookup;
     lookup.directory = json.at("directory").get<bool>();
     lookup.left_out = json.value("leftOut", std::int64_t{0});
+    lookup.unreadable = json.value("unreadable", std::vector<std::string>{});
+    lookup.source_gone = json.value("sourceGone", false);
     for (const auto& one : json.at("missing")) {
       Missing missing{one.at("id").get<std::string>(), one.value("origin", ""), {}};
       if (one.contains("bytes")) missing.bytes = one.at("bytes").get<std::int64_t>();
@@ -539,9 +577,8 @@ void finish(crds::Backup& backup, Time now) {
     if (snapshot.data_as_of)
       status.data_as_of = std::min(*snapshot.data_as_of, status.data_as_of.value_or(*snapshot.data_as_of));
   const Losses losses = losses_of(*plan, status);
-  const bool whole = losses.failed.empty() && losses.unreadable.empty() && losses.hooks.empty();
   close_progress(status, losses.failed.empty() && !losses.fatal_hook);
-  if (!whole) {
+  if (!losses.none()) {
     end_with_losses(backup, losses, now);
   } else if (const auto left_out = left_out_of(*plan, status); left_out > 0) {
     end_with(backup, crds::BackupPhase::Succeeded, "BackedUp",

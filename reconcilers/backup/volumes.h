@@ -63,6 +63,9 @@ struct Lookup {
   bool directory = true;         ///< The directory is there.
   std::vector<Missing> missing;  ///< Oldest first.
   std::int64_t left_out = 0;     ///< More are missing; the next run brings them.
+  // Where a repository is copied:
+  std::vector<std::string> unreadable{};  ///< Ids that it lacks and whose manifests cannot be read at the source.
+  bool source_gone = false;               ///< The source has no directory, though copies out of it are here.
   bool operator==(const Lookup&) const = default;
 };
 std::string to_text(const Lookup& lookup);

@@ -253,6 +253,7 @@ class FakeEngine final : public QuietEngine {
   void perform(Container& container, const mover::Snapshots&) {
     mover::SnapshotsData data;
     data.snapshots = mounted(container, "/repository");
+    data.unreadable = host_.spoilt[directory_of(*mount_at(container, "/repository"))];
     end(container, true, "Listed", mover::to_json(data));
   }
 

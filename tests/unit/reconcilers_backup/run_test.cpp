@@ -979,6 +979,37 @@ TEST(OffsiteCopy, OutOfADirectoryThatIsGoneSinceTheLookDoesNotSucceed) {
   EXPECT_NE(world.phase("weekly"), "Succeeded") << told(world, "weekly");
 }
 
+TEST(OffsiteCopy, NamesSnapshotsThatCannotBeReadAtTheirSourceAndCopiesTheOthers) {
+  World world;
+  begin_offsite(world);
+  world.hosts["annex2"].spoilt["production2/outpack"] = {"default.bad", "default.copied", "other.bad"};
+  world.hosts["offsite"].repository["production2/outpack"] = {snapshot("default.copied", "outpack", 1)};
+  ASSERT_TRUE(world.run("weekly"));
+  EXPECT_EQ(world.phase("weekly"), "PartiallyFailed") << told(world, "weekly");
+  EXPECT_THAT(world.kept("offsite", "production2/outpack"), ElementsAre("default.copied", "a", "b"));
+  EXPECT_EQ(world.condition("Failed", "weekly").value("reason", ""), "PartiallyFailed");
+  EXPECT_THAT(world.condition("Failed", "weekly").value("message", ""),
+              HasSubstr("cannot be read in directory production2/outpack of host annex2 are not copied (default.bad)"));
+  // Nothing else is missing any more: that is no success either.
+  world.apply(backup_manifest("again", "offsite-copy"));
+  ASSERT_TRUE(world.run("again"));
+  EXPECT_EQ(world.phase("again"), "Failed") << told(world, "again");
+  EXPECT_EQ(world.condition("Failed", "again").value("reason", ""), "SourceUnreadable");
+  EXPECT_THAT(world.condition("Failed", "again").value("message", ""), HasSubstr("default.bad"));
+}
+
+TEST(OffsiteCopy, OfADirectoryThatIsGoneThoughItWasCopiedBeforeDoesNotSucceed) {
+  World world;
+  begin_offsite(world);
+  world.hosts["annex2"].repository.clear();
+  world.hosts["offsite"].repository["production2/outpack"] = {snapshot("a", "outpack", 1)};
+  ASSERT_TRUE(world.run("weekly"));
+  EXPECT_EQ(world.phase("weekly"), "Failed") << told(world, "weekly");
+  EXPECT_THAT(world.condition("Failed", "weekly").value("message", ""),
+              HasSubstr("host annex2 has no directory production2/outpack in its repository"));
+  EXPECT_THAT(world.kept("offsite", "production2/outpack"), ElementsAre("a"));
+}
+
 TEST(OffsiteCopy, KilledBeforeAnyCallItSendsNothingTwice) {
   const auto set_up = [](World& world) {
     world.hosts["annex2"].repository["production2/outpack"] = {snapshot("a", "outpack", 1),

@@ -39,6 +39,7 @@ struct HostState {
   std::map<std::string, Container> containers;                         ///< By id.
   std::map<std::string, std::uint64_t> volumes;                        ///< Their bytes.
   std::map<std::string, std::vector<mover::SnapshotSeen>> repository;  ///< By directory, "production2/outpack".
+  std::map<std::string, std::vector<std::string>> spoilt;  ///< Ids whose manifests cannot be read, by directory.
 };
 
 /// How a copy ends otherwise than well.
