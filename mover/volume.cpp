@@ -60,6 +60,8 @@ Outcome<RequestSeen> look_at_request(int own, const std::string& name) {
   if (!directory) return failed(directory.error());
   const Fd mark(
       ::openat(directory->get(), std::string(kMarkName).c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+  // Only one that is not there is none: whoever takes an unreadable one for that begins anew on half a restore.
+  if (!mark && errno != ENOENT) return failed_call(errno, "open the mark of {}", name);
   if (mark) {
     auto text = content_of(mark.get(), kMarkLimit);
     if (!text) return failed(text.error());

@@ -139,6 +139,14 @@ TEST_F(Volume, SurveyFindsEveryMarkThatIsNoReceipt) {
   EXPECT_EQ(parse_survey_data(to_json(*seen)).value(), *seen);
 }
 
+TEST_F(Volume, AMarkThatCannotBeReadIsNotTakenForNone) {
+  fs::create_directories(scratch_ / "volume/.roadstead/default.one.db");
+  fs::create_symlink("nowhere", scratch_ / "volume/.roadstead/default.one.db/mark.json");
+  const auto seen = inspect({scratch_.str() + "/volume", false, std::nullopt}, {});
+  ASSERT_FALSE(seen);
+  EXPECT_NE(seen.error().message.find("default.one.db"), std::string::npos);
+}
+
 TEST_F(Volume, InspectMeasuresASourceThroughItsFilter) {
   write_file(scratch_ / "source/a", std::string(1000, 'a'));
   write_file(scratch_ / "source/b.tmp", std::string(5000, 'b'));
