@@ -100,6 +100,15 @@ class Snapshots : public ::testing::Test {
     return snapshot(tree_);
   }
 
+  /// A restore on the repository's own host, by one mover.
+  CopyEnd restore_here(const std::string& id) {
+    Copy here = out_of("repository", id);
+    here.role = Role::Both;
+    here.target = Target{(scratch_ / "volume").string(), "r"};
+    Meter meter;
+    return copy_here(here, {}, meter);
+  }
+
   static void expect_well(const Ends& ends) {
     ASSERT_FALSE(ends.received.failure) << ends.received.failure->message;
     ASSERT_FALSE(ends.sent.failure) << ends.sent.failure->message;
@@ -255,11 +264,7 @@ TEST_F(Snapshots, WhatHasRottenInTheRepositoryIsNeverRestored) {
     file.seekp(kMiB + kMiB / 2);
     file << "rot";
   }
-  Copy here = out_of("repository", "one");
-  here.role = Role::Both;
-  here.target = Target{(scratch_ / "volume").string(), "r"};
-  Meter meter;
-  const CopyEnd alone = copy_here(here, {}, meter);
+  const CopyEnd alone = restore_here("one");
   ASSERT_TRUE(alone.failure);
   EXPECT_EQ(alone.failure->reason, "DamagedExtent");
   fs::create_directories(scratch_ / "far");
@@ -290,11 +295,7 @@ TEST_F(Snapshots, APackedExtentThatDoesNotUnpackAnyMoreIsToldAsDamageOfItsFile) 
   ASSERT_TRUE(far.received.failure);
   EXPECT_EQ(far.received.failure->reason, "DamagedExtent");
   EXPECT_NE(far.received.failure->message.find("text"), std::string::npos);
-  Copy here = out_of("repository", "one");
-  here.role = Role::Both;
-  here.target = Target{(scratch_ / "volume").string(), "r"};
-  Meter meter;
-  const CopyEnd alone = copy_here(here, {}, meter);
+  const CopyEnd alone = restore_here("one");
   ASSERT_TRUE(alone.failure);
   EXPECT_EQ(alone.failure->reason, "DamagedExtent");
 }
