@@ -81,32 +81,42 @@ Outcome<void> Repository::look_at_packs(const std::vector<PackId>& ids) {
   return {};
 }
 
-Outcome<void> Repository::load_pack(const PackSeen& pack, const std::vector<DamagedExtent>& damaged,
-                                    std::vector<FoundPatch>& patches) {
+Outcome<void> Repository::load_pack(const PackSeen& pack, Loading& loading) {
+  if (loading.patches && pack.trailer && pack.trailer->patches == 0) return {};
   const auto file = open_pack(directory(), pack.id);
   if (!file) return failed(file.error());
   std::uint32_t number = pack.first;
+  std::vector<BaselessPatch> baseless;
   for (const PackedExtent& extent : extents_of(file->get(), pack)) {
-    const bool good =
-        damaged.empty() || !std::binary_search(damaged.begin(), damaged.end(), DamagedExtent{extent.name, pack.id});
-    if (good && is_patch(extent.codec))
-      patches.push_back({{extent.name, extent.base, pack.id}, number});
-    else if (good)
-      state_->index->add(extent.name, number);
-    ++number;
+    const std::uint32_t own = number++;
+    if (is_patch(extent.codec) != loading.patches ||
+        std::binary_search(loading.damaged.begin(), loading.damaged.end(), DamagedExtent{extent.name, pack.id}))
+      continue;
+    const auto base = loading.patches ? state_->index->find(extent.base) : std::nullopt;
+    if (loading.patches && (!base || !loading.whole[*base])) {
+      baseless.push_back({extent.name, extent.base, pack.id});
+      continue;
+    }
+    state_->index->add(extent.name, own);
+    if (!loading.patches) loading.whole[own] = 1;
   }
+  const std::lock_guard lock(loading.mutex);
+  state_->baseless.insert(state_->baseless.end(), baseless.begin(), baseless.end());
   return {};
 }
 
-/// What is whole stands in the index already, so that a patch never stands on a patch.
-void Repository::load_patches(std::vector<FoundPatch> patches) {
-  const auto end = std::stable_partition(patches.begin(), patches.end(), [&](const FoundPatch& one) {
-    return state_->index->find(one.patch.base).has_value();
-  });
-  for (auto one = patches.begin(); one != end; ++one) state_->index->add(one->patch.name, one->number);
-  for (auto one = end; one != patches.end(); ++one) state_->baseless.push_back(one->patch);
+/// What is whole comes first, so that every patch finds its base.
+Outcome<void> Repository::load(std::vector<DamagedExtent> damaged) {
+  const std::size_t all = packs().empty() ? 0 : packs().back().first + packs().back().count;
+  Loading loading{.damaged = std::move(damaged), .whole = std::vector<std::uint8_t>(all)};
+  for (const bool patches : {false, true}) {
+    loading.patches = patches;
+    auto loaded = in_parallel(packs().size(), [&](std::size_t i) { return load_pack(packs()[i], loading); });
+    if (!loaded) return loaded;
+  }
   std::sort(state_->baseless.begin(), state_->baseless.end(),
             [](const BaselessPatch& a, const BaselessPatch& b) { return a.name < b.name; });
+  return {};
 }
 
 std::span<const BaselessPatch> Repository::baseless(const Digest& name) const {
@@ -122,19 +132,10 @@ Outcome<void> Repository::reload() {
   state_->baseless.clear();
   const auto ids = directory().pack_ids();
   if (!ids) return failed(ids.error());
-  const auto damaged = directory().damaged();
+  auto damaged = directory().damaged();
   if (!damaged) return failed(damaged.error());
   if (auto looked = look_at_packs(*ids); !looked) return looked;
-  std::vector<std::vector<FoundPatch>> patches(packs().size());
-  auto loaded = in_parallel(packs().size(), [&](std::size_t i) { return load_pack(packs()[i], *damaged, patches[i]); });
-  if (!loaded) return loaded;
-  std::vector<FoundPatch> all;
-  for (std::vector<FoundPatch>& some : patches) {
-    all.insert(all.end(), some.begin(), some.end());
-    some = {};
-  }
-  load_patches(std::move(all));
-  return {};
+  return load(std::move(*damaged));
 }
 
 Outcome<std::vector<Digest>> Repository::lost() const {

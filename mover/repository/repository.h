@@ -70,13 +70,15 @@ class Repository {
   };
   explicit Repository(std::unique_ptr<State> state) : state_(std::move(state)) {}
   Outcome<void> look_at_packs(const std::vector<PackId>& ids);
-  struct FoundPatch {
-    BaselessPatch patch;
-    std::uint32_t number = 0;
+  /// What the threads that load packs share.
+  struct Loading {
+    const std::vector<DamagedExtent> damaged;
+    std::vector<std::uint8_t> whole;  ///< By number: in the index, and no patch.
+    bool patches = false;             ///< These are loaded now, not what is whole.
+    std::mutex mutex{};               // guards State::baseless
   };
-  Outcome<void> load_pack(const PackSeen& pack, const std::vector<DamagedExtent>& damaged,
-                          std::vector<FoundPatch>& patches);
-  void load_patches(std::vector<FoundPatch> patches);
+  Outcome<void> load_pack(const PackSeen& pack, Loading& loading);
+  Outcome<void> load(std::vector<DamagedExtent> damaged);
 
   std::unique_ptr<State> state_;
 };
