@@ -5,6 +5,8 @@
 #include <nlohmann/json.hpp>
 
 #include "reconcilers/backup/base_backups.h"
+#include "reconcilers/backup/volume_end.h"
+#include "reconcilers/backup/volume_forget.h"
 #include "reconcilers/backup/volume_run.h"
 #include "reconcilers/support/backup_names.h"
 #include "reconcilers/support/pace.h"

@@ -1,16 +1,13 @@
 #pragma once
 
-// One look at a backup of volumes: who is where, and one function per kind of step.
+// One look at a backup of volumes: what it works with, and one way into its steps.
 
 #include <functional>
 #include <nlohmann/json.hpp>
 #include <string>
-#include <string_view>
-#include <variant>
 #include <vector>
 
-#include "crds/restore_request.h"
-#include "reconcilers/backup/volumes.h"
+#include "reconcilers/backup/volume_take.h"
 #include "reconcilers/support/context.h"
 #include "reconcilers/support/pair.h"
 #include "reconcilers/support/repository.h"
@@ -27,6 +24,8 @@ struct Run {
 
   [[nodiscard]] Time now() const { return context.clock.now(); }
   crds::Step& entry(const StepRef& ref) { return begin(backup.status, ref, now()); }
+  /// The id of the snapshot that this Backup makes.
+  [[nodiscard]] std::string own_snapshot() const;
 
   /// What the step's running entry remembers between looks.
   nlohmann::json memory(const StepRef& ref);
@@ -36,20 +35,5 @@ struct Run {
 /// Looks at the step, does what is next, and says how that went; it may be asked again at any time, by another operator
 /// too.
 Outcome perform(Run& run, const StepRef& ref);
-
-/// The step of the workers that forget().
-inline constexpr std::string_view kForgetStep = "forget";
-
-/// The workers of this Backup on every host that it uses are gone afterwards, but those of `keep_step`; what ran is
-/// ended.
-Result<void> remove_workers(Run& run, std::string_view keep_step = {});
-
-/// The restore names the Backup, or pins one of its snapshots.
-bool is_used_by(const crds::Backup& backup, const crds::RestoreRequest& request);
-
-/// Forgets the snapshots of status.snapshots. Done: they are gone, or the hosts that had them are. Marks are passed
-/// over for its own snapshot only: for one that it copied, the Backup that made it speaks. Its workers stay until
-/// remove_workers().
-Outcome forget(Run& run);
 
 }  // namespace roadstead::reconcilers::backup

@@ -1,10 +1,12 @@
-#include "reconcilers/backup/volumes.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "operator/base/rfc3339.h"
 #include "reconcilers/backup/decide.h"
+#include "reconcilers/backup/volume_end.h"
+#include "reconcilers/backup/volume_progress.h"
+#include "reconcilers/backup/volume_snapshots.h"
+#include "reconcilers/backup/volume_take.h"
 
 namespace roadstead::reconcilers::backup {
 namespace {
