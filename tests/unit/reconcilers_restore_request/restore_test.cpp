@@ -15,7 +15,7 @@ using Json = nlohmann::json;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
-std::string told(const World& world) { return world.request().value("status", Json::object()).dump(1).substr(0, 6000); }
+std::string told(const World& world) { return world.status().dump(1).substr(0, 6000); }
 
 /// What holds at the end of every good restore, whatever happened on the way.
 void expect_restored(World& world, const std::string& when) {
@@ -100,22 +100,6 @@ TEST(Restore, AnyCallThatFailsOnceOnlyDelaysIt) {
   }
 }
 
-/// Goes through a whole restore; where the operator is killed, its store is lost with it. True if that happened.
-bool run_losing_the_store(World& world) {
-  bool lost = false;
-  for (int i = 0; i < 400; ++i) {
-    try {
-      auto action = world.look();
-      if (action && !action->requeue_after) break;
-      world.clock.advance(action && action->requeue_after ? std::max(*action->requeue_after, Millis{1}) : Millis{1000});
-    } catch (const Killed&) {
-      world.lose_store();
-      lost = true;
-    }
-  }
-  return lost;
-}
-
 void expect_one_restore(World& world, const std::string& when) {
   expect_restored(world, when);
   EXPECT_EQ(std::ranges::count(world.history, "exchange"), 1) << when;
@@ -127,8 +111,10 @@ TEST(Restore, KilledBeforeAnyCallWithTheStoreLostItComesToTheSameEnd) {
   for (int n = 3; n <= calls && !::testing::Test::HasFailure(); n += stride()) {
     World world;
     world.kill_at = n;
+    world.kill_loses_store = true;
     world.apply(request_manifest());
-    EXPECT_TRUE(run_losing_the_store(world));
+    EXPECT_TRUE(world.run());
+    EXPECT_EQ(world.kills, 1);
     expect_one_restore(world, "store lost before call " + std::to_string(n));
   }
 }
@@ -139,8 +125,10 @@ TEST(Restore, KilledAfterAnyCallWithTheStoreLostItComesToTheSameEnd) {
     World world;
     world.kill_at = calls[i];
     world.kill_after = true;
+    world.kill_loses_store = true;
     world.apply(request_manifest());
-    EXPECT_TRUE(run_losing_the_store(world));
+    EXPECT_TRUE(world.run());
+    EXPECT_EQ(world.kills, 1);
     expect_one_restore(world, "store lost after call " + std::to_string(calls[i]));
   }
 }
@@ -342,22 +330,11 @@ TEST(Restore, ACancelAfterTheExchangeComesTooLateAndSaysSo) {
 
 /// Until everything is stopped and the exchange is next.
 bool run_until_stopped(World& world) {
-  const auto stopped = [&] {
-    for (const auto& step : world.request().value("status", Json::object()).value("steps", Json::array()))
-      if (step.at("name") == "stop" && step.at("state") == "Succeeded") return true;
-    return false;
-  };
-  world.before_call = [&](int) {
-    if (stopped()) throw Killed{};
-  };
-  for (int i = 0; i < 400 && !stopped(); ++i) try {
-      auto action = world.look();
-      world.clock.advance(action && action->requeue_after ? std::max(*action->requeue_after, Millis{1}) : Millis{1000});
-    } catch (const Killed&) {
-      world.restart();
-    }
-  world.before_call = nullptr;
-  return stopped();
+  return world.kill_once([&] {
+    return std::ranges::any_of(world.status().value("steps", Json::array()), [](const Json& step) {
+      return step.at("name") == "stop" && step.at("state") == "Succeeded";
+    });
+  });
 }
 
 TEST(Restore, ACancelWhileTheExchangeOnlyWaitsBringsTheApplicationBack) {

@@ -17,7 +17,7 @@ using std::chrono::hours;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
-std::string told(const World& world) { return world.request().value("status", Json::object()).dump(1).substr(0, 8000); }
+std::string told(const World& world) { return world.status().dump(1).substr(0, 8000); }
 
 Json in_place(Json manifest) {
   manifest["spec"]["strategy"] = "InPlace";
@@ -118,29 +118,15 @@ TEST_P(VolumeRestore, AnyCallThatFailsOnceOnlyDelaysIt) {
   }
 }
 
-/// Looks until nothing is to be done any more; where the operator is killed, its store is lost with it.
-bool run_losing_the_store(World& world) {
-  bool lost = false;
-  for (int i = 0; i < 600; ++i) {
-    try {
-      auto action = world.look();
-      if (action && !action->requeue_after) break;
-      world.clock.advance(action && action->requeue_after ? std::max(*action->requeue_after, Millis{1}) : Millis{1000});
-    } catch (const Killed&) {
-      world.lose_store();
-      lost = true;
-    }
-  }
-  return lost;
-}
-
 TEST_P(VolumeRestore, KilledBeforeAnyCallWithTheStoreLostItComesToTheSameEnd) {
   const int calls = whole().calls;
   for (int n = 3; n <= calls && !HasFailure(); n += stride()) {
     World world;
     world.kill_at = n;
+    world.kill_loses_store = true;
     GetParam().prepare(world);
-    EXPECT_TRUE(run_losing_the_store(world));
+    EXPECT_TRUE(world.run());
+    EXPECT_EQ(world.kills, 1);
     expect_restored(world, GetParam(), "store lost before call " + std::to_string(n));
   }
 }
@@ -151,8 +137,10 @@ TEST_P(VolumeRestore, KilledAfterAnyCallWithTheStoreLostItComesToTheSameEnd) {
     World world;
     world.kill_at = calls[i];
     world.kill_after = true;
+    world.kill_loses_store = true;
     GetParam().prepare(world);
-    EXPECT_TRUE(run_losing_the_store(world));
+    EXPECT_TRUE(world.run());
+    EXPECT_EQ(world.kills, 1);
     expect_restored(world, GetParam(), "store lost after call " + std::to_string(calls[i]));
   }
 }
@@ -183,26 +171,12 @@ TEST_P(VolumeRestore, HeldByASuspendBeforeAnyStepItGoesOnWhenItIsLet) {
 INSTANTIATE_TEST_SUITE_P(Of, VolumeRestore, ::testing::ValuesIn(scenarios()),
                          [](const auto& param) { return param.param.name; });
 
-/// Looks until the request is in this phase.
-bool run_until_phase(World& world, const std::string& phase) {
-  for (int i = 0; i < 600 && world.phase() != phase; ++i) {
-    try {
-      auto action = world.look();
-      world.clock.advance(action && action->requeue_after ? std::min(*action->requeue_after, Millis{30'000}) + Millis{1}
-                                                          : Millis{1000});
-    } catch (const Killed&) {
-      world.restart();
-    }
-  }
-  return world.phase() == phase;
-}
-
 void prepare_kept(World& world) {
   world.add_snapshot("newest", hours(6));
   Json manifest = volume_manifest();
   manifest["spec"]["keepPreviousSeconds"] = 3600;
   world.apply(manifest);
-  ASSERT_TRUE(run_until_phase(world, "Succeeded")) << told(world);
+  ASSERT_TRUE(world.run_until([&] { return world.phase() == "Succeeded"; })) << told(world);
   auto action = world.look();
   ASSERT_TRUE(action && action->requeue_after) << "it is looked at again when the old data may go";
 }
@@ -317,10 +291,8 @@ TEST(Rollback, KilledAtAnyCallComesToTheSameEndWithTheStoreLostToo) {
         world.patch_spec("uat-november", "rollback", true);
         world.kill_at = world.calls + n;
         world.kill_after = after;
-        if (lost)
-          (void)run_losing_the_store(world);
-        else
-          EXPECT_TRUE(world.run());
+        world.kill_loses_store = lost;
+        EXPECT_TRUE(world.run());
         expect_rolled_back(
             world, fmt::format("killed {} call {}{}", after ? "after" : "before", n, lost ? ", its store lost" : ""));
       }
