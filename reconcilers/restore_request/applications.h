@@ -2,6 +2,7 @@
 
 // Containers on the target: found, stopped, started.
 
+#include "reconcilers/restore_request/ledger.h"
 #include "reconcilers/restore_request/run.h"
 
 namespace roadstead::reconcilers::restore {

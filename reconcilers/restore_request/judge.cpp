@@ -1,59 +1,13 @@
-// Which backup, what the plan of an item is, what stands against it, and whom it stops.
+#include "reconcilers/restore_request/judge.h"
 
 #include <algorithm>
-#include <charconv>
 
 #include "operator/base/quantity.h"
 #include "operator/base/rfc3339.h"
-#include "reconcilers/restore_request/plan.h"
+#include "reconcilers/restore_request/record.h"
 #include "reconcilers/support/pair.h"
 
 namespace roadstead::reconcilers::restore {
-
-ChosenBackup choose_backup(const crds::RestorePoint& point, const std::string& server,
-                           const std::vector<crds::CatalogBackup>& catalogue) {
-  if (point.backup_id) {
-    const auto found = std::ranges::find(catalogue, *point.backup_id, &crds::CatalogBackup::id);
-    if (found == catalogue.end())
-      return {{},
-              fmt::format("BarmanServer {} has no backup {}; choose one of status.backups (`roadstead get barmanserver "
-                          "{} -o yaml`)",
-                          server, *point.backup_id, server)};
-    if (found->status != "DONE")
-      return {
-          {},
-          fmt::format("backup {} of BarmanServer {} is {}; choose one that is DONE", found->id, server, found->status)};
-    if (found->type == "incremental")
-      return {{}, fmt::format("backup {} of BarmanServer {} is incremental; choose a full one", found->id, server)};
-    return {*found, {}};
-  }
-  const crds::CatalogBackup* newest = nullptr;
-  for (const auto& one : catalogue)
-    if (one.status == "DONE" && one.type != "incremental" && (newest == nullptr || one.id > newest->id)) newest = &one;
-  if (newest == nullptr)
-    return {{},
-            fmt::format("BarmanServer {} has no good full backup yet; make one with a Backup, or wait for its policy",
-                        server)};
-  return {*newest, {}};
-}
-
-std::uint64_t segment_bytes_of(const crds::CatalogBackup& backup) {
-  const auto lsn = parse_lsn(backup.begin_lsn);
-  constexpr std::uint64_t kSmallest = 1 << 20, kLargest = 1 << 30;
-  for (std::uint64_t bytes = kSmallest; lsn && bytes <= kLargest; bytes *= 2)
-    if (const auto segment = parse_segment(backup.begin_wal, bytes); segment && segment->number == *lsn / bytes)
-      return bytes;
-  return kDefaultWalSegmentBytes;
-}
-
-std::string end_of_timeline(const std::string& segment) { return segment.substr(0, 8) + "FFFFFFFF00000000"; }
-
-std::string newest_of(const WalListing& listing, const std::string& otherwise) {
-  std::string newest = otherwise;
-  for (const auto& segment : listing.segments)
-    if (segment.substr(8) > newest.substr(8)) newest = segment;
-  return newest;
-}
 
 std::int64_t space_for(std::int64_t database_bytes) {
   constexpr std::int64_t kTwoSegments = 32 << 20;
@@ -264,55 +218,6 @@ Judged judge(const crds::RestoreRequest& request, const crds::RestoreItem& item,
   warn(seen, choice.strategy, plan.warnings);
   for (const auto& refusal : refusals) plan.refusals.push_back(refusal.reason + ": " + refusal.message);
   return judged;
-}
-
-std::vector<Application> to_stop(const crds::RestoreRequest& request, const std::vector<Application>& all) {
-  const auto& stop = request.spec.applications.stop;
-  if (stop.mode == crds::StopMode::None) return {};
-  const auto listed = [&](const Application& one) {
-    if (std::ranges::find(stop.containers, one.name) != stop.containers.end()) return true;
-    return one.compose && std::ranges::find(stop.compose_projects, one.compose->project) != stop.compose_projects.end();
-  };
-  std::vector<Application> out;
-  for (const auto& one : all)
-    if (one.runs && (one.mounts_target || listed(one))) out.push_back(one);
-  std::ranges::stable_sort(out, [](const Application& a, const Application& b) {
-    return std::pair(a.mounts_target, a.name) < std::pair(b.mounts_target, b.name);
-  });
-  return out;
-}
-
-bool extend_ledger(std::vector<crds::LedgerEntry>& ledger, const std::vector<Application>& applications) {
-  bool grown = false;
-  for (const auto& one : applications) {
-    if (std::ranges::any_of(ledger, [&](const auto& entry) { return is_same(entry, one); })) continue;
-    crds::LedgerEntry entry;
-    entry.compose = one.compose;
-    entry.name = one.name;
-    entry.id = one.id;
-    entry.restart_policy = one.restart_policy;
-    entry.order = static_cast<std::int64_t>(ledger.size());
-    entry.was_paused = one.paused;
-    ledger.push_back(std::move(entry));
-    grown = true;
-  }
-  return grown;
-}
-
-bool is_same(const crds::LedgerEntry& entry, const Application& application) {
-  if (entry.compose && application.compose)
-    return entry.compose->project == application.compose->project &&
-           entry.compose->service == application.compose->service &&
-           entry.compose->number == application.compose->number;
-  return entry.name == application.name;
-}
-
-RestartPolicy parse_restart_policy(const std::string& text) {
-  const auto colon = text.find(':');
-  if (colon == std::string::npos) return {text.empty() ? "no" : text, 0};
-  RestartPolicy policy{text.substr(0, colon), 0};
-  std::from_chars(text.data() + colon + 1, text.data() + text.size(), policy.maximum);
-  return policy;
 }
 
 }  // namespace roadstead::reconcilers::restore

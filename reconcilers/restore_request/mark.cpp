@@ -6,7 +6,8 @@
 
 #include "mover/contract/job.h"
 #include "operator/base/rfc3339.h"
-#include "reconcilers/restore_request/plan.h"
+#include "reconcilers/restore_request/end.h"
+#include "reconcilers/restore_request/take.h"
 
 namespace roadstead::reconcilers::restore {
 namespace {

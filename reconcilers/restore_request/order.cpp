@@ -1,8 +1,8 @@
-// Who comes first, and what several requests need together.
+#include "reconcilers/restore_request/order.h"
 
 #include <algorithm>
 
-#include "reconcilers/restore_request/plan.h"
+#include "reconcilers/restore_request/record.h"
 
 namespace roadstead::reconcilers::restore {
 

@@ -5,6 +5,9 @@
 #include <nlohmann/json.hpp>
 
 #include "operator/base/hash.h"
+#include "reconcilers/restore_request/choose.h"
+#include "reconcilers/restore_request/order.h"
+#include "reconcilers/restore_request/snapshot.h"
 #include "reconcilers/restore_request/snapshot_look.h"
 #include "reconcilers/restore_request/steps.h"
 #include "reconcilers/support/typed_client.h"

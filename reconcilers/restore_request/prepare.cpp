@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "crds/backup.h"
+#include "reconcilers/restore_request/order.h"
 #include "reconcilers/restore_request/scripts.h"
 #include "reconcilers/restore_request/steps.h"
 #include "reconcilers/support/labels.h"

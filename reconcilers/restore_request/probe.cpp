@@ -4,7 +4,10 @@
 #include <nlohmann/json.hpp>
 
 #include "reconcilers/restore_request/applications.h"
+#include "reconcilers/restore_request/choose.h"
+#include "reconcilers/restore_request/judge.h"
 #include "reconcilers/restore_request/mark.h"
+#include "reconcilers/restore_request/order.h"
 #include "reconcilers/restore_request/pair.h"
 #include "reconcilers/restore_request/snapshot_look.h"
 #include "reconcilers/restore_request/steps.h"

@@ -4,7 +4,9 @@
 #include <nlohmann/json.hpp>
 
 #include "operator/base/log.h"
+#include "reconcilers/restore_request/end.h"
 #include "reconcilers/restore_request/mark.h"
+#include "reconcilers/restore_request/order.h"
 #include "reconcilers/restore_request/snapshot_look.h"
 #include "reconcilers/restore_request/steps.h"
 #include "reconcilers/support/typed_client.h"

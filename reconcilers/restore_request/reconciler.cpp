@@ -6,8 +6,12 @@
 #include <nlohmann/json.hpp>
 
 #include "operator/base/log.h"
+#include "reconcilers/restore_request/end.h"
+#include "reconcilers/restore_request/order.h"
+#include "reconcilers/restore_request/path.h"
 #include "reconcilers/restore_request/recall.h"
 #include "reconcilers/restore_request/steps.h"
+#include "reconcilers/restore_request/take.h"
 #include "reconcilers/support/typed_client.h"
 
 namespace roadstead::reconcilers {

@@ -12,7 +12,8 @@
 
 #include "crds/barman_server.h"
 #include "crds/restore_request.h"
-#include "reconcilers/restore_request/plan.h"
+#include "reconcilers/restore_request/path.h"
+#include "reconcilers/restore_request/take.h"
 #include "reconcilers/support/attempt.h"
 #include "reconcilers/support/barman.h"
 #include "reconcilers/support/context.h"

@@ -1,10 +1,10 @@
-// Which snapshot an item is restored from: where it may be, and which of those that are there.
+#include "reconcilers/restore_request/snapshot.h"
 
 #include <algorithm>
 #include <set>
 
 #include "operator/base/rfc3339.h"
-#include "reconcilers/restore_request/plan.h"
+#include "reconcilers/restore_request/record.h"
 
 namespace roadstead::reconcilers::restore {
 namespace {

@@ -3,6 +3,7 @@
 // The repositories asked which snapshot an item is restored from.
 
 #include "reconcilers/restore_request/run.h"
+#include "reconcilers/restore_request/snapshot.h"
 
 namespace roadstead::reconcilers::restore {
 

@@ -3,8 +3,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "reconcilers/restore_request/end.h"
 #include "reconcilers/restore_request/mark.h"
-#include "reconcilers/restore_request/plan.h"
+#include "reconcilers/restore_request/order.h"
+#include "reconcilers/restore_request/path.h"
+#include "reconcilers/restore_request/take.h"
 
 namespace roadstead::reconcilers::restore {
 namespace {

@@ -1,13 +1,18 @@
 // The decisions of a restore, each as a table: no engine, no clock.
 
-#include "reconcilers/restore_request/plan.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "reconcilers/restore_request/choose.h"
+#include "reconcilers/restore_request/end.h"
 #include "reconcilers/restore_request/finish.h"
+#include "reconcilers/restore_request/judge.h"
+#include "reconcilers/restore_request/ledger.h"
 #include "reconcilers/restore_request/mark.h"
+#include "reconcilers/restore_request/order.h"
+#include "reconcilers/restore_request/path.h"
 #include "reconcilers/restore_request/replay.h"
+#include "reconcilers/restore_request/take.h"
 #include "reconcilers/support/pair.h"
 #include "reconcilers/support/transfer.h"
 

@@ -1,9 +1,13 @@
 // Which snapshot is restored, and how its volume gets it, each as a table: no engine, no clock.
 
+#include "reconcilers/restore_request/snapshot.h"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "reconcilers/restore_request/plan.h"
+#include "reconcilers/restore_request/judge.h"
+#include "reconcilers/restore_request/record.h"
+#include "reconcilers/restore_request/take.h"
 
 namespace roadstead::reconcilers::restore {
 namespace {
