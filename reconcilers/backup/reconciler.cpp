@@ -1,7 +1,5 @@
 #include "reconcilers/backup/reconciler.h"
 
-#include <map>
-#include <mutex>
 #include <nlohmann/json.hpp>
 
 #include "reconcilers/backup/base_backups.h"
@@ -257,20 +255,11 @@ class BackupReconciler final : public Reconciler {
     crds::Backup& object = run.backup;
     crds::refresh_summary(object.status);
     const bool moved_only = working && lasting(object) == lasting(before);
-    if (!moved_only || progress_due(object))
+    if (!moved_only || progress_.is_due(key_of(object), context_.clock.now()))
       if (crds::to_json(object) != crds::to_json(before))
         if (auto done = update_status(context_.api, object); !done) return done;
     for (const auto& clean_up : std::exchange(run.after_write, {})) clean_up();
     return {};
-  }
-
-  bool progress_due(const crds::Backup& object) {
-    std::lock_guard lock(mutex_);
-    Time& last = progress_written_[key_of(object)];
-    const Time now = context_.clock.now();
-    if (!has_passed(last, kProgressInterval, now)) return false;
-    last = now;
-    return true;
   }
 
   // ---- both -------------------------------------------------------------------------------------------------------
@@ -299,8 +288,7 @@ class BackupReconciler final : public Reconciler {
 
   void forget_pace(const ObjectKey& key) {
     pace_.forget(key);
-    std::lock_guard lock(mutex_);
-    progress_written_.erase(key);
+    progress_.forget(key);
   }
 
   void tell_change(const crds::Backup& object, const crds::Backup& before) {
@@ -330,8 +318,7 @@ class BackupReconciler final : public Reconciler {
   Context& context_;
   backup::BaseBackups base_backups_;
   Pace pace_;
-  std::mutex mutex_;  // guards progress_written_
-  std::map<ObjectKey, Time> progress_written_;
+  Beat progress_{kProgressInterval};
 };
 
 }  // namespace

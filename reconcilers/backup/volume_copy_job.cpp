@@ -1,6 +1,6 @@
 #include "reconcilers/backup/volume_copy_job.h"
 
-#include "reconcilers/backup/volume_worker.h"
+#include "reconcilers/support/mover_worker.h"
 
 namespace roadstead::reconcilers::backup {
 namespace {
@@ -71,7 +71,7 @@ MountSpec sink_mount(const CopyJob& job) { return repository_mount(job.directory
 Result<WorkerSpec> CopyJob::sender(const mover::Link& link) const {
   mover::Copy copy = common_of(*this, mover::Role::Send, link);
   copy.source = source_of(*this);
-  auto spec = mover_spec(run, from, copy);
+  auto spec = mover_spec(run.context, from, copy, run.limits);
   if (spec) spec->container.mounts.push_back(source_mount(*this));
   return spec;
 }
@@ -79,7 +79,7 @@ Result<WorkerSpec> CopyJob::sender(const mover::Link& link) const {
 Result<WorkerSpec> CopyJob::receiver(const mover::Link& link) const {
   mover::Copy copy = common_of(*this, mover::Role::Receive, link);
   copy.snapshot = sink_of(*this);
-  auto spec = mover_spec(run, to, copy);
+  auto spec = mover_spec(run.context, to, copy, run.limits);
   if (spec) spec->container.mounts.push_back(sink_mount(*this));
   return spec;
 }
@@ -88,7 +88,7 @@ Result<WorkerSpec> CopyJob::both() const {
   mover::Copy copy = common_of(*this, mover::Role::Both, std::nullopt);
   copy.source = source_of(*this);
   copy.snapshot = sink_of(*this);
-  auto spec = mover_spec(run, to, copy);
+  auto spec = mover_spec(run.context, to, copy, run.limits);
   if (!spec) return spec;
   spec->container.network_mode = "none";
   spec->container.mounts.push_back(source_mount(*this));

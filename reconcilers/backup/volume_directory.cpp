@@ -4,6 +4,7 @@
 #include "reconcilers/backup/volume_hosts.h"
 #include "reconcilers/backup/volume_steps.h"
 #include "reconcilers/backup/volume_worker.h"
+#include "reconcilers/support/mover_worker.h"
 
 namespace roadstead::reconcilers::backup {
 
@@ -17,7 +18,7 @@ Outcome make_directory(Run& run, const Plan& plan, const StepRef& ref) {
     const mover::MakeDirectory job{
         .path = fmt::format("{}/{}", kRepositoryMount,
                             mover::repository_directory(ref.place->source_host, ref.place->volume))};
-    auto spec = mover_spec(run, *to, job);
+    auto spec = mover_spec(run.context, *to, job, run.limits);
     if (!spec) return spec;
     spec->container.network_mode = "none";
     spec->container.mounts.push_back(
@@ -31,11 +32,7 @@ Outcome make_directory(Run& run, const Plan& plan, const StepRef& ref) {
   if (const auto* error = std::get_if<EngineError>(&end)) return from_error(error->error, *to, false);
   remove_after_write(run, *to, id, attempt.number);
   const auto& seen = std::get<WorkerSeen>(end);
-  if (!seen.result)
-    return Retry{
-        "WorkerFailed",
-        fmt::format("worker {} on host {} {}", run.entry(ref).worker, ref.place->host, end_without_result(seen)),
-        {}};
+  if (!seen.result) return worker_failed(run.entry(ref).worker, *to, seen);
   if (!seen.result->ok) return from_failure(run, ref, *seen.result, *to);
   return Done{"{}", fmt::format("The repository directory is there on host {}.", ref.place->host)};
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "reconcilers/backup/decide.h"
+#include "reconcilers/support/steps.h"
 
 namespace roadstead::reconcilers::backup {
 namespace {
@@ -12,14 +13,8 @@ using crds::StepState;
 
 constexpr std::string_view kFinal = R"({"final":true})";  // The result of an entry whose step is not tried again.
 
-const Step* with_state(const std::vector<Step>& steps, const std::string& name, StepState state) {
-  const auto found =
-      std::ranges::find_if(steps, [&](const Step& step) { return step.name == name && step.state == state; });
-  return found == steps.end() ? nullptr : &*found;
-}
-
 bool is_over(const crds::BackupStatus& status, const std::string& name) {
-  return succeeded(status, name) != nullptr || given_up(status, name) != nullptr;
+  return succeeded(status.steps, name) != nullptr || given_up(status, name) != nullptr;
 }
 
 std::string hook_step(const char* when, const crds::Hook& hook) { return std::string(when) + "/" + hook.name; }
@@ -42,12 +37,10 @@ std::string copy_step(const Plan& plan, const Place& place, const Missing& missi
 }
 
 bool has_begun_to_work(const Plan& plan, const crds::BackupStatus& status) {
-  const auto was_begun = [&](const std::string& name) {
-    return std::ranges::find(status.steps, name, &Step::name) != status.steps.end();
-  };
   return std::ranges::any_of(before_hooks(plan),
-                             [&](const auto& hook) { return was_begun(hook_step("before", hook)); }) ||
-         std::ranges::any_of(copies_of(plan, status), [&](const StepRef& copy) { return was_begun(copy.name); });
+                             [&](const auto& hook) { return was_begun(status.steps, hook_step("before", hook)); }) ||
+         std::ranges::any_of(copies_of(plan, status),
+                             [&](const StepRef& copy) { return was_begun(status.steps, copy.name); });
 }
 
 std::optional<StepRef> next_look(const Plan& plan, const crds::BackupStatus& status) {
@@ -70,7 +63,7 @@ std::optional<StepRef> next_copy(const Plan& plan, const crds::BackupStatus& sta
     const auto lookup = lookup_of(plan, status, *copy.place);
     const std::string directory = directory_step(plan, *copy.place);
     if (given_up(status, directory) != nullptr) continue;
-    if (!lookup->directory && succeeded(status, directory) == nullptr)
+    if (!lookup->directory && succeeded(status.steps, directory) == nullptr)
       return StepRef{StepKind::Directory, directory, copy.place, {}, {}};
     return std::move(copy);
   }
@@ -98,29 +91,19 @@ std::optional<StepRef> current_step(const crds::Backup& backup) {
 }
 
 std::optional<Millis> pause_left(const crds::BackupStatus& status, const StepRef& ref, Time now) {
-  const auto last =
-      std::find_if(status.steps.rbegin(), status.steps.rend(), [&](const Step& step) { return step.name == ref.name; });
-  if (last == status.steps.rend() || last->state != StepState::Failed || !last->finished_at) return std::nullopt;
-  const Millis since = now - *last->finished_at;
-  // An end that lies further ahead than the clocks of two hosts differ: ours was set back.
-  if (since >= kBetweenAttempts || since <= -kBetweenAttempts) return std::nullopt;
-  return kBetweenAttempts - since;
+  return reconcilers::pause_left(status.steps, ref.name, kBetweenAttempts, now);
 }
 
 // ---- what the status says -----------------------------------------------------------------------------------------
 
 std::optional<Plan> plan_of(const crds::BackupStatus& status) {
-  const Step* planned = succeeded(status, std::string(step::kPlan));
+  const Step* planned = succeeded(status.steps, step::kPlan);
   if (planned == nullptr) return std::nullopt;
   auto plan = parse_plan(planned->result);
   return plan ? std::optional(std::move(*plan)) : std::nullopt;
 }
 
-bool is_begun(const crds::BackupStatus& status) { return succeeded(status, std::string(step::kPlan)) != nullptr; }
-
-const Step* succeeded(const crds::BackupStatus& status, const std::string& name) {
-  return with_state(status.steps, name, StepState::Succeeded);
-}
+bool is_begun(const crds::BackupStatus& status) { return succeeded(status.steps, step::kPlan) != nullptr; }
 
 const Step* given_up(const crds::BackupStatus& status, const std::string& name) {
   const auto found = std::ranges::find_if(status.steps, [&](const Step& step) {
@@ -135,7 +118,7 @@ std::string look_step(const Plan& plan, const Place& place) { return plan.name_o
 std::string directory_step(const Plan& plan, const Place& place) { return plan.name_of(place) + "/directory"; }
 
 std::optional<Lookup> lookup_of(const Plan& plan, const crds::BackupStatus& status, const Place& place) {
-  const Step* looked = succeeded(status, look_step(plan, place));
+  const Step* looked = succeeded(status.steps, look_step(plan, place));
   if (looked == nullptr) return std::nullopt;
   auto lookup = parse_lookup(looked->result);
   return lookup ? std::optional(std::move(*lookup)) : std::nullopt;

@@ -51,8 +51,6 @@ std::optional<Plan> plan_of(const crds::BackupStatus& status);
 /// True once a run of volumes has begun.
 bool is_begun(const crds::BackupStatus& status);
 
-/// The entry of a step that succeeded; null where there is none.
-const crds::Step* succeeded(const crds::BackupStatus& status, const std::string& name);
 /// The entry that says that this step has failed for good; null where none does.
 const crds::Step* given_up(const crds::BackupStatus& status, const std::string& name);
 /// Marks an entry that failed as the last of its step.

@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "reconcilers/support/progress.h"
+#include "reconcilers/support/steps.h"
+
 namespace roadstead::reconcilers::backup {
 namespace {
 
@@ -12,8 +15,6 @@ using Json = nlohmann::json;
 /// What stands in a copy's result; read for progress alone.
 constexpr const char* kBytes = "bytes";
 constexpr const char* kFiles = "files";
-
-std::int64_t signed_of(std::uint64_t value) { return static_cast<std::int64_t>(value); }
 
 std::optional<std::int64_t> number_in(const std::string& result, const char* field) {
   const Json json = Json::parse(result, nullptr, false);
@@ -42,10 +43,6 @@ const crds::BackupSnapshot* measured_elsewhere(const crds::BackupStatus& status,
   return nullptr;
 }
 
-std::optional<std::int64_t> no_less(std::optional<std::int64_t> before, std::optional<std::int64_t> now) {
-  return before && now ? std::optional(std::max(*before, *now)) : (now ? now : before);
-}
-
 }  // namespace
 
 std::string copy_result(const mover::CopyData& data) {
@@ -54,20 +51,17 @@ std::string copy_result(const mover::CopyData& data) {
 
 crds::Progress progress_after(const crds::BackupStatus& status, const StepRef& now, const mover::Progress& current) {
   Sums bytes, files;
-  const auto known = [](const std::optional<std::uint64_t>& value) {
-    return value ? std::optional(signed_of(*value)) : std::nullopt;
-  };
   const auto plan = plan_of(status);
   for (const auto& copy : plan ? copies_of(*plan, status) : std::vector<StepRef>{}) {
-    if (const Step* done = succeeded(status, copy.name)) {
+    if (const Step* done = succeeded(status.steps, copy.name)) {
       for (const auto& [sums, field] : {std::pair(&bytes, kBytes), std::pair(&files, kFiles)}) {
         const auto value = number_in(done->result, field).value_or(0);
         sums->add(value, value);
       }
     } else if (copy.name == now.name) {
-      const auto total = known(current.bytes_total);
+      const auto total = signed_of(current.bytes_total);
       bytes.add(signed_of(current.bytes_done), total ? total : copy.missing->bytes);
-      files.add(signed_of(current.files_done), known(current.files_total));
+      files.add(signed_of(current.files_done), signed_of(current.files_total));
     } else if (given_up(status, copy.name) == nullptr) {
       const auto* elsewhere = measured_elsewhere(status, *copy.place);
       bytes.add(0, elsewhere != nullptr ? std::optional(elsewhere->data_bytes) : copy.missing->bytes);

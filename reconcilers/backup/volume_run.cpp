@@ -3,22 +3,8 @@
 #include "reconcilers/backup/volume_steps.h"
 
 namespace roadstead::reconcilers::backup {
-namespace {
-
-using Json = nlohmann::json;
-
-}  // namespace
 
 std::string Run::own_snapshot() const { return mover::snapshot_id(backup.metadata.ns, backup.metadata.name); }
-
-Json Run::memory(const StepRef& ref) {
-  Json memory = Json::parse(entry(ref).result, nullptr, false);
-  return memory.is_object() ? memory : Json::object();
-}
-
-void Run::remember(const StepRef& ref, const Json& memory) {
-  entry(ref).result = memory.empty() ? std::string() : memory.dump();
-}
 
 Outcome perform(Run& run, const StepRef& ref) {
   (void)run.entry(ref);

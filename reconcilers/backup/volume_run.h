@@ -11,6 +11,7 @@
 #include "reconcilers/support/context.h"
 #include "reconcilers/support/pair.h"
 #include "reconcilers/support/repository.h"
+#include "reconcilers/support/steps.h"
 
 namespace roadstead::reconcilers::backup {
 
@@ -28,8 +29,8 @@ struct Run {
   [[nodiscard]] std::string own_snapshot() const;
 
   /// What the step's running entry remembers between looks.
-  nlohmann::json memory(const StepRef& ref);
-  void remember(const StepRef& ref, const nlohmann::json& memory);
+  nlohmann::json memory(const StepRef& ref) { return memory_of(entry(ref)); }
+  void remember(const StepRef& ref, const nlohmann::json& memory) { reconcilers::remember(entry(ref), memory); }
 };
 
 /// Looks at the step, does what is next, and says how that went; it may be asked again at any time, by another operator

@@ -1,10 +1,9 @@
 #include "reconcilers/backup/volume_take.h"
 
-#include <algorithm>
-
 #include "reconcilers/backup/decide.h"
 #include "reconcilers/backup/volume_progress.h"
 #include "reconcilers/backup/volume_texts.h"
+#include "reconcilers/support/steps.h"
 
 namespace roadstead::reconcilers::backup {
 namespace {
@@ -12,31 +11,13 @@ namespace {
 using crds::Step;
 using crds::StepState;
 
-template <class... Fs>
-struct Overloaded : Fs... {
-  using Fs::operator()...;
-};
-template <class... Fs>
-Overloaded(Fs...) -> Overloaded<Fs...>;
-
-int failures_of(const crds::BackupStatus& status, const std::string& name) {
-  return static_cast<int>(std::ranges::count_if(
-      status.steps, [&](const Step& step) { return step.name == name && step.state == StepState::Failed; }));
-}
-
-void close(Step& entry, StepState state, std::string message, Time now) {
-  entry.state = state;
-  entry.finished_at = now;
-  entry.message = std::move(message);
-}
-
 std::optional<Millis> take_failure(crds::Backup& backup, const StepRef& ref, const std::string& message, bool for_good,
                                    Time now) {
   auto& status = backup.status;
   Step& entry = begin(status, ref, now);
   close(entry, StepState::Failed, message, now);
   entry.result.clear();
-  const int failures = failures_of(status, ref.name);
+  const int failures = failures_of(status.steps, ref.name);
   const bool last = for_good || failures >= kFailureLimit;
   if (last) give_up(entry);
   status.worker.clear();
@@ -56,61 +37,50 @@ crds::BackupPhase phase_of(const crds::BackupStatus& status) {
 }  // namespace
 
 Step& begin(crds::BackupStatus& status, const StepRef& ref, Time now) {
-  std::int64_t attempt = 0;
-  for (auto& entry : status.steps) {
-    if (entry.name != ref.name) continue;
-    if (entry.state == StepState::Running) return entry;
-    attempt = std::max(attempt, entry.attempt);
-  }
-  status.steps.push_back({.name = ref.name, .attempt = attempt + 1, .started_at = now});
-  return status.steps.back();
+  return begin_step(status.steps, ref.name, now);
 }
 
 std::optional<Millis> take(crds::Backup& backup, const StepRef& ref, const Outcome& outcome, Time now) {
   auto& status = backup.status;
   status.observed_generation = backup.metadata.generation;
-  const auto wait = std::visit(
-      Overloaded{[&](const Done& done) -> std::optional<Millis> {
-                   Step& entry = begin(status, ref, now);
-                   entry.result = done.result;
-                   close(entry, StepState::Succeeded, done.message, now);
-                   status.worker.clear();
-                   if (!status.started_at) status.started_at = now;
-                   if (ref.kind == StepKind::Copy) status.progress = progress_after(status, ref, {});
-                   clear_waiting(backup, now);
-                   say(backup, "Running", done.message.empty() ? ref.name + " is done." : done.message, now);
-                   return std::nullopt;
-                 },
-                 [&](const Working& working) -> std::optional<Millis> {
-                   Step& entry = begin(status, ref, now);
-                   entry.message = working.message;
-                   status.worker = entry.worker;
-                   clear_waiting(backup, now);
-                   if (working.progress) status.progress = working.progress;
-                   say(backup, "Running", working.message, now);
-                   return working.again == Millis{0} ? std::nullopt : std::optional(working.again);
-                 },
-                 [&](const Blocked& blocked) -> std::optional<Millis> {
-                   begin(status, ref, now).message = blocked.message;
-                   set_waiting(backup, blocked.reason, blocked.message, now);
-                   return blocked.again;
-                 },
-                 [&](const Retry& retry) -> std::optional<Millis> {
-                   return take_failure(backup, ref, sentence(retry.message, retry.next), false, now);
-                 },
-                 [&](const Unreachable& lost) -> std::optional<Millis> {
-                   (void)begin(status, ref, now);
-                   set_waiting(backup, "HostUnreachable",
-                               fmt::format("Docker Engine of host {} is not reached: {}; it goes on by itself when "
-                                           "the host is back (`roadstead describe host {}`)",
-                                           lost.host, lost.message, lost.host),
-                               now);
-                   return kHostRetry;
-                 },
-                 [&](const Failed& failed) -> std::optional<Millis> {
-                   return take_failure(backup, ref, sentence(failed.message, failed.next), true, now);
-                 }},
-      outcome);
+  const auto wait =
+      std::visit(Overloaded{[&](const Done& done) -> std::optional<Millis> {
+                              Step& entry = begin(status, ref, now);
+                              entry.result = done.result;
+                              close(entry, StepState::Succeeded, done.message, now);
+                              status.worker.clear();
+                              if (!status.started_at) status.started_at = now;
+                              if (ref.kind == StepKind::Copy) status.progress = progress_after(status, ref, {});
+                              clear_waiting(backup, now);
+                              say(backup, "Running", done.message.empty() ? ref.name + " is done." : done.message, now);
+                              return std::nullopt;
+                            },
+                            [&](const Working& working) -> std::optional<Millis> {
+                              Step& entry = begin(status, ref, now);
+                              entry.message = working.message;
+                              status.worker = entry.worker;
+                              clear_waiting(backup, now);
+                              if (working.progress) status.progress = working.progress;
+                              say(backup, "Running", working.message, now);
+                              return working.again == Millis{0} ? std::nullopt : std::optional(working.again);
+                            },
+                            [&](const Blocked& blocked) -> std::optional<Millis> {
+                              begin(status, ref, now).message = blocked.message;
+                              set_waiting(backup, blocked.reason, blocked.message, now);
+                              return blocked.again;
+                            },
+                            [&](const Retry& retry) -> std::optional<Millis> {
+                              return take_failure(backup, ref, sentence(retry.message, retry.next), false, now);
+                            },
+                            [&](const Unreachable& lost) -> std::optional<Millis> {
+                              (void)begin(status, ref, now);
+                              set_waiting(backup, "HostUnreachable", words_of(lost), now);
+                              return kHostRetry;
+                            },
+                            [&](const Failed& failed) -> std::optional<Millis> {
+                              return take_failure(backup, ref, sentence(failed.message, failed.next), true, now);
+                            }},
+                 outcome);
   status.phase = phase_of(status);
   crds::refresh_summary(status);
   return wait;

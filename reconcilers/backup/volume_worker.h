@@ -29,9 +29,6 @@ void next_attempt(Run& run, const StepRef& ref);
 /// Has this worker removed once the status is stored.
 void remove_after_write(Run& run, const HostHandle& host, WorkerId id, int attempt);
 
-/// A mover for one job on this host; what it mounts is the caller's to add.
-Result<WorkerSpec> mover_spec(Run& run, const HostHandle& host, const mover::Job& job);
-
 /// A worker that failed, as what it means for its step: `Busy` is waited out, everything else is a failed attempt.
 Outcome from_failure(Run& run, const StepRef& ref, const mover::WorkerResult& result, const HostHandle& host);
 

@@ -264,12 +264,9 @@ class Rounds {
 
   /// What took hours to find out stays until it is stored; the rest must not stand in the way of the next of its name.
   void put_away(const HostHandle& host, const WorkerId& id, bool once_stored) {
-    const auto remove = [engine = host.engine, id, limits = limits_] {
-      if (auto removed = remove_worker(*engine, id, std::chrono::seconds(0), limits); !removed)
-        log_warning("a worker is left for later", {{"worker", worker_name(id)}, {"why", removed.error().message}});
-    };
+    auto remove = removal_of(host, id, limits_);
     if (!once_stored) return remove();
-    look_.after_write.push_back(remove);
+    look_.after_write.push_back(std::move(remove));
   }
 
   static std::string sentence(const mover::WorkerResult& result) {

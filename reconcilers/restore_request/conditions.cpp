@@ -1,6 +1,7 @@
 #include "reconcilers/restore_request/conditions.h"
 
 #include "reconcilers/restore_request/path.h"
+#include "reconcilers/support/steps.h"
 
 namespace roadstead::reconcilers::restore {
 
@@ -21,7 +22,7 @@ void set(crds::RestoreRequest& request, std::string type, ConditionStatus status
 void say(crds::RestoreRequest& request, const std::string& message, Time now) {
   if (is_ending(request.status)) return;
   if (crds::is_finished(request.status)) {
-    if (rolling_back(request.status) || is_running(request.status, step::kRollbackProbe))
+    if (rolling_back(request.status) || is_running(request.status.steps, step::kRollbackProbe))
       set(request, "RolledBack", ConditionStatus::False, "RollingBack", message, now);
     return;
   }

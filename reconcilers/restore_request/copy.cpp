@@ -6,6 +6,7 @@
 #include "reconcilers/restore_request/pair.h"
 #include "reconcilers/restore_request/replay.h"
 #include "reconcilers/restore_request/steps.h"
+#include "reconcilers/support/mover_worker.h"
 
 namespace roadstead::reconcilers::restore {
 namespace {
@@ -32,7 +33,7 @@ mover::Source source_tree(const crds::RestoreRequestStatus& status, const std::s
                     "/postgresql.conf.origin",
                     "/postgresql.auto.conf.origin",
                     "/barman_wal"};
-  if (const auto* replayed = succeeded(status, name_of({item, step::kReplay})))
+  if (const auto* replayed = succeeded(status.steps, name_of({item, step::kReplay})))
     source.keep_wal = wal_to_keep(replayed->result);
   return source;
 }
@@ -108,7 +109,7 @@ class Copying {
     copy.role = mover::Role::Send;
     copy.link = link;
     copy.source = origin_.source;
-    auto spec = mover_spec(run_, *origin_.host, copy);
+    auto spec = mover_spec(run_.context, *origin_.host, copy, run_.limits);
     if (!spec) return spec;
     return with_source(std::move(*spec));
   }
@@ -120,7 +121,7 @@ class Copying {
     if (const auto* staged = std::get_if<mover::Target>(&sink_)) copy.target = *staged;
     if (const auto* in_place = std::get_if<mover::InPlace>(&sink_)) copy.in_place = *in_place;
     if (!link) copy.source = origin_.source;
-    auto spec = mover_spec(run_, target_, copy);
+    auto spec = mover_spec(run_.context, target_, copy, run_.limits);
     if (!spec) return spec;
     // A tree may hold devices, and programs with capabilities of their own.
     for (const char* needed : {"MKNOD", "SETFCAP"}) spec->container.capabilities_add.emplace_back(needed);

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "reconcilers/restore_request/record.h"
+#include "reconcilers/support/steps.h"
 
 namespace roadstead::reconcilers::restore {
 
@@ -26,7 +27,7 @@ bool share(const std::vector<std::string>& a, const std::vector<std::string>& b)
 bool still_needs_recover_volume(const crds::RestoreRequest& request) {
   return !crds::is_finished(request.status) && !std::ranges::all_of(request.spec.items, [&](const auto& item) {
     const bool in_place = strategy_of(request, item) == crds::RestoreStrategy::InPlace;
-    return succeeded(request.status, name_of({item.name, in_place ? step::kOverwrite : step::kCopy})) != nullptr;
+    return succeeded(request.status.steps, name_of({item.name, in_place ? step::kOverwrite : step::kCopy})) != nullptr;
   });
 }
 

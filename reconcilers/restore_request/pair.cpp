@@ -3,27 +3,17 @@
 namespace roadstead::reconcilers::restore {
 namespace {
 
-using Json = nlohmann::json;
-
-constexpr const char* kStartedPair = "pair";  // In a step's memory: the attempt whose movers were both made.
+constexpr const char* kPair = "pair";  // The word of the two in a step's memory.
 
 }  // namespace
 
 std::variant<PairEnd, Outcome> run_pair(Run& run, Frame& frame, const PairJob& job) {
-  const int before = static_cast<int>(frame.entry().attempt);
-  const PairId id{run.worker_id(frame.ref().item, {}, before), std::string(frame.ref().step),
+  Attempt attempt = attempt_of(frame.entry(), kPair);
+  const PairId id{run.worker_id(frame.ref().item, {}, attempt.number), std::string(frame.ref().step),
                   run.context.installation_secret};
-  Attempt attempt{before, frame.memory().value(kStartedPair, 0) == before};
   auto look = look_at_pair(id, job, attempt, run.limits);
-  if (attempt.number != before) {
-    next_attempt(frame, attempt.number);
-  } else if (attempt.started) {
-    Json memory = frame.memory();
-    memory[kStartedPair] = attempt.number;
-    frame.remember(memory);
-    frame.entry().worker = worker_name(worker_of(id, job.receiver, attempt.number));
-    frame.entry().host = job.receiver.host->host.metadata.name;
-  }
+  remember_attempt(frame.entry(), kPair, attempt, worker_name(worker_of(id, job.receiver, attempt.number)),
+                   job.receiver.host->host.metadata.name);
   if (auto* end = std::get_if<PairEnd>(&look)) return std::move(*end);
   if (const auto* underway = std::get_if<Underway>(&look)) return from_underway(*underway);
   if (const auto* lost = std::get_if<EngineError>(&look))

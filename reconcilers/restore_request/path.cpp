@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "reconcilers/support/steps.h"
+
 namespace roadstead::reconcilers::restore {
 namespace {
 
@@ -48,7 +50,7 @@ std::vector<StepRef> way_out(const crds::RestoreRequest& request) {
             return entry.name == name_of({item.name, step::kExchange}) && may_have_exchanged(entry);
           }))
         path.push_back({item.name, step::kPutBack});
-  if (!request.status.ledger.empty() && succeeded(request.status, std::string(step::kStart)) == nullptr)
+  if (!request.status.ledger.empty() && succeeded(request.status.steps, step::kStart) == nullptr)
     path.push_back({{}, step::kRestart});
   if (!request.status.steps.empty()) path.push_back({{}, step::kReceipt});  // its workers go, at the least
   return path;
@@ -71,7 +73,7 @@ std::vector<StepRef> path_of(const crds::RestoreRequest& request) {
 
 std::optional<StepRef> first_open(const crds::RestoreRequest& request, const std::vector<StepRef>& path) {
   for (const StepRef& ref : path)
-    if (succeeded(request.status, name_of(ref)) == nullptr) return ref;
+    if (succeeded(request.status.steps, name_of(ref)) == nullptr) return ref;
   return std::nullopt;
 }
 
@@ -82,9 +84,9 @@ std::optional<StepRef> current_step(const crds::RestoreRequest& request) {
 bool is_held(const crds::RestoreRequest& request, const StepRef& ref) {
   const auto& status = request.status;
   const auto between = [&](std::string_view stop, std::string_view start) {
-    return was_begun(status, std::string(stop)) && succeeded(status, std::string(start)) == nullptr;
+    return was_begun(status.steps, stop) && succeeded(status.steps, start) == nullptr;
   };
-  return request.spec.suspend && !request.metadata.deletion_timestamp && !is_running(status, name_of(ref)) &&
+  return request.spec.suspend && !request.metadata.deletion_timestamp && !is_running(status.steps, name_of(ref)) &&
          !is_ending(status) && !forward_only(request) && !between(step::kStop, step::kStart) &&
          !between(step::kRollbackStop, step::kRollbackStart);
 }

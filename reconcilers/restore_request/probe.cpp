@@ -11,6 +11,7 @@
 #include "reconcilers/restore_request/pair.h"
 #include "reconcilers/restore_request/snapshot_look.h"
 #include "reconcilers/restore_request/steps.h"
+#include "reconcilers/support/mover_worker.h"
 #include "reconcilers/support/typed_client.h"
 
 namespace roadstead::reconcilers::restore {
@@ -24,8 +25,9 @@ std::optional<Outcome> prove_path(Run& run, Frame& frame, const HostHandle& sour
   const Serving serving = serving_side(source.host, target.host);
   if (serving == Serving::Local || serving == Serving::Nobody || frame.remembers("connected")) return std::nullopt;
   const auto side = [&](const HostHandle& host, std::string step) {
-    return PairSide{&host, std::move(step),
-                    [&](const mover::Link& link) { return mover_spec(run, host, mover::Connect{link}); }};
+    return PairSide{&host, std::move(step), [&](const mover::Link& link) {
+                      return mover_spec(run.context, host, mover::Connect{link}, run.limits);
+                    }};
   };
   const PairJob job{side(source, "connect-source"), side(target, "connect-target"), serving == Serving::Source};
   const auto end = run_pair(run, frame, job);

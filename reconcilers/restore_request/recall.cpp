@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "operator/base/log.h"
+#include "reconcilers/support/mover_worker.h"
 
 namespace roadstead::reconcilers::restore {
 namespace {
@@ -21,7 +22,7 @@ Result<std::optional<std::string>> read_mark(Run& run, const HostHandle& target,
     if (!marks) return tl::unexpected(marks.error());
   }
   const mover::Inspect job{.parent = std::string(kParent), .sizes = false, .source = std::nullopt};
-  auto made = mover_spec(run, target, job);
+  auto made = mover_spec(run.context, target, job, run.limits);
   if (!made) return tl::unexpected(made.error());
   const WorkerId id = run.worker_id(item.name, "recall", 1);
   if (auto removed = remove_worker(engine, id, std::chrono::seconds(0), run.limits); !removed)
@@ -51,7 +52,7 @@ Result<std::optional<std::string>> read_mark(Run& run, const HostHandle& target,
 Result<std::uint64_t> data_inode(Run& run, const HostHandle& target, const crds::RestoreItem& item) {
   Engine& engine = *target.engine;
   const mover::Inspect job{.parent = std::string(kParent), .sizes = false, .source = std::nullopt};
-  auto made = mover_spec(run, target, job);
+  auto made = mover_spec(run.context, target, job, run.limits);
   if (!made) return tl::unexpected(made.error());
   WorkerSpec& spec = *made;
   spec.id = run.worker_id(item.name, "recall-inspect", 1);

@@ -167,7 +167,7 @@ Outcome write_receipt(Run& run, Frame& frame) {
   }
   const bool kept = is_kept(run, frame);
   const auto marked = [&](const crds::RestoreItem& item) {
-    return was_begun(run.request.status, name_of({item.name, step::kMark}));
+    return was_begun(run.request.status.steps, name_of({item.name, step::kMark}));
   };
   for (const auto& item : run.request.spec.items)
     if (marked(item) && !kept)

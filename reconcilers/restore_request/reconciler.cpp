@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <map>
-#include <mutex>
 #include <nlohmann/json.hpp>
 
 #include "operator/base/log.h"
@@ -12,6 +11,8 @@
 #include "reconcilers/restore_request/recall.h"
 #include "reconcilers/restore_request/steps.h"
 #include "reconcilers/restore_request/take.h"
+#include "reconcilers/support/pace.h"
+#include "reconcilers/support/steps.h"
 #include "reconcilers/support/typed_client.h"
 
 namespace roadstead::reconcilers {
@@ -379,7 +380,8 @@ class RestoreReconciler final : public Reconciler {
     request.status.observed_generation = request.metadata.generation;
     request.status.phase = phase_of(request);
     crds::refresh_summary(request.status);
-    if (working && lasting(request) == lasting(before) && !progress_due(request)) return {};
+    if (working && lasting(request) == lasting(before) && !progress_.is_due(key_of(request), context_.clock.now()))
+      return {};
     if (crds::to_json(request) != crds::to_json(before))
       if (auto done = update_status(context_.api, request); !done) return done;
     for (const auto& clean_up : std::exchange(run.after_write, {})) clean_up();
@@ -402,65 +404,30 @@ class RestoreReconciler final : public Reconciler {
 
   Result<Action> forget(const ObjectKey& key) {
     context_.metrics.remove_series({{"namespace", key.ns}, {"restore", key.name}});
-    std::lock_guard lock(mutex_);
-    paces_.erase(key);
+    pace_.forget(key);
+    progress_.forget(key);
     return Action::await_change();
   }
 
-  // ---- pace: a status that was just written wakes its own key, which must not shorten a wait
-  // -------------------------
-
-  struct Pace {
-    Time not_before{};
-    std::int64_t generation = 0;
-    bool deleting = false;
-    Time progress_written{};
-  };
-
   void set_pace(const RestoreRequest& request, Millis wait) {
-    std::lock_guard lock(mutex_);
-    Pace& pace = paces_[key_of(request)];
-    pace.not_before = context_.clock.now() + wait;
-    pace.generation = request.metadata.generation;
-    pace.deleting = request.metadata.deletion_timestamp.has_value();
+    pace_.set(key_of(request), request.metadata.resource_version, context_.clock.now(), wait);
   }
 
   std::optional<Millis> too_early(const RestoreRequest& request) {
-    std::lock_guard lock(mutex_);
-    const auto found = paces_.find(key_of(request));
-    if (found == paces_.end() || found->second.generation != request.metadata.generation) return std::nullopt;
-    if (found->second.deleting != request.metadata.deletion_timestamp.has_value()) return std::nullopt;
-    const Time now = context_.clock.now();
-    if (now >= found->second.not_before) return std::nullopt;
-    return found->second.not_before - now;
-  }
-
-  bool progress_due(const RestoreRequest& request) {
-    std::lock_guard lock(mutex_);
-    Pace& pace = paces_[key_of(request)];
-    const Time now = context_.clock.now();
-    if (now - pace.progress_written < kProgressInterval) return false;
-    pace.progress_written = now;
-    return true;
+    return pace_.wait(key_of(request), request.metadata.resource_version, context_.clock.now());
   }
 
   /// A failed attempt is not repeated at once; a restarted operator waits as long.
-  std::optional<Millis> until_next_attempt(RestoreRequest& request, const StepRef& ref) const {
+  std::optional<Millis> until_next_attempt(const RestoreRequest& request, const StepRef& ref) const {
     const std::string name = name_of(ref);
-    if (running(request.status, name) != nullptr || cancel_wanted(request)) return std::nullopt;
-    const int failures = failures_of(request.status, name);
-    if (failures == 0 || is_ending(request.status)) return std::nullopt;
-    std::optional<Time> last;
-    for (const auto& entry : request.status.steps)
-      if (entry.name == name && entry.finished_at) last = entry.finished_at;
-    const Time now = context_.clock.now();
-    if (!last || now >= *last + backoff(failures)) return std::nullopt;
-    return *last + backoff(failures) - now;
+    const int failures = failures_of(request.status.steps, name);
+    if (failures == 0 || cancel_wanted(request) || is_ending(request.status)) return std::nullopt;
+    return pause_left(request.status.steps, name, backoff(failures), context_.clock.now());
   }
 
   Context& context_;
-  std::mutex mutex_;  // guards paces_
-  std::map<ObjectKey, Pace> paces_;
+  Pace pace_;
+  Beat progress_{kProgressInterval};
 };
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "operator/base/hash.h"
+#include "reconcilers/support/steps.h"
 
 namespace roadstead::reconcilers::restore {
 namespace {
@@ -20,17 +21,14 @@ std::string_view step_part(const std::string& name) {
 /// only waited has touched nothing.
 bool may_have(const crds::Step& entry, std::string_view name, std::string_view word) {
   if (step_part(entry.name) != name) return false;
-  const Json memory = Json::parse(entry.result, nullptr, false);
-  return entry.state == StepState::Succeeded || (memory.is_object() && memory.contains(word));
+  return entry.state == StepState::Succeeded || memory_of(entry).contains(word);
 }
 
 bool may_have_overwritten(const crds::Step& entry) { return may_have(entry, step::kOverwrite, kOverwriting); }
 
 Json result_json(const crds::RestoreRequestStatus& status, const std::string& name) {
-  const crds::Step* entry = succeeded(status, name);
-  if (entry == nullptr) return Json::object();
-  Json json = Json::parse(entry->result, nullptr, false);
-  return json.is_object() ? json : Json::object();
+  const crds::Step* entry = succeeded(status.steps, name);
+  return entry == nullptr ? Json::object() : memory_of(*entry);
 }
 
 }  // namespace
@@ -49,32 +47,6 @@ std::string spec_hash(const crds::RestoreRequest& request) {
 }
 
 // ---- entries ------------------------------------------------------------------------------------------------------
-
-const crds::Step* succeeded(const crds::RestoreRequestStatus& status, const std::string& name) {
-  const auto found = std::ranges::find_if(
-      status.steps, [&](const crds::Step& entry) { return entry.name == name && entry.state == StepState::Succeeded; });
-  return found == status.steps.end() ? nullptr : &*found;
-}
-
-crds::Step* running(crds::RestoreRequestStatus& status, const std::string& name) {
-  const auto found = std::ranges::find_if(
-      status.steps, [&](const crds::Step& entry) { return entry.name == name && entry.state == StepState::Running; });
-  return found == status.steps.end() ? nullptr : &*found;
-}
-
-bool is_running(const crds::RestoreRequestStatus& status, std::string_view name) {
-  return std::ranges::any_of(
-      status.steps, [&](const crds::Step& entry) { return entry.name == name && entry.state == StepState::Running; });
-}
-
-bool was_begun(const crds::RestoreRequestStatus& status, const std::string& name) {
-  return std::ranges::find(status.steps, name, &crds::Step::name) != status.steps.end();
-}
-
-int failures_of(const crds::RestoreRequestStatus& status, const std::string& name) {
-  return static_cast<int>(std::ranges::count_if(
-      status.steps, [&](const crds::Step& entry) { return entry.name == name && entry.state == StepState::Failed; }));
-}
 
 const crds::PinnedSource* pinned_of(const crds::RestoreRequestStatus& status, const std::string& item) {
   const auto found = std::ranges::find(status.pinned, item, &crds::PinnedSource::item);
@@ -122,7 +94,7 @@ bool may_have_exchanged(const crds::Step& entry) { return may_have(entry, step::
 bool all_new(const crds::RestoreRequest& request) {
   return std::ranges::all_of(request.spec.items, [&](const crds::RestoreItem& item) {
     const auto step = is_in_place(request, item) ? step::kOverwrite : step::kExchange;
-    return succeeded(request.status, name_of({item.name, step})) != nullptr;
+    return succeeded(request.status.steps, name_of({item.name, step})) != nullptr;
   });
 }
 
@@ -143,8 +115,7 @@ bool past_cancelling(const crds::RestoreRequestStatus& status) {
 bool is_ending(const crds::RestoreRequestStatus& status) { return status.receipt && !status.receipt->finished_at; }
 
 bool rolling_back(const crds::RestoreRequestStatus& status) {
-  return was_begun(status, std::string(step::kRollbackStop)) &&
-         succeeded(status, std::string(step::kRollbackReceipt)) == nullptr;
+  return was_begun(status.steps, step::kRollbackStop) && succeeded(status.steps, step::kRollbackReceipt) == nullptr;
 }
 
 bool rolled_back(const crds::RestoreRequestStatus& status) { return crds::is_true(status.conditions, "RolledBack"); }

@@ -42,13 +42,6 @@ std::string spec_hash(const crds::RestoreRequest& request);
 
 // ---- entries ------------------------------------------------------------------------------------------------------
 
-/// The entry of a step that succeeded; null where there is none.
-const crds::Step* succeeded(const crds::RestoreRequestStatus& status, const std::string& name);
-/// Its Running entry; null where there is none.
-crds::Step* running(crds::RestoreRequestStatus& status, const std::string& name);
-bool is_running(const crds::RestoreRequestStatus& status, std::string_view name);
-bool was_begun(const crds::RestoreRequestStatus& status, const std::string& name);
-int failures_of(const crds::RestoreRequestStatus& status, const std::string& name);
 const crds::PinnedSource* pinned_of(const crds::RestoreRequestStatus& status, const std::string& item);
 /// A step's result as a field's text or number; nothing where it is not there.
 std::optional<std::string> result_text(const crds::RestoreRequestStatus& status, const std::string& step,

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "operator/base/hash.h"
-#include "operator/base/log.h"
+#include "reconcilers/support/mover_worker.h"
 #include "reconcilers/support/typed_client.h"
 
 namespace roadstead::reconcilers::restore {
@@ -12,13 +12,7 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr Millis kShortWait{5'000};
-constexpr Millis kBusyPause{5'000};               // another mover has a lock
-constexpr std::string_view kStarted = "workers";  ///< In a step's memory: worker's step → attempt that was started.
-
-int started_attempt(const Json& memory, const std::string& step) {
-  const auto workers = memory.find(std::string(kStarted));
-  return workers == memory.end() ? 0 : workers->value(step, 0);
-}
+constexpr Millis kBusyPause{5'000};  // another mover has a lock
 
 }  // namespace
 
@@ -79,49 +73,27 @@ WorkerId Run::worker_id(const std::string& item, std::string step, int attempt) 
 
 Frame::Frame(Run& run, StepRef ref, const crds::RestoreItem* item) : run_(run), ref_(std::move(ref)), item_(item) {}
 
-Json Frame::memory() {
-  Json memory = Json::parse(entry().result, nullptr, false);
-  return memory.is_object() ? memory : Json::object();
-}
-
-void Frame::remember(const Json& memory) { entry().result = memory.empty() ? std::string() : memory.dump(); }
-
 void Frame::remember_done(const std::string& what) {
   Json known = memory();
   known[what] = true;
   remember(known);
 }
 
-void next_attempt(Frame& frame, int at_least) {
-  crds::Step& entry = frame.entry();
-  entry.attempt = std::max<std::int64_t>(entry.attempt + 1, at_least);
-  entry.worker.clear();
-  Json memory = frame.memory();
-  memory.erase(std::string(kStarted));
-  memory.erase("pair");
-  frame.remember(memory);
-}
+void next_attempt(Frame& frame, int at_least) { reconcilers::next_attempt(frame.entry(), at_least); }
 
 namespace {
 
 /// What a look at the worker of `id` has changed is remembered.
 void note_attempt(Frame& frame, const Attempt& attempt, const WorkerId& id, const HostHandle& host) {
-  if (attempt.number != id.attempt) return next_attempt(frame, attempt.number);
-  if (!attempt.started) return;
-  frame.entry().worker = worker_name(id);
-  frame.entry().host = host.host.metadata.name;
-  Json memory = frame.memory();
-  memory[std::string(kStarted)][id.step] = attempt.number;
-  frame.remember(memory);
+  remember_attempt(frame.entry(), id.step, attempt, worker_name(id), host.host.metadata.name);
 }
 
 }  // namespace
 
 RepositoryEnd run_repository(Run& run, Frame& frame, const std::string& step, const RepositoryPlace& place,
                              const mover::Job& job) {
-  const int before = static_cast<int>(frame.entry().attempt);
-  const WorkerId id = run.worker_id(frame.ref().item, step, before);
-  Attempt attempt{before, started_attempt(frame.memory(), step) == before};
+  Attempt attempt = attempt_of(frame.entry(), step);
+  const WorkerId id = run.worker_id(frame.ref().item, step, attempt.number);
   auto look = look_at_repository(run.context, place, id, job, kShortWait, attempt, run.limits);
   note_attempt(frame, attempt, id, *place.host);
   if (auto* result = std::get_if<mover::WorkerResult>(&look)) return std::move(*result);
@@ -131,9 +103,9 @@ RepositoryEnd run_repository(Run& run, Frame& frame, const std::string& step, co
 }
 
 WorkerEnd run_worker(Run& run, Frame& frame, const WorkerJob& job) {
-  const int before = static_cast<int>(frame.entry().attempt);
+  Attempt attempt = attempt_of(frame.entry(), job.step);
+  const int before = attempt.number;
   const WorkerId id = run.worker_id(frame.ref().item, job.step, before);
-  Attempt attempt{before, started_attempt(frame.memory(), job.step) == before};
   auto look = look_at_worker({job.host, id, [&] { return job.make(before); }, job.wait}, attempt, run.limits);
   note_attempt(frame, attempt, id, *job.host);
   if (auto* seen = std::get_if<WorkerSeen>(&look)) return std::move(*seen);
@@ -143,12 +115,7 @@ WorkerEnd run_worker(Run& run, Frame& frame, const WorkerJob& job) {
 
 Outcome from_failure(Run& run, Frame& frame, const WorkerSeen& seen, const WorkerJob& job) {
   remove_after_write(run, frame, job, seen.attempt);
-  if (!seen.result) {
-    return Retry{"WorkerFailed",
-                 fmt::format("worker {} on host {} {}", frame.entry().worker, job.host->host.metadata.name,
-                             end_without_result(seen)),
-                 {}};
-  }
+  if (!seen.result) return worker_failed(frame.entry().worker, *job.host, seen);
   const mover::WorkerResult& result = *seen.result;
   if (result.reason != "NoSpace" && result.reason != "Busy") return Retry{result.reason, result.message, result.next};
   next_attempt(frame);
@@ -161,18 +128,7 @@ Outcome from_failure(Run& run, Frame& frame, const WorkerSeen& seen, const Worke
 }
 
 void remove_after_write(Run& run, const Frame& frame, const WorkerJob& job, int attempt) {
-  run.after_write.push_back(
-      [engine = job.host->engine, id = run.worker_id(frame.ref().item, job.step, attempt), limits = run.limits] {
-        // One that stays is found by its labels when the request ends.
-        if (auto removed = remove_worker(*engine, id, std::chrono::seconds(0), limits); !removed)
-          log_warning("a worker is left for later", {{"worker", worker_name(id)}, {"why", removed.error().message}});
-      });
-}
-
-Result<WorkerSpec> mover_spec(Run& run, const HostHandle& host, const mover::Job& job) {
-  return run.context.images.ensure_mover(host, run.limits).map([&](const std::string& image) {
-    return WorkerSpec{{}, mover_container(image), job_files(job)};
-  });
+  run.after_write.push_back(removal_of(*job.host, run.worker_id(frame.ref().item, job.step, attempt), run.limits));
 }
 
 void mount_parent(ContainerSpec& container, const std::string& parent, const mover::Job& job) {
@@ -221,7 +177,7 @@ std::optional<Outcome> run_mover_in(Run& run, Frame& frame, const std::string& s
   worker.step = step;
   worker.wait = kShortWait;
   worker.make = [&](int) -> Result<WorkerSpec> {
-    auto spec = mover_spec(run, *target, job);
+    auto spec = mover_spec(run.context, *target, job, run.limits);
     if (!spec) return spec;
     spec->container.network_mode = "none";
     if (auto mounted = mount(*target, spec->container); !mounted) return tl::unexpected(mounted.error());

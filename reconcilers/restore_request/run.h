@@ -18,6 +18,7 @@
 #include "reconcilers/support/barman.h"
 #include "reconcilers/support/context.h"
 #include "reconcilers/support/repository.h"
+#include "reconcilers/support/steps.h"
 
 namespace roadstead::reconcilers::restore {
 
@@ -67,8 +68,8 @@ class Frame {
   [[nodiscard]] const StepRef& ref() const { return ref_; }
   [[nodiscard]] const crds::RestoreItem& item() const { return *item_; }
   [[nodiscard]] crds::Step& entry() { return begin(run_.request.status, ref_, run_.now()); }
-  [[nodiscard]] nlohmann::json memory();
-  void remember(const nlohmann::json& memory);
+  [[nodiscard]] nlohmann::json memory() { return memory_of(entry()); }
+  void remember(const nlohmann::json& memory) { reconcilers::remember(entry(), memory); }
   /// A thing that is done once, by its name.
   [[nodiscard]] bool remembers(const std::string& what) { return memory().value(what, false); }
   void remember_done(const std::string& what);
@@ -120,8 +121,6 @@ std::optional<Outcome> run_mover(Run& run, Frame& frame, const std::string& step
 std::optional<Outcome> run_mover_at(Run& run, Frame& frame, const std::string& step, const std::string& parent,
                                     const mover::Job& job, MoverAnswer& answer);
 
-/// A mover for one job on this host; what it mounts is the caller's to add.
-Result<WorkerSpec> mover_spec(Run& run, const HostHandle& host, const mover::Job& job);
 /// Gives it the directory that holds a volume's data; an inspection may only read.
 void mount_parent(ContainerSpec& container, const std::string& parent, const mover::Job& job);
 /// The same for any volume. One that is not a plain directory of the engine's is mounted itself, and what stands beside

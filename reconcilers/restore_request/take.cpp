@@ -5,19 +5,13 @@
 #include "reconcilers/restore_request/conditions.h"
 #include "reconcilers/restore_request/end.h"
 #include "reconcilers/restore_request/path.h"
+#include "reconcilers/support/steps.h"
 
 namespace roadstead::reconcilers::restore {
 namespace {
 
 using crds::ConditionStatus;
 using crds::StepState;
-
-template <class... Fs>
-struct Overloaded : Fs... {
-  using Fs::operator()...;
-};
-template <class... Fs>
-Overloaded(Fs...) -> Overloaded<Fs...>;
 
 crds::RestoreItemStatus& item_status(crds::RestoreRequestStatus& status, const std::string& item) {
   const auto found = std::ranges::find(status.items, item, &crds::RestoreItemStatus::name);
@@ -34,12 +28,6 @@ void show_step(crds::RestoreRequestStatus& status, const StepRef& ref) {
   }
   auto& item = item_status(status, ref.item);
   if (item.step != ref.step) item = {ref.item, std::string(ref.step), {}};
-}
-
-void close(crds::Step& entry, StepState state, std::string message, Time now) {
-  entry.state = state;
-  entry.finished_at = now;
-  entry.message = std::move(message);
 }
 
 /// Why nobody sees his application meanwhile.
@@ -83,7 +71,7 @@ std::optional<Millis> take_retry(crds::RestoreRequest& request, const StepRef& r
     return kBlockedRetry;
   }
   close(entry, StepState::Failed, message, now);
-  const int failures = failures_of(status, name);
+  const int failures = failures_of(status.steps, name);
   if (failures >= kFailureLimit) {
     decide_end(status, "Failed", retry.reason, message, request.metadata.generation, now);
     return std::nullopt;
@@ -96,18 +84,12 @@ std::optional<Millis> take_retry(crds::RestoreRequest& request, const StepRef& r
 
 crds::Step& begin(crds::RestoreRequestStatus& status, const StepRef& ref, Time now) {
   const std::string name = name_of(ref);
-  if (crds::Step* entry = running(status, name)) return *entry;
-  std::int64_t attempt = 0;
-  for (const auto& entry : status.steps)
-    if (entry.name == name) attempt = std::max(attempt, entry.attempt);
-  crds::Step entry;
-  entry.name = name;
-  entry.attempt = attempt + 1;
-  entry.started_at = now;
-  status.steps.push_back(std::move(entry));
+  const bool is_new = !is_running(status.steps, name);
+  crds::Step& entry = begin_step(status.steps, name, now);
+  if (!is_new) return entry;
   if (!status.started_at) status.started_at = now;
   show_step(status, ref);
-  return status.steps.back();
+  return entry;
 }
 
 void decide_end(crds::RestoreRequestStatus& status, const std::string& result, const std::string& reason,
@@ -116,13 +98,7 @@ void decide_end(crds::RestoreRequestStatus& status, const std::string& result, c
     if (entry.state == StepState::Running) close(entry, StepState::Failed, message, now);
   status.receipt = crds::Receipt{result, std::nullopt, std::nullopt};
   crds::set_condition(status.conditions,
-                      {.type = "Complete",
-                       .status = ConditionStatus::False,
-                       .reason = reason,
-                       .message = message,
-                       .last_transition_time = {},
-                       .observed_generation = generation},
-                      now);
+                      {"Complete", ConditionStatus::False, reason, message, std::nullopt, generation}, now);
 }
 
 Millis backoff(int failures) {
@@ -167,11 +143,7 @@ std::optional<Millis> take(crds::RestoreRequest& request, const StepRef& ref, co
           [&](const Retry& retry) -> std::optional<Millis> { return take_retry(request, ref, retry, now); },
           [&](const Unreachable& lost) -> std::optional<Millis> {
             set(request, lost.is_source ? "SourceReachable" : "TargetReachable", ConditionStatus::False,
-                "HostUnavailable",
-                fmt::format("Docker Engine of host {} is not reached: {}; it goes on by itself when the host is back "
-                            "(`roadstead describe host {}`)",
-                            lost.host, lost.message, lost.host),
-                now);
+                "HostUnavailable", words_of(lost), now);
             return kHostRetry;
           },
           [&](const Failed& failed) -> std::optional<Millis> { return take_failure(request, ref, failed, now); }},
@@ -179,9 +151,6 @@ std::optional<Millis> take(crds::RestoreRequest& request, const StepRef& ref, co
 }
 
 crds::Progress merged(const crds::Progress& before, crds::Progress now) {
-  const auto no_less = [](std::optional<std::int64_t> old, std::optional<std::int64_t> fresh) {
-    return old && fresh ? std::optional(std::max(*old, *fresh)) : (fresh ? fresh : old);
-  };
   now.bytes_done = no_less(before.bytes_done, now.bytes_done);
   now.bytes_total = no_less(before.bytes_total, now.bytes_total);
   if (now.bytes_done && now.bytes_total) now.bytes_done = std::min(*now.bytes_done, *now.bytes_total);

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "operator/base/log.h"
+
 namespace roadstead::reconcilers {
 namespace {
 
@@ -70,17 +72,11 @@ std::string full_host(const HostHandle& host, int workers) {
   return fmt::format("Waits: {} workers run on host {} already.", workers, host.host.metadata.name);
 }
 
-ContainerSpec mover_container(const std::string& image) {
-  ContainerSpec spec;
-  spec.image = image;
-  spec.user = "0:0";
-  spec.capabilities_drop = {"ALL"};
-  spec.capabilities_add = {"CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID"};
-  return spec;
-}
-
-std::vector<ArchiveFile> job_files(const mover::Job& job) {
-  return {{.path = std::string(mover::kJobPath.substr(1)), .content = mover::to_json(job), .mode = 0600}};
+std::function<void()> removal_of(const HostHandle& host, const WorkerId& id, const Limits& limits) {
+  return [engine = host.engine, id, limits] {
+    if (auto removed = remove_worker(*engine, id, std::chrono::seconds(0), limits); !removed)
+      log_warning("a worker is left for later", {{"worker", worker_name(id)}, {"why", removed.error().message}});
+  };
 }
 
 std::string last_words(const WorkerSeen& seen) {

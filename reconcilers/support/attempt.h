@@ -49,10 +49,9 @@ std::variant<WorkerSeen, Underway, EngineError> look_at_worker(const AttemptJob&
 /// Why nothing is made on a host now.
 std::string full_host(const HostHandle& host, int workers);
 
-/// Runs as root with what moving other people's files takes, and nothing more.
-ContainerSpec mover_container(const std::string& image);
-/// The job as the file that a mover reads.
-std::vector<ArchiveFile> job_files(const mover::Job& job);
+/// What removes the worker when it is called, once its result is stored. One that cannot be removed then is logged; it
+/// is found by its labels when its owner ends.
+std::function<void()> removal_of(const HostHandle& host, const WorkerId& id, const Limits& limits);
 
 /// The last line that is none of ours: what the program said before it died. Empty where there is none.
 std::string last_words(const WorkerSeen& seen);

@@ -1,15 +1,6 @@
 #include "reconcilers/support/outcome.h"
 
 namespace roadstead::reconcilers {
-namespace {
-
-std::int64_t signed_of(std::uint64_t value) { return static_cast<std::int64_t>(value); }
-
-std::optional<std::int64_t> signed_of(const std::optional<std::uint64_t>& value) {
-  return value ? std::optional(signed_of(*value)) : std::nullopt;
-}
-
-}  // namespace
 
 Outcome from_error(const Error& error, const HostHandle& host, bool is_source) {
   const std::string& name = host.host.metadata.name;
@@ -34,14 +25,18 @@ Outcome from_underway(const Underway& underway) {
   return working;
 }
 
-crds::Progress progress_of(const mover::Progress& progress) {
-  crds::Progress out;
-  out.phase = progress.phase;
-  out.bytes_done = signed_of(progress.bytes_done);
-  out.bytes_total = signed_of(progress.bytes_total);
-  out.bytes_per_second = signed_of(progress.bytes_per_second);
-  out.eta_seconds = signed_of(progress.eta_seconds);
-  return out;
+Retry worker_failed(const std::string& worker, const HostHandle& host, const WorkerSeen& seen) {
+  return {"WorkerFailed",
+          fmt::format("worker {} on host {} {}", worker, host.host.metadata.name, end_without_result(seen)),
+          {}};
+}
+
+std::string words_of(const Unreachable& lost) {
+  return fmt::format(
+      "Docker Engine of host {} is not reached: {}; it goes on by itself when the host is back (`roadstead describe "
+      "host "
+      "{}`)",
+      lost.host, lost.message, lost.host);
 }
 
 }  // namespace roadstead::reconcilers

@@ -9,6 +9,7 @@
 #include "crds/common.h"
 #include "operator/base/clock.h"
 #include "reconcilers/support/attempt.h"
+#include "reconcilers/support/progress.h"
 
 namespace roadstead::reconcilers {
 
@@ -51,6 +52,14 @@ struct Failed {
 /// What one look at the current step gave.
 using Outcome = std::variant<Done, Working, Blocked, Retry, Unreachable, Failed>;
 
+/// For visiting one: a function for each alternative.
+template <class... Fs>
+struct Overloaded : Fs... {
+  using Fs::operator()...;
+};
+template <class... Fs>
+Overloaded(Fs...) -> Overloaded<Fs...>;
+
 /// The cause and what to do next as one sentence, without full stop.
 inline std::string sentence(std::string message, const std::string& next) {
   while (message.ends_with('.')) message.pop_back();
@@ -67,6 +76,9 @@ Outcome from_lookup(const Error& error);
 /// There is no end yet.
 Outcome from_underway(const Underway& underway);
 
-crds::Progress progress_of(const mover::Progress& progress);
+/// A worker that ended without a word of its own.
+Retry worker_failed(const std::string& worker, const HostHandle& host, const WorkerSeen& seen);
+/// What a person is told of a host that is away.
+std::string words_of(const Unreachable& lost);
 
 }  // namespace roadstead::reconcilers

@@ -48,4 +48,29 @@ class Pace {
 /// True if `interval` has passed since `last`, or the clock was set back to before it: then nobody knows.
 inline bool has_passed(Time last, Millis interval, Time now) { return now < last || now - last >= interval; }
 
+/// When what merely moves is written again: once an interval for each object. Only a cache; safe from several threads.
+class Beat {
+ public:
+  explicit Beat(Millis interval) : interval_(interval) {}
+
+  /// True if it may be written now, which is then taken for written.
+  bool is_due(const ObjectKey& key, Time now) {
+    std::lock_guard lock(mutex_);
+    Time& last = written_[key];
+    if (!has_passed(last, interval_, now)) return false;
+    last = now;
+    return true;
+  }
+
+  void forget(const ObjectKey& key) {
+    std::lock_guard lock(mutex_);
+    written_.erase(key);
+  }
+
+ private:
+  const Millis interval_;
+  std::mutex mutex_;  // guards written_
+  std::map<ObjectKey, Time> written_;
+};
+
 }  // namespace roadstead::reconcilers

@@ -2,6 +2,9 @@
 
 #include <type_traits>
 
+#include "reconcilers/support/mover_worker.h"
+#include "reconcilers/support/outcome.h"
+
 namespace roadstead::reconcilers {
 namespace {
 
@@ -26,11 +29,10 @@ mover::Job at_mount(mover::Job job) {
 
 Result<WorkerSpec> repository_worker(Context& context, const HostHandle& host, const std::string& path,
                                      const mover::Job& job, const Limits& limits) {
-  auto image = context.images.ensure_mover(host, limits);
-  if (!image) return tl::unexpected(image.error());
-  WorkerSpec spec{{}, mover_container(*image), job_files(at_mount(job))};
-  spec.container.network_mode = "none";
-  spec.container.mounts.push_back(repository_mount(path, std::holds_alternative<mover::Snapshots>(job)));
+  auto spec = mover_spec(context, host, at_mount(job), limits);
+  if (!spec) return spec;
+  spec->container.network_mode = "none";
+  spec->container.mounts.push_back(repository_mount(path, std::holds_alternative<mover::Snapshots>(job)));
   return spec;
 }
 
@@ -100,11 +102,8 @@ std::variant<mover::WorkerResult, NothingKept, Underway, EngineError> look_at_re
     return NothingKept{};
   }
   if (seen.result) return *seen.result;
-  return mover::WorkerResult{.ok = false,
-                             .reason = "WorkerFailed",
-                             .message = fmt::format("worker {} on host {} {}", worker_name(worker),
-                                                    place.host->host.metadata.name, end_without_result(seen)),
-                             .next = {}};
+  const Retry failed = worker_failed(worker_name(worker), *place.host, seen);
+  return mover::WorkerResult{.ok = false, .reason = failed.reason, .message = failed.message, .next = failed.next};
 }
 
 crds::BackupSnapshot snapshot_status(const mover::SnapshotSeen& seen, const std::string& host,
