@@ -13,7 +13,7 @@ using Errors = std::vector<FieldError>;
 
 constexpr std::size_t kMaxName = 253;
 constexpr std::size_t kMaxLabel = 63;
-constexpr std::size_t kMaxAnnotations = 256 * 1024;  // bytes of all keys and values together
+constexpr std::size_t kMaxAnnotations = std::size_t{256} << 10;  // bytes of all keys and values together
 
 constexpr const char* kSubdomain = "[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*";
 constexpr const char* kLabel = "[a-z0-9]([-a-z0-9]*[a-z0-9])?";

@@ -127,7 +127,7 @@ void ValueBuilder::end() {
   attach(std::move(frame.value));
 }
 
-void ValueBuilder::scalar(Json value, Mark mark, Anchor anchor) {
+void ValueBuilder::scalar(Json value, const Mark& mark, Anchor anchor) {
   count(1, mark);
   place_mark(mark);
   keep_anchored(anchor, value, 1, mark);

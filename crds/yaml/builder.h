@@ -12,8 +12,8 @@
 
 namespace roadstead::crds {
 
-inline constexpr std::size_t kMaxManifestBytes = 3 * 1024 * 1024;
-inline constexpr std::size_t kMaxDocumentBytes = 1536 * 1024;
+inline constexpr std::size_t kMaxManifestBytes = std::size_t{3} << 20;
+inline constexpr std::size_t kMaxDocumentBytes = std::size_t{1536} << 10;
 inline constexpr std::size_t kMaxDepth = 100;
 inline constexpr std::size_t kMaxNodes = 200'000;
 inline constexpr std::size_t kMaxAliasNodes = 10'000;
@@ -39,7 +39,7 @@ class ValueBuilder {
 
   void begin(bool is_map, Mark mark, Anchor anchor = 0);
   void end();
-  void scalar(nlohmann::json value, Mark mark, Anchor anchor = 0);
+  void scalar(nlohmann::json value, const Mark& mark, Anchor anchor = 0);
   void alias(Anchor anchor, Mark mark);
   /// True where the next event is a key of the innermost map.
   [[nodiscard]] bool wants_key() const;

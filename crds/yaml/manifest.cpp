@@ -34,6 +34,7 @@ class Judge {
     std::ranges::move(validate_object(*crd, filled), std::back_inserter(errors));
     if (errors.empty()) return accept(std::move(document), *crd);
     std::vector<Diagnostic> found;
+    found.reserve(errors.size());
     for (const FieldError& error : errors) found.push_back(diagnostic(document, error));
     std::ranges::stable_sort(found, {}, [](const Diagnostic& d) { return std::pair(d.line, d.column); });
     if (found.size() > kMostProblems) {

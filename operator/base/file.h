@@ -9,7 +9,7 @@
 /// Small files, read and written whole.
 namespace roadstead {
 
-inline constexpr std::size_t kMostFileBytes = 4 * 1024 * 1024;
+inline constexpr std::size_t kMostFileBytes = std::size_t{4} << 20;
 
 /// All that comes out of a file, a pipe as well. Errors: NotFound, Forbidden, Invalid (a directory, larger than
 /// `limit`), Unavailable.

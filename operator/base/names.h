@@ -13,6 +13,7 @@ struct ObjectKey {
   std::string kind;
   std::string ns;
   std::string name;
+  // NOLINTNEXTLINE(modernize-use-nullptr): clang-tidy 14 takes the 0 that <=> is compared with for a pointer
   auto operator<=>(const ObjectKey&) const = default;
 };
 

@@ -10,7 +10,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::streamsize kMostBytes = 3 * 1024 * 1024;  // the reader's own limit; more is not even read
+constexpr std::streamsize kMostBytes = std::streamsize{3} << 20;  // the reader's own limit; more is not even read
 
 std::string read_stream(std::istream& in) {
   std::string text(static_cast<std::size_t>(kMostBytes) + 1, '\0');

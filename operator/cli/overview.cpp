@@ -44,7 +44,7 @@ std::string full_name(const crds::ObjectMeta& meta) {
   return meta.ns.empty() || meta.ns == "default" ? meta.name : meta.ns + "/" + meta.name;
 }
 
-void section(std::ostream& out, const char* empty, std::vector<Row> rows) {
+void section(std::ostream& out, const char* empty, const std::vector<Row>& rows) {
   if (rows.size() <= 1)
     out << empty << "\n";
   else

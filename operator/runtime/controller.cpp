@@ -44,10 +44,9 @@ void Controller::enqueue(const ObjectKey& key, Millis delay) {
 }
 
 Result<void> Controller::start() {
-  for (int i = 0; i < options_.workers; ++i)
-    threads_.emplace_back([this](std::stop_token stop) { work(std::move(stop)); });
+  for (int i = 0; i < options_.workers; ++i) threads_.emplace_back([this](const std::stop_token& stop) { work(stop); });
   for (auto& source : sources_)
-    threads_.emplace_back([this, &source](std::stop_token stop) { feed(*source, std::move(stop)); });
+    threads_.emplace_back([this, &source](const std::stop_token& stop) { feed(*source, stop); });
   return {};
 }
 
@@ -56,7 +55,7 @@ void Controller::stop() {
   threads_.clear();
 }
 
-void Controller::work(std::stop_token stop) {
+void Controller::work(const std::stop_token& stop) {
   std::unique_lock lock(mutex_);
   while (!stop.stop_requested()) {
     const Instant now = clock_.now();
@@ -115,7 +114,7 @@ Result<Action> Controller::guarded_reconcile(const ObjectKey& key, const std::st
   }
 }
 
-void Controller::feed(Source& source, std::stop_token stop) {
+void Controller::feed(Source& source, const std::stop_token& stop) {
   int failures = 0;
   while (!stop.stop_requested()) {
     const Instant began = clock_.now();

@@ -43,10 +43,10 @@ class Controller final : public Runnable {
   void stop() override;
 
  private:
-  void work(std::stop_token stop);
+  void work(const std::stop_token& stop);
   void handle(const ObjectKey& key, const std::stop_token& stop);
   Result<Action> guarded_reconcile(const ObjectKey& key, const std::stop_token& stop);
-  void feed(Source& source, std::stop_token stop);
+  void feed(Source& source, const std::stop_token& stop);
 
   const ControllerOptions options_;
   Reconciler& reconciler_;

@@ -17,7 +17,7 @@ Scheduler::~Scheduler() { stop(); }
 void Scheduler::each_round(std::function<void()> work) { work_.push_back(std::move(work)); }
 
 Result<void> Scheduler::start() {
-  thread_ = std::jthread([this](std::stop_token stop) { run(std::move(stop)); });
+  thread_ = std::jthread([this](const std::stop_token& stop) { run(stop); });
   return {};
 }
 
@@ -26,7 +26,7 @@ void Scheduler::stop() {
   if (thread_.joinable()) thread_.join();
 }
 
-void Scheduler::run(std::stop_token stop) {
+void Scheduler::run(const std::stop_token& stop) {
   std::mutex waiting;
   std::condition_variable_any never;
   std::unique_lock lock(waiting);

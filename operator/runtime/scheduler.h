@@ -33,7 +33,7 @@ class Scheduler final : public Runnable {
   void stop() override;
 
  private:
-  void run(std::stop_token stop);
+  void run(const std::stop_token& stop);
 
   const Clock& wall_;
   const MonotonicClock& clock_;

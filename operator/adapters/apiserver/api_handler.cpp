@@ -27,9 +27,7 @@ Response method_not_allowed(const About& about = {}) {
   return failure(405, "MethodNotAllowed", "the server does not allow this method on the requested resource", about);
 }
 
-About about(const Route& route, std::string name = {}) {
-  return {route.type, name.empty() ? route.name : std::move(name)};
-}
+About about(const Route& route, const std::string& name = {}) { return {route.type, name.empty() ? route.name : name}; }
 
 std::string name_in(const json& object) { return object.at("metadata").value("name", ""); }
 

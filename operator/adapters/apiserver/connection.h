@@ -46,7 +46,7 @@ class Connection final : public ConnectionBase, public std::enable_shared_from_t
         state(std::move(server)),
         stream(std::forward<Args>(stream_args)...),
         wake(stream.get_executor()),
-        buffer(2 * state->limits.header_bytes + 64 * 1024) {}
+        buffer(2 * state->limits.header_bytes + (std::size_t{64} << 10)) {}
   ~Connection() override { state->leave(this, peer); }
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
@@ -138,8 +138,8 @@ asio::awaitable<bool> send(ConnectionPtr<Stream> connection, std::shared_ptr<Res
 /// After a refusal with a body still on its way: reads on for a moment, or the peer would see a reset, not the answer.
 template <class Stream>
 asio::awaitable<void> swallow_rest(ConnectionPtr<Stream> connection) {
-  std::string sink(64 * 1024, '\0');
-  std::size_t left = 16 * 1024 * 1024;
+  std::string sink(std::size_t{64} << 10, '\0');
+  std::size_t left = std::size_t{16} << 20;
   lowest(*connection).expires_after(std::chrono::seconds(2));
   ErrorCode error;
   while (!error && left > 0) {

@@ -20,7 +20,7 @@ struct MetricsServerOptions {
 class MetricsServer {
  public:
   /// `body` is called from any thread, once per scrape. Errors: Unavailable (address in use).
-  [[nodiscard]] static Result<std::unique_ptr<MetricsServer>> start(MetricsServerOptions options,
+  [[nodiscard]] static Result<std::unique_ptr<MetricsServer>> start(const MetricsServerOptions& options,
                                                                     std::function<std::string()> body);
   ~MetricsServer();
   [[nodiscard]] std::uint16_t port() const;

@@ -25,7 +25,6 @@ Outcome outcome_of(ErrorKind kind) {
     case ErrorKind::Forbidden:
       return {403, "Forbidden"};
     case ErrorKind::Unavailable:
-      return {503, "ServiceUnavailable"};
     case ErrorKind::Cancelled:
       return {503, "ServiceUnavailable"};
     case ErrorKind::Timeout:

@@ -10,7 +10,8 @@ namespace {
 using nlohmann::json;
 using SteadyClock = std::chrono::steady_clock;
 
-constexpr std::size_t kChunkBytes = 64 * 1024;  // events that wait already go out together, up to about this
+constexpr std::size_t kChunkBytes = std::size_t{64}
+                                    << 10;  // events that wait already go out together, up to about this
 
 const char* word(WatchEvent::Type type) {
   switch (type) {

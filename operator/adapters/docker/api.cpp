@@ -1,5 +1,7 @@
 #include "operator/adapters/docker/api.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <charconv>
@@ -288,7 +290,8 @@ EngineEvent engine_event(const json& event) {
 
 std::string label_filters(const Labels& labels, std::string_view type) {
   json filters = json::object();
-  for (const auto& [name, value] : labels) filters["label"].push_back(value.empty() ? name : name + "=" + value);
+  for (const auto& [name, value] : labels)
+    filters["label"].push_back(value.empty() ? name : fmt::format("{}={}", name, value));
   if (!type.empty()) filters["type"].push_back(std::string(type));
   return filters.dump();
 }
@@ -328,7 +331,7 @@ Result<bool> LineSplitter::feed(std::span<const std::byte> piece,
     begin = end + 1;
     if (found.ends_with('\r')) found.remove_suffix(1);
     if (found.empty()) continue;
-    const auto more = line(found);
+    auto more = line(found);
     if (!more || !*more) return more;
   }
   held_.erase(0, begin);

@@ -51,7 +51,7 @@ Result<void> check_progress(std::string_view line);
 /// Cuts a stream into lines, whatever pieces it comes in; empty ones are left out.
 class LineSplitter {
  public:
-  explicit LineSplitter(std::size_t longest = 4 * 1024 * 1024) : longest_(longest) {}
+  explicit LineSplitter(std::size_t longest = std::size_t{4} << 20) : longest_(longest) {}
   /// `line` returns false to end it: then false. Errors: what `line` gives; Unavailable (a line longer than `longest`).
   Result<bool> feed(std::span<const std::byte> piece, const std::function<Result<bool>(std::string_view)>& line);
   /// What stands after the last line end.

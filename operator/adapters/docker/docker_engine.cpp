@@ -16,9 +16,9 @@ namespace {
 using nlohmann::json;
 using SteadyClock = std::chrono::steady_clock;
 
-constexpr std::size_t kLongestAnswer = 64 * 1024 * 1024;     // bytes of JSON: a host with thousands of containers
-constexpr std::size_t kLongestError = 64 * 1024;             // bytes
-constexpr std::size_t kLongestExecOutput = 4 * 1024 * 1024;  // bytes, each of the two streams
+constexpr std::size_t kLongestAnswer = std::size_t{64} << 20;     // bytes of JSON: a host with thousands of containers
+constexpr std::size_t kLongestError = std::size_t{64} << 10;      // bytes
+constexpr std::size_t kLongestExecOutput = std::size_t{4} << 20;  // bytes, each of the two streams
 constexpr std::size_t kMostLogLines = 1'000'000;
 constexpr std::chrono::milliseconds kExecEndPause{10};
 
@@ -90,7 +90,7 @@ Result<void> named(const std::string& what, const std::string& name) {
 class ExecOutput {
  public:
   Result<void> take(std::span<const std::byte> piece) {
-    const auto fed = mux_.feed(piece, [this](Channel channel, std::span<const std::byte> part, bool) {
+    auto fed = mux_.feed(piece, [this](Channel channel, std::span<const std::byte> part, bool) {
       auto& into = channel == Channel::Err ? result_.err : result_.out;
       if (into.size() + part.size() > kLongestExecOutput)
         too_long_ = true;
@@ -451,7 +451,7 @@ Result<ExecResult> DockerEngine::run_exec(const std::string& id, const ExecSpec&
   ExecOutput output;
   {
     const InputWriter writer(*stream, spec.input, with_idle(limits, left_until(deadline)));
-    std::vector<std::byte> piece(64 * 1024);
+    std::vector<std::byte> piece(std::size_t{64} << 10);
     for (;;) {
       const auto got = stream->read_some(piece, with_idle(limits, left_until(deadline)));
       if (!got && got.error().kind == ErrorKind::Timeout)

@@ -17,9 +17,9 @@ namespace {
 namespace http = boost::beast::http;
 using boost::beast::error_code;
 
-constexpr std::size_t kPiece = 64 * 1024;          // bytes of body handed out at once, and read at once
-constexpr std::uint32_t kHeaderLimit = 64 * 1024;  // bytes of an answer's head
-constexpr std::size_t kInputLimit = 2 * kHeaderLimit;
+constexpr std::size_t kPiece = std::size_t{64} << 10;  // bytes of body handed out at once, and read at once
+constexpr std::uint32_t kHeaderLimit = 64 * 1024;      // bytes of an answer's head
+constexpr std::size_t kInputLimit = std::size_t{2} * kHeaderLimit;
 
 std::span<const std::byte> bytes_of(std::string_view text) {
   return std::as_bytes(std::span(text.data(), text.size()));

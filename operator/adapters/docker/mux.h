@@ -48,7 +48,7 @@ class LogAssembler {
  public:
   using LineSink = std::function<bool(const LogLine&)>;
   /// A longer line is handed on in parts of this size.
-  static constexpr std::size_t kLongestLine = 1024 * 1024;
+  static constexpr std::size_t kLongestLine = std::size_t{1} << 20;
 
   /// `terminal`: the container has one, so there are no frames and one stream. Lines up to `after` are left out.
   LogAssembler(bool terminal, LogPosition after, LineSink sink)

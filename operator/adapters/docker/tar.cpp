@@ -108,7 +108,7 @@ Result<std::vector<ArchiveFile>> read_tar(const ByteSource& source, std::size_t 
                      static_cast<std::uint32_t>(archive_entry_uid(entry)),
                      static_cast<std::uint32_t>(archive_entry_gid(entry)),
                      false};
-    std::array<char, 16 * 1024> piece;
+    std::array<char, std::size_t{16} << 10> piece;
     for (;;) {
       const auto got = archive_read_data(reader.get(), piece.data(), piece.size());
       if (got < 0) return failed();

@@ -68,7 +68,7 @@ bool DirectoryWatch::changed_within(Millis limit) {
 }
 
 void DirectoryWatch::take_events() const {
-  std::array<char, 16 * 1024> buffer;
+  std::array<char, std::size_t{16} << 10> buffer;
   while (::read(inotify_, buffer.data(), buffer.size()) > 0) {
   }
 }

@@ -15,7 +15,7 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::size_t kMaxFileBytes = 3 * 1024 * 1024;
+constexpr std::size_t kMaxFileBytes = std::size_t{3} << 20;
 
 WriteOptions as_files(bool dry_run) { return {.field_manager = std::string(kFieldManager), .dry_run = dry_run}; }
 

@@ -11,7 +11,7 @@ namespace roadstead::files {
 /// Safe from any thread.
 class FileEnvSecrets final : public Secrets {
  public:
-  static constexpr std::size_t kMaxBytes = 64 * 1024;
+  static constexpr std::size_t kMaxBytes = std::size_t{64} << 10;
 
   /// Errors: NotFound (no such file or variable), Forbidden (may not be read), Invalid (neither or both are named, a
   /// relative path, no regular file, empty, larger than kMaxBytes).

@@ -15,8 +15,8 @@ namespace {
 using SteadyClock = std::chrono::steady_clock;
 
 constexpr std::string_view kDefaultSocket = "/var/run/docker.sock";
-constexpr std::size_t kInTransit = 64 * 1024;        // bytes per channel and direction
-constexpr std::size_t kLongestComplaint = 4 * 1024;  // bytes of dial-stdio's standard error
+constexpr std::size_t kInTransit = std::size_t{64} << 10;        // bytes per channel and direction
+constexpr std::size_t kLongestComplaint = std::size_t{4} << 10;  // bytes of dial-stdio's standard error
 
 /// The caller's end of a channel. An end of the socket pair says nothing by itself: `end` knows whether the far side
 /// ended the stream or the connection broke.

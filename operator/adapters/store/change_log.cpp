@@ -38,7 +38,7 @@ const Change* ChangeLog::find(std::string_view kind, std::uint64_t cursor) const
 }
 
 Result<std::optional<Change>> ChangeLog::next(std::string_view kind, std::uint64_t& cursor, Millis wait,
-                                              std::stop_token stop) {
+                                              const std::stop_token& stop) {
   const auto deadline = std::chrono::steady_clock::now() + wait;
   std::unique_lock lock(mutex_);
   while (true) {

@@ -41,7 +41,8 @@ class ChangeLog {
 
   /// Waits up to `wait` for the next change of `kind` after `cursor`, and moves the cursor to it; without one, to the
   /// store's newest version. Errors: Expired (`cursor` is before what is kept), Unavailable (the store has stopped).
-  Result<std::optional<Change>> next(std::string_view kind, std::uint64_t& cursor, Millis wait, std::stop_token stop);
+  Result<std::optional<Change>> next(std::string_view kind, std::uint64_t& cursor, Millis wait,
+                                     const std::stop_token& stop);
 
   /// Changes up to this version are gone.
   [[nodiscard]] std::uint64_t floor() const;

@@ -11,6 +11,7 @@ using nlohmann::json;
 
 std::string joined_messages(const std::vector<crds::FieldError>& errors) {
   std::vector<std::string> texts;
+  texts.reserve(errors.size());
   for (const auto& error : errors)
     texts.push_back(error.hint.empty() ? error.message : error.message + " (" + error.hint + ")");
   return fmt::format("{}", fmt::join(texts, ", "));
@@ -18,6 +19,7 @@ std::string joined_messages(const std::vector<crds::FieldError>& errors) {
 
 std::string joined(const std::vector<crds::FieldError>& errors) {
   std::vector<std::string> texts;
+  texts.reserve(errors.size());
   for (const auto& error : errors)
     texts.push_back(error.hint.empty() ? to_string(error) : to_string(error) + " (" + error.hint + ")");
   return texts.size() == 1 ? texts.front() : fmt::format("[{}]", fmt::join(texts, ", "));

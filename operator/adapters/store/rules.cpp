@@ -15,7 +15,7 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::size_t kMaxObjectBytes = 1536 * 1024;
+constexpr std::size_t kMaxObjectBytes = std::size_t{1536} << 10;
 
 // What a writer may say in metadata; the rest is the store's own and ignored, as in Kubernetes.
 constexpr std::array<std::string_view, 4> kWritable = {"labels", "annotations", "finalizers", "ownerReferences"};
@@ -53,6 +53,7 @@ tl::unexpected<Error> conflict(const ResourceType& type, std::string_view name, 
 /// "[a, b]" of several, as Kubernetes joins them.
 std::string joined(const std::vector<crds::FieldError>& errors) {
   std::vector<std::string> texts;
+  texts.reserve(errors.size());
   for (const auto& error : errors) texts.push_back(crds::to_string(error));
   return texts.size() == 1 ? texts.front() : fmt::format("[{}]", fmt::join(texts, ", "));
 }
@@ -219,7 +220,7 @@ Result<Decision> Rules::create(const json& incoming, const json* live, bool dry_
   return Decision{Decision::What::Put, std::move(*object)};
 }
 
-Result<Decision> Rules::replaced(json candidate, const json& live, bool dry_run) const {
+Result<Decision> Rules::replaced(const json& candidate, const json& live, bool dry_run) const {
   auto admitted_object = admitted(candidate, &live, dry_run);
   if (!admitted_object) return tl::unexpected(admitted_object.error());
   json object = std::move(*admitted_object);
@@ -248,7 +249,7 @@ Result<Decision> Rules::update(const json& incoming, const json* live, bool dry_
   take_metadata(candidate["metadata"], metadata_of(incoming), kWritable);
   candidate.erase("status");
   if (live->contains("status")) candidate["status"] = live->at("status");
-  return replaced(std::move(candidate), *live, dry_run);
+  return replaced(candidate, *live, dry_run);
 }
 
 Result<Decision> Rules::update_status(const json& incoming, const json* live, bool dry_run) const {
@@ -259,18 +260,17 @@ Result<Decision> Rules::update_status(const json& incoming, const json* live, bo
   json candidate = *live;
   candidate.erase("status");
   if (incoming.contains("status")) candidate["status"] = incoming.at("status");
-  return replaced(std::move(candidate), *live, dry_run);
+  return replaced(candidate, *live, dry_run);
 }
 
 Result<Decision> Rules::apply(const json& incoming, const json* live, bool dry_run) const {
   if (!live) {
-    json fresh = incoming;
     // A version given with an apply is a precondition on what exists.
-    if (fresh.contains("metadata") && !text_of(metadata_of(fresh), "resourceVersion").empty()) {
+    if (incoming.contains("metadata") && !text_of(metadata_of(incoming), "resourceVersion").empty()) {
       const auto key = key_of(incoming);
       return tl::unexpected(key ? not_found(*key) : key.error());
     }
-    return create(fresh, nullptr, dry_run);
+    return create(incoming, nullptr, dry_run);
   }
   const auto key = key_of(incoming);
   if (!key) return tl::unexpected(key.error());
@@ -281,7 +281,7 @@ Result<Decision> Rules::apply(const json& incoming, const json* live, bool dry_r
   keep_source_marks(candidate["metadata"], metadata_of(*live));
   candidate.erase("status");
   if (live->contains("status")) candidate["status"] = live->at("status");
-  return replaced(std::move(candidate), *live, dry_run);
+  return replaced(candidate, *live, dry_run);
 }
 
 Result<Decision> Rules::remove(const ObjectKey& key, const Preconditions& preconditions, const json* live) const {

@@ -57,7 +57,7 @@ class Rules {
  private:
   Result<nlohmann::json> admitted(const nlohmann::json& candidate, const nlohmann::json* old, bool dry_run) const;
   /// Counts a generation where there is a difference, and notices that there is none.
-  Result<Decision> replaced(nlohmann::json candidate, const nlohmann::json& live, bool dry_run) const;
+  Result<Decision> replaced(const nlohmann::json& candidate, const nlohmann::json& live, bool dry_run) const;
   Result<void> check_version(const nlohmann::json& incoming, const nlohmann::json& live, bool required) const;
 
   const ResourceTypes& types_;

@@ -85,7 +85,7 @@ Store::Store(DataDirectory directory, Journal journal, Journal::Contents content
         now != index_.end() && now->second->version == change.object->version)
       change.object = now->second;
   log_->append(std::move(contents.changes), contents.version, clock_.now());
-  writer_ = std::jthread([this](std::stop_token stop) { write_loop(std::move(stop)); });
+  writer_ = std::jthread([this](const std::stop_token& stop) { write_loop(stop); });
 }
 
 Store::~Store() {
@@ -252,7 +252,7 @@ Result<Store::Outcome> Store::submit(const ObjectKey& key, const Decide& decide,
 
 // ---- writing: the one thread
 
-void Store::write_loop(std::stop_token stop) {
+void Store::write_loop(const std::stop_token& stop) {
   while (true) {
     std::deque<Request> requests;
     {

@@ -82,7 +82,7 @@ class Store final : public ResourceClient {
   Result<Outcome> submit(const ObjectKey& key, const Decide& decide, bool dry_run);
   Result<Outcome> decide_only(const ObjectKey& key, const Decide& decide) const;
 
-  void write_loop(std::stop_token stop);
+  void write_loop(const std::stop_token& stop);
   void write(std::deque<Request> requests);
   Result<Outcome> put_into(Batch& batch, const ObjectKey& key, const Decide& decide);
   void drop_old_events(Batch& batch);
