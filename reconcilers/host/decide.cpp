@@ -42,6 +42,7 @@ crds::Condition reachable(const crds::Host& host, const Result<EngineInfo>& info
 
 std::vector<crds::HostVolume> volumes_of(const std::vector<VolumeInfo>& seen) {
   std::vector<crds::HostVolume> all;
+  all.reserve(seen.size());
   for (const VolumeInfo& volume : seen) all.push_back({volume.name, volume.driver, volume.size_bytes, {}});
   std::sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
   return all;

@@ -140,7 +140,7 @@ struct BaseBackupProgress {
 class Barman {
  public:
   Barman(Engine& engine, std::string container, const BarmanSetup& setup, Limits limits)
-      : engine_(engine), container_(std::move(container)), setup_(setup), limits_(limits) {}
+      : engine_(engine), container_(std::move(container)), setup_(setup), limits_(std::move(limits)) {}
 
   [[nodiscard]] const std::string& server() const { return setup_.server; }
 

@@ -13,7 +13,7 @@ std::string shown(std::string text) {
   return text.size() > kLongest ? text.substr(0, kLongest) + "..." : text;
 }
 
-std::string with_words(std::string what, const std::string& words) {
+std::string with_words(const std::string& what, const std::string& words) {
   return words.empty() ? what : what + ": " + words;
 }
 

@@ -21,14 +21,11 @@ std::string registry_of(const std::string& image) {
 Result<PortRange> parse_port_range(const std::string& text) {
   PortRange range;
   const char* end = text.data() + text.size();
-  auto [next, error] = std::from_chars(text.data(), end, range.first);
+  auto read = std::from_chars(text.data(), end, range.first);
   range.last = range.first;
-  if (error == std::errc{} && next != end && *next == '-')
-    std::tie(next, error) = [&] {
-      const auto parsed = std::from_chars(next + 1, end, range.last);
-      return std::pair(parsed.ptr, parsed.ec);
-    }();
-  if (error != std::errc{} || next != end || range.first == 0 || range.last < range.first)
+  if (read.ec == std::errc{} && read.ptr != end && *read.ptr == '-')
+    read = std::from_chars(read.ptr + 1, end, range.last);
+  if (read.ec != std::errc{} || read.ptr != end || range.first == 0 || range.last < range.first)
     return fail(ErrorKind::Invalid, "\"{}\" is no port range such as 10022-10031", text);
   return range;
 }

@@ -15,7 +15,7 @@ namespace {
 Result<ByteSource> file_source(const std::string& path) {
   auto file = std::make_shared<std::ifstream>(path, std::ios::binary);
   if (!*file) return fail(ErrorKind::NotFound, "archive {} cannot be read", path);
-  auto buffer = std::make_shared<std::array<char, 256 * 1024>>();
+  auto buffer = std::make_shared<std::array<char, std::size_t{256} << 10>>();
   return [file, buffer]() -> Result<std::span<const std::byte>> {
     file->read(buffer->data(), static_cast<std::streamsize>(buffer->size()));
     return std::as_bytes(std::span(buffer->data(), static_cast<std::size_t>(file->gcount())));

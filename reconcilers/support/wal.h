@@ -27,6 +27,7 @@ inline constexpr std::uint64_t kDefaultWalSegmentBytes = 16u << 20;
 struct WalSegment {
   std::uint32_t timeline = 0;
   std::uint64_t number = 0;  ///< Counted from the beginning of the WAL: LSN / segment size.
+  // NOLINTNEXTLINE(modernize-use-nullptr): clang-tidy 14 takes the 0 that <=> is compared with for a pointer
   auto operator<=>(const WalSegment&) const = default;
 };
 

@@ -6,6 +6,7 @@
 #include "operator/base/rfc3339.h"
 #include "reconcilers/host/decide.h"
 #include "reconcilers/host/reconciler.h"
+#include "reconcilers/support/hosts.h"
 
 namespace roadstead::reconcilers::host {
 namespace {
@@ -188,6 +189,20 @@ TEST(Host, IsLookedAtWhenAPolicyOfItsVolumesChanges) {
   EXPECT_EQ(wakes[0].name, "uat");
   EXPECT_TRUE(
       host_wakes({{"kind", "BackupPolicy"}, {"metadata", {{"name", "p"}}}, {"spec", {{"source", {}}}}}).empty());
+}
+
+TEST(PortRange, IsOnePortOrTwoInOrderAndNothingElse) {
+  const auto range = parse_port_range("10022-10031");
+  ASSERT_TRUE(range);
+  EXPECT_EQ(range->first, 10022);
+  EXPECT_EQ(range->last, 10031);
+  const auto one = parse_port_range("10022");
+  ASSERT_TRUE(one);
+  EXPECT_EQ(one->first, 10022);
+  EXPECT_EQ(one->last, 10022);
+  for (const char* text : {"", "-", "0", "0-5", "10022-", "-10031", "10031-10022", "10022-10031-", "10022-10031x",
+                           "10022 - 10031", "65536", "1-65536", "ssh"})
+    EXPECT_FALSE(parse_port_range(text)) << text;
 }
 
 }  // namespace
