@@ -12,14 +12,10 @@ constexpr std::string_view kHooks = "HooksSucceeded";
 void set(crds::Backup& backup, std::string_view type, ConditionStatus status, std::string reason, std::string message,
          Time now) {
   if (!message.empty() && message.back() != '.') message += '.';
-  crds::set_condition(backup.status.conditions,
-                      {.type = std::string(type),
-                       .status = status,
-                       .reason = std::move(reason),
-                       .message = std::move(message),
-                       .last_transition_time = {},
-                       .observed_generation = backup.metadata.generation},
-                      now);
+  crds::set_condition(
+      backup.status.conditions,
+      {std::string(type), status, std::move(reason), std::move(message), std::nullopt, backup.metadata.generation},
+      now);
 }
 
 void say(crds::Backup& backup, const std::string& reason, const std::string& message, Time now) {

@@ -9,14 +9,9 @@ using crds::ConditionStatus;
 
 void set(crds::RestoreRequest& request, std::string type, ConditionStatus status, std::string reason,
          std::string message, Time now) {
-  crds::set_condition(request.status.conditions,
-                      {.type = std::move(type),
-                       .status = status,
-                       .reason = std::move(reason),
-                       .message = std::move(message),
-                       .last_transition_time = {},
-                       .observed_generation = request.metadata.generation},
-                      now);
+  crds::set_condition(
+      request.status.conditions,
+      {std::move(type), status, std::move(reason), std::move(message), std::nullopt, request.metadata.generation}, now);
 }
 
 void say(crds::RestoreRequest& request, const std::string& message, Time now) {

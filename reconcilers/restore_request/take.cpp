@@ -110,44 +110,43 @@ Millis backoff(int failures) {
 
 std::optional<Millis> take(crds::RestoreRequest& request, const StepRef& ref, const Outcome& outcome, Time now) {
   auto& status = request.status;
-  return std::visit(
-      Overloaded{
-          [&](const Done& done) -> std::optional<Millis> {
-            crds::Step& entry = begin(status, ref, now);
-            entry.result = done.result;
-            close(entry, StepState::Succeeded, done.message, now);
-            clear_waiting(request, now);
-            if (const auto next = current_step(request)) {
-              show_step(status, *next);
-              say(request, done.message.empty() ? name_of(*next) + " is next." : done.message, now);
-            }
-            return std::nullopt;
-          },
-          [&](const Working& working) -> std::optional<Millis> {
-            clear_waiting(request, now);
-            begin(status, ref, now).message = working.message;
-            if (working.progress && !ref.item.empty()) {
-              auto& item = item_status(status, ref.item);
-              item.progress = merged(item.progress, *working.progress);
-            }
-            say(request, working.message, now);
-            if (working.again == Millis{0}) return std::nullopt;
-            return working.again;
-          },
-          [&](const Blocked& blocked) -> std::optional<Millis> {
-            begin(status, ref, now).message = blocked.message;
-            set(request, "Blocked", ConditionStatus::True, blocked.reason, blocked.message, now);
-            say(request, blocked.message, now);
-            return blocked.again;
-          },
-          [&](const Retry& retry) -> std::optional<Millis> { return take_retry(request, ref, retry, now); },
-          [&](const Unreachable& lost) -> std::optional<Millis> {
-            set(request, lost.is_source ? "SourceReachable" : "TargetReachable", ConditionStatus::False,
-                "HostUnavailable", words_of(lost), now);
-            return kHostRetry;
-          },
-          [&](const Failed& failed) -> std::optional<Millis> { return take_failure(request, ref, failed, now); }},
-      outcome);
+  const Overloaded taken{
+      [&](const Done& done) -> std::optional<Millis> {
+        crds::Step& entry = begin(status, ref, now);
+        entry.result = done.result;
+        close(entry, StepState::Succeeded, done.message, now);
+        clear_waiting(request, now);
+        if (const auto next = current_step(request)) {
+          show_step(status, *next);
+          say(request, done.message.empty() ? name_of(*next) + " is next." : done.message, now);
+        }
+        return std::nullopt;
+      },
+      [&](const Working& working) -> std::optional<Millis> {
+        clear_waiting(request, now);
+        begin(status, ref, now).message = working.message;
+        if (working.progress && !ref.item.empty()) {
+          auto& item = item_status(status, ref.item);
+          item.progress = merged(item.progress, *working.progress);
+        }
+        say(request, working.message, now);
+        if (working.again == Millis{0}) return std::nullopt;
+        return working.again;
+      },
+      [&](const Blocked& blocked) -> std::optional<Millis> {
+        begin(status, ref, now).message = blocked.message;
+        set(request, "Blocked", ConditionStatus::True, blocked.reason, blocked.message, now);
+        say(request, blocked.message, now);
+        return blocked.again;
+      },
+      [&](const Retry& retry) -> std::optional<Millis> { return take_retry(request, ref, retry, now); },
+      [&](const Unreachable& lost) -> std::optional<Millis> {
+        set(request, lost.is_source ? "SourceReachable" : "TargetReachable", ConditionStatus::False, "HostUnavailable",
+            words_of(lost), now);
+        return kHostRetry;
+      },
+      [&](const Failed& failed) -> std::optional<Millis> { return take_failure(request, ref, failed, now); }};
+  return std::visit(taken, outcome);
 }
 
 crds::Progress merged(const crds::Progress& before, crds::Progress now) {

@@ -16,6 +16,15 @@ ObjectKey key_of(const T& object) {
   return {std::string(crds::Kind<T>::kind), object.metadata.ns, object.metadata.name};
 }
 
+/// Whom a change of an object of kind T wakes where it is its own reconciler alone; nobody for other kinds.
+template <class T>
+std::vector<ObjectKey> own_key(const nlohmann::json& object) {
+  const std::string kind(crds::Kind<T>::kind);
+  if (object.value("kind", "") != kind) return {};
+  const auto& metadata = object.at("metadata");
+  return {{kind, metadata.value("namespace", ""), metadata.value("name", "")}};
+}
+
 template <class T>
 Result<T> get(ResourceClient& api, const std::string& ns, const std::string& name) {
   const bool cluster = crds::Kind<T>::scope == crds::Scope::Cluster;
