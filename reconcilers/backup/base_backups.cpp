@@ -127,6 +127,7 @@ std::optional<BaseBackups::Place> BaseBackups::find_place(const crds::Backup& ob
     seen.unresolved = access.error();
     return std::nullopt;
   }
+  seen.container = access->container;
   return Place{std::move(*server), std::move(*access)};
 }
 

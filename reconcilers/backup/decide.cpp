@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "reconcilers/support/commands.h"
+
 namespace roadstead::reconcilers::backup {
 namespace {
 
@@ -37,6 +39,14 @@ const crds::CatalogBackup* entry_of_attempt(const Observed& seen, int attempt) {
   const auto found = std::find_if(seen.entries.begin(), seen.entries.end(),
                                   [&](const auto& entry) { return attempt_of(entry) == attempt; });
   return found == seen.entries.end() ? nullptr : &*found;
+}
+
+/// The last WAL takes seconds; what to look at where it does not.
+std::string waits_for_wal(const crds::Backup& backup, const Observed& seen, std::string_view since) {
+  return fmt::format(
+      "{}; waits for the last WAL to be archived; if that takes minutes, see why: `{}`, and on the host of barman "
+      "`docker exec -u 999:999 {} barman check {}`",
+      since, describe_command<crds::BarmanServer>(backup.metadata.ns, seen.server), seen.container, seen.server);
 }
 
 Millis follow_interval(const crds::Backup& backup, Time now) {
@@ -118,7 +128,11 @@ Millis interruption_pause(const crds::BackupStatus& status) {
 /// An attempt may begin; is it time, and is there room?
 Decision next_attempt(const crds::Backup& backup, const Observed& seen, Time now) {
   if (seen.made_from_catalogue)
-    return wait("NotInCatalogue", fmt::format("barman server {} does not have this base backup now", seen.server));
+    return wait("NotInCatalogue",
+                fmt::format("barman server {} does not have this base backup now; see what it has: `{}`; was the data "
+                            "removed on purpose, let go of this object: `roadstead delete backup {} -n {}`",
+                            seen.server, describe_command<crds::BarmanServer>(backup.metadata.ns, seen.server),
+                            backup.metadata.name, backup.metadata.ns));
   if (!seen.not_ready.empty()) return wait("ServerNotReady", seen.not_ready);
   if (!seen.waits_for.empty())
     return wait("WaitingForOther", fmt::format("Waits for {}", seen.waits_for), Millis{5'000});
@@ -228,7 +242,7 @@ Decision decide(const crds::Backup& backup, const Observed& seen, Time now) {
       return {.act = Act::AwaitWal,
               .attempt = seen.worker.attempt,
               .reason = "WaitingForWal",
-              .message = "No longer copies; waits for the last WAL to be archived",
+              .message = waits_for_wal(backup, seen, "No longer copies"),
               .again = kFollowFirst};
     return {.act = Act::Follow,
             .attempt = seen.worker.attempt,
@@ -240,7 +254,7 @@ Decision decide(const crds::Backup& backup, const Observed& seen, Time now) {
     return {.act = Act::AwaitWal,
             .attempt = static_cast<int>(backup.status.attempt),
             .reason = "WaitingForWal",
-            .message = "Copied; waits for the last WAL to be archived",
+            .message = waits_for_wal(backup, seen, "Copied"),
             .again = kFollowFirst};
 
   const int attempt = static_cast<int>(backup.status.attempt);

@@ -14,6 +14,7 @@ namespace roadstead::reconcilers::backup {
 /// What one look gave, as far as it was needed. The catalogue is the truth, a container only a hint.
 struct Observed {
   std::string server;                        ///< The BarmanServer's name; empty: not known.
+  std::string container;                     ///< Its standing container's name.
   std::optional<Error> unresolved;           ///< Policy, server, Host or secret: nothing can be done yet.
   std::string not_ready;                     ///< Why the server cannot make a base backup now; empty: it can.
   std::optional<Error> unreachable;          ///< Engine or barman do not answer: nothing is known of the run.

@@ -7,6 +7,7 @@
 #include "reconcilers/backup/volume_forget.h"
 #include "reconcilers/backup/volume_run.h"
 #include "reconcilers/support/backup_names.h"
+#include "reconcilers/support/commands.h"
 #include "reconcilers/support/pace.h"
 #include "reconcilers/support/restores.h"
 #include "reconcilers/support/typed_client.h"
@@ -188,27 +189,30 @@ class BackupReconciler final : public Reconciler {
     if (!requests) return tl::unexpected(requests.error());
     for (const auto& request : *requests) {
       if (crds::is_finished(request.status)) continue;
+      const std::string &ns = request.metadata.ns, &name = request.metadata.name;
+      const std::string next =
+          fmt::format("see `{}`, or end it: `{}`", describe_command<crds::RestoreRequest>(ns, name),
+                      patch_command<crds::RestoreRequest>(ns, name, R"({"spec":{"cancel":true}})"));
       if (backup::is_used_by(object, request))
-        return fmt::format("RestoreRequest {} uses its snapshots; they are forgotten when that has ended",
-                           request.metadata.name);
+        return fmt::format("RestoreRequest {} uses its snapshots; they are forgotten when that has ended; {}", name,
+                           next);
       if (may_pin_more(request))
         return fmt::format(
             "RestoreRequest {} has not said yet which snapshots it uses; they are forgotten when it has pinned others "
-            "or has ended",
-            request.metadata.name);
+            "or has ended; {}",
+            name, next);
     }
     return std::string();
   }
 
   /// Two wishes that exclude each other: the one that loses nothing holds until somebody decides.
   Result<Action> refuse_to_go(crds::Backup& object) {
-    return waits_to_go(
-        object, "Kept",
-        fmt::format("spec.keep says that its snapshots stay, spec.deletionPolicy Delete that they go; "
-                    "take keep away first: kubectl patch backup {} -n {} --type merge -p "
-                    "'{{\"spec\":{{\"keep\":false}}}}'; or set spec.deletionPolicy to Retain, and they stay",
-                    object.metadata.name, object.metadata.ns),
-        kBlockedRetry);
+    return waits_to_go(object, "Kept",
+                       fmt::format("spec.keep says that its snapshots stay, spec.deletionPolicy Delete that they go; "
+                                   "take keep away first: {}; or set spec.deletionPolicy to Retain, and they stay",
+                                   patch_command<crds::Backup>(object.metadata.ns, object.metadata.name,
+                                                               R"({"spec":{"keep":false}})")),
+                       kBlockedRetry);
   }
 
   /// Nothing: the data is gone.
@@ -229,7 +233,8 @@ class BackupReconciler final : public Reconciler {
                          kHostRetry);
     const auto* retry = std::get_if<Retry>(&outcome);
     return waits_to_go(object, retry != nullptr ? retry->reason : "Failed",
-                       retry != nullptr ? retry->message : "the snapshots cannot be forgotten", kBlockedRetry);
+                       retry != nullptr ? sentence(retry->message, retry->next) : "the snapshots cannot be forgotten",
+                       kBlockedRetry);
   }
 
   /// Told on the object, since nobody sees why it stays otherwise.
@@ -327,11 +332,6 @@ std::unique_ptr<Reconciler> make_backup_reconciler(Context& context) {
   return std::make_unique<BackupReconciler>(context);
 }
 
-std::vector<ObjectKey> backup_wakes(const nlohmann::json& object) {
-  const std::string kind(crds::Kind<crds::Backup>::kind);
-  if (object.value("kind", "") != kind) return {};
-  const auto& metadata = object.at("metadata");
-  return {{kind, metadata.value("namespace", ""), metadata.value("name", "")}};
-}
+std::vector<ObjectKey> backup_wakes(const nlohmann::json& object) { return own_key<crds::Backup>(object); }
 
 }  // namespace roadstead::reconcilers

@@ -6,6 +6,7 @@
 #include "operator/base/quantity.h"
 #include "operator/base/rfc3339.h"
 #include "reconcilers/support/backup_names.h"
+#include "reconcilers/support/commands.h"
 
 namespace roadstead::reconcilers::backup_policy {
 namespace {
@@ -173,7 +174,10 @@ class Planner {
       set("Ready", Truth::False, "ScheduleInvalid", schedule.error().message);
     } else if (policy_.spec.suspend) {
       status.next_run_time.reset();
-      set("Ready", Truth::False, "Suspended", "spec.suspend holds new runs back");
+      set("Ready", Truth::False, "Suspended",
+          fmt::format("spec.suspend holds new runs back; `{}` lets them go on",
+                      patch_command<crds::BackupPolicy>(policy_.metadata.ns, policy_.metadata.name,
+                                                        R"({"spec":{"suspend":false}})")));
     } else {
       run_schedule(*schedule);
       judge_source();
@@ -204,7 +208,9 @@ class Planner {
     plan_.look_again = earlier(plan_.look_again, next);
     if (!next && !waits_)
       return set("Ready", Truth::False, "NeverRuns",
-                 fmt::format("\"{}\" matches no time within nine years", policy_.spec.schedule.cron));
+                 fmt::format("\"{}\" matches no time within nine years; correct spec.schedule.cron: `kubectl edit "
+                             "backuppolicy {} -n {}`",
+                             policy_.spec.schedule.cron, policy_.metadata.name, policy_.metadata.ns));
     if (!waits_) set("Ready", Truth::True, "Scheduled", fmt::format("The next run is at {}", format_rfc3339(*next)));
     if (!waits_ && !missed_now_ && due.count > 0)
       set("Late", Truth::False, "OnTime", "The last scheduled run was made");
@@ -273,8 +279,11 @@ class Planner {
     const bool old = since && now_ - *since > std::chrono::seconds(*limit);
     if (since && !old) plan_.look_again = earlier(plan_.look_again, *since + std::chrono::seconds(*limit) + Millis{1});
     set("TooOld", old ? Truth::True : Truth::False, old ? "ObjectiveMissed" : "WithinObjective",
-        old ? fmt::format("The last good backup is older than {} (spec.objectives.maxAgeSeconds)",
-                          human_duration(std::chrono::seconds(*limit)))
+        old ? fmt::format(
+                  "The last good backup is older than {} (spec.objectives.maxAgeSeconds); `roadstead get backups "
+                  "-n {}` shows the runs since then and why they failed, `roadstead backup {} -n {}` makes one now",
+                  human_duration(std::chrono::seconds(*limit)), policy_.metadata.ns, policy_.metadata.name,
+                  policy_.metadata.ns)
             : "The last good backup is young enough");
   }
 

@@ -6,6 +6,7 @@
 #include "operator/base/quantity.h"
 #include "operator/base/rfc3339.h"
 #include "reconcilers/support/backup_names.h"
+#include "reconcilers/support/outcome.h"
 #include "reconcilers/support/pace.h"
 #include "reconcilers/support/repository.h"
 
@@ -278,8 +279,10 @@ crds::Condition health_of(const crds::BackupPolicy& policy, const std::vector<st
     if (repository.damaged_extents > 0) take(damage_in(policy, repository));
     if (!repository.last_listed_time)
       take({"RepositoryHealthy", crds::ConditionStatus::Unknown, "NotLookedAtYet",
-            fmt::format("What host {} holds of volume {} was not looked up yet{}{}", repository.host, repository.volume,
-                        repository.message.empty() ? "." : ": ", repository.message),
+            sentence(fmt::format("What host {} holds of volume {} was not looked up yet{}{}", repository.host,
+                                 repository.volume, repository.message.empty() ? "" : ": ", repository.message),
+                     fmt::format("it is looked up as soon as that host answers, see `roadstead describe host {}`.",
+                                 repository.host)),
             std::nullopt, policy.metadata.generation});
   }
   for (const Place& place : missing)

@@ -425,8 +425,10 @@ void judge_backups(Conditions& conditions, const BarmanServer& server, const Obs
     return conditions.set(
         "BackupsHealthy", Truth::False, "TooOld",
         fmt::format(
-            "The newest base backup is from {}, older than {}; see the BackupPolicy of this server, or apply a Backup",
-            format_rfc3339(*newest->end_time), human_duration(std::chrono::seconds(*limit))));
+            "The newest base backup is from {0}, older than {1} (spec.objectives.maxBaseBackupAgeSeconds); "
+            "`roadstead get backups -n {2}` shows the runs since then and why they failed, `roadstead backup POLICY "
+            "-n {2}` with the BackupPolicy of this server makes one now",
+            format_rfc3339(*newest->end_time), human_duration(std::chrono::seconds(*limit)), server.metadata.ns));
   const auto good = std::count_if(status.backups.begin(), status.backups.end(),
                                   [](const auto& backup) { return backup.status == "DONE"; });
   const std::int64_t wanted = server.spec.retention ? server.spec.retention->minimum_redundancy : 0;

@@ -11,6 +11,7 @@
 #include "reconcilers/restore_request/pair.h"
 #include "reconcilers/restore_request/snapshot_look.h"
 #include "reconcilers/restore_request/steps.h"
+#include "reconcilers/support/commands.h"
 #include "reconcilers/support/mover_worker.h"
 #include "reconcilers/support/typed_client.h"
 
@@ -102,11 +103,10 @@ std::vector<std::string> kept_trees(const std::string& inspect_data) {
     if (!seen.mark || !seen.tree_inode) continue;
     const auto mark = parse_mark(*seen.mark);
     if (mark && mark->state == MarkState::Receipt)
-      out.push_back(
-          fmt::format("restore {0}/{1} keeps the data from before it beside this volume; without it there is "
-                      "more room: `kubectl -n {0} patch restorerequest {1} --type merge -p "
-                      "'{{\"spec\":{{\"keepPreviousSeconds\":0}}}}'`",
-                      mark->ns, mark->name));
+      out.push_back(fmt::format(
+          "restore {}/{} keeps the data from before it beside this volume; without it there is more room: `{}`",
+          mark->ns, mark->name,
+          patch_command<crds::RestoreRequest>(mark->ns, mark->name, R"({"spec":{"keepPreviousSeconds":0}})")));
   }
   return out;
 }

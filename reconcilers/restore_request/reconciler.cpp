@@ -5,12 +5,14 @@
 #include <nlohmann/json.hpp>
 
 #include "operator/base/log.h"
+#include "reconcilers/restore_request/conditions.h"
 #include "reconcilers/restore_request/end.h"
 #include "reconcilers/restore_request/order.h"
 #include "reconcilers/restore_request/path.h"
 #include "reconcilers/restore_request/recall.h"
 #include "reconcilers/restore_request/steps.h"
 #include "reconcilers/restore_request/take.h"
+#include "reconcilers/support/commands.h"
 #include "reconcilers/support/pace.h"
 #include "reconcilers/support/steps.h"
 #include "reconcilers/support/typed_client.h"
@@ -178,24 +180,27 @@ class RestoreReconciler final : public Reconciler {
     if (!request.spec.suspend && !was) return std::nullopt;
     const RestoreRequest before = request;
     const char* reason = held ? "Suspended" : request.spec.suspend ? "StepUnderWay" : "GoesOn";
-    const std::string message =
-        held ? fmt::format("It holds before {}; `suspend: false` lets it go on, `cancel: true` ends it.", name_of(ref))
-        : request.spec.suspend
-            ? std::string("It holds as soon as what is under way is done and nobody is left stopped by it.")
-            : std::string("It goes on.");
-    crds::set_condition(request.status.conditions,
-                        {.type = "Suspended",
-                         .status = held ? ConditionStatus::True : ConditionStatus::False,
-                         .reason = reason,
-                         .message = message,
-                         .last_transition_time = {},
-                         .observed_generation = request.metadata.generation},
-                        context_.clock.now());
+    const std::string message = words_of_suspend(request, ref, held);
+    set(request, "Suspended", held ? ConditionStatus::True : ConditionStatus::False, reason, message,
+        context_.clock.now());
     if (crds::to_json(request) != crds::to_json(before))
       if (auto written = store(run, before, false); !written) return tl::unexpected(written.error());
     tell_change(request, before);
     if (held) return Action::await_change();
     return std::nullopt;
+  }
+
+  static std::string words_of_suspend(const RestoreRequest& request, const StepRef& ref, bool held) {
+    const std::string &ns = request.metadata.ns, &name = request.metadata.name;
+    if (held)
+      return fmt::format("It holds before {}. `{}` lets it go on, `{}` ends it.", name_of(ref),
+                         patch_command<RestoreRequest>(ns, name, R"({"spec":{"suspend":false}})"),
+                         patch_command<RestoreRequest>(ns, name, R"({"spec":{"cancel":true}})"));
+    if (request.spec.suspend)
+      return fmt::format(
+          "It holds as soon as what is under way is done and nobody is left stopped by it; `{}` says how far it is.",
+          describe_command<RestoreRequest>(ns, name));
+    return "It goes on.";
   }
 
   static Outcome perform(Run& run, const StepRef& ref) {
@@ -262,21 +267,16 @@ class RestoreReconciler final : public Reconciler {
   /// A lost store may have left a mark there, so a request is not let go unseen.
   void tell_why_it_stays(RestoreRequest& request) {
     const std::string& host = request.spec.target.host_ref.name;
-    crds::set_condition(
-        request.status.conditions,
-        {.type = "Cancellable",
-         .status = ConditionStatus::False,
-         .reason = "TargetNotSeen",
-         .message = fmt::format("It ends as soon as host {0} answers and nothing of it is found there; if the host is "
-                                "gone for good: `roadstead delete host {0}`.",
-                                host),
-         .last_transition_time = {},
-         .observed_generation = request.metadata.generation},
+    set(request, "Cancellable", ConditionStatus::False, "TargetNotSeen",
+        fmt::format("It ends as soon as host {0} answers and nothing of it is found there; if the host is "
+                    "gone for good: `roadstead delete host {0}`.",
+                    host),
         context_.clock.now());
   }
 
   static Outcome as_blocked(Outcome outcome) {
-    if (auto* retry = std::get_if<Retry>(&outcome)) return Blocked{retry->reason, retry->message, kBlockedRetry};
+    if (auto* retry = std::get_if<Retry>(&outcome))
+      return Blocked{retry->reason, sentence(retry->message, retry->next), kBlockedRetry};
     return outcome;
   }
 
@@ -301,14 +301,8 @@ class RestoreReconciler final : public Reconciler {
                  context_.clock.now());
       return;
     }
-    crds::set_condition(request.status.conditions,
-                        {.type = "Cancellable",
-                         .status = ConditionStatus::False,
-                         .reason = "TooLate",
-                         .message = fmt::format("{} came after the exchange had begun: the restore is completed.", by),
-                         .last_transition_time = {},
-                         .observed_generation = request.metadata.generation},
-                        context_.clock.now());
+    set(request, "Cancellable", ConditionStatus::False, "TooLate",
+        fmt::format("{} came after the exchange had begun: the restore is completed.", by), context_.clock.now());
   }
 
   Result<Action> end(Run& run) {
@@ -363,14 +357,7 @@ class RestoreReconciler final : public Reconciler {
   }
 
   void accept(RestoreRequest& request) const {
-    crds::set_condition(request.status.conditions,
-                        {.type = "Accepted",
-                         .status = ConditionStatus::True,
-                         .reason = "Accepted",
-                         .message = "The request is worked on.",
-                         .last_transition_time = {},
-                         .observed_generation = request.metadata.generation},
-                        context_.clock.now());
+    set(request, "Accepted", ConditionStatus::True, "Accepted", "The request is worked on.", context_.clock.now());
   }
 
   /// One write per step. What only moves is written every two seconds at most.
@@ -437,10 +424,7 @@ std::unique_ptr<Reconciler> make_restore_request_reconciler(Context& context) {
 }
 
 std::vector<ObjectKey> restore_request_wakes(const nlohmann::json& object) {
-  const std::string kind(crds::Kind<RestoreRequest>::kind);
-  if (object.value("kind", "") != kind) return {};
-  const auto& metadata = object.at("metadata");
-  return {{kind, metadata.value("namespace", ""), metadata.value("name", "")}};
+  return own_key<crds::RestoreRequest>(object);
 }
 
 }  // namespace roadstead::reconcilers

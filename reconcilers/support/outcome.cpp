@@ -1,5 +1,7 @@
 #include "reconcilers/support/outcome.h"
 
+#include "reconcilers/support/commands.h"
+
 namespace roadstead::reconcilers {
 
 Outcome from_error(const Error& error, const HostHandle& host, bool is_source) {
@@ -11,7 +13,9 @@ Outcome from_error(const Error& error, const HostHandle& host, bool is_source) {
   if (error.kind == ErrorKind::NoSpace)
     return Blocked{"NoSpace", fmt::format("host {}: {}; it goes on by itself when there is room", name, error.message),
                    kBlockedRetry};
-  return Retry{"EngineRefused", fmt::format("host {}: {}", name, error.message), {}};
+  return Retry{
+      "EngineRefused", fmt::format("the engine of host {} refused: {}", name, error.message),
+      fmt::format("look at it with `roadstead describe host {}` and `{} info`", name, docker_command(host.host))};
 }
 
 Outcome from_lookup(const Error& error) {
@@ -33,10 +37,9 @@ Retry worker_failed(const std::string& worker, const HostHandle& host, const Wor
 
 std::string words_of(const Unreachable& lost) {
   return fmt::format(
-      "Docker Engine of host {} is not reached: {}; it goes on by itself when the host is back (`roadstead describe "
-      "host "
-      "{}`)",
-      lost.host, lost.message, lost.host);
+      "Docker Engine of host {0} is not reached: {1}; it goes on by itself when the host is back (`roadstead describe "
+      "host {0}`)",
+      lost.host, lost.message);
 }
 
 }  // namespace roadstead::reconcilers

@@ -32,7 +32,7 @@ struct Blocked {
   Millis again{30'000};
 };
 
-/// This attempt failed; the next one may not. The third failure is for good.
+/// This attempt failed; the next one may not. The third failure is for good, where there is something to fall back to.
 struct Retry {
   std::string reason, message, next;
 };

@@ -74,6 +74,23 @@ struct Case {
 void PrintTo(const Case& one, std::ostream* out) { *out << one.name; }
 class BackupNext : public testing::TestWithParam<Case> {};
 
+TEST(Waiting, ForSomethingOfBarmansNamesTheNextCommand) {
+  const crds::Backup backup = nightly();
+  Observed seen;
+  seen.server = "montagu";
+  seen.container = "roadstead-montagu-standing";
+  seen.entries = {entry("WAITING_FOR_WALS")};
+  const std::string wal = decide(backup, seen, kNoon).message;
+  EXPECT_NE(wal.find("`roadstead describe barmanserver montagu -n default`"), std::string::npos) << wal;
+  EXPECT_NE(wal.find("`docker exec -u 999:999 roadstead-montagu-standing barman check montagu`"), std::string::npos)
+      << wal;
+  seen.entries.clear();
+  seen.made_from_catalogue = true;
+  const std::string gone = decide(backup, seen, kNoon).message;
+  EXPECT_NE(gone.find("`roadstead describe barmanserver montagu -n default`"), std::string::npos) << gone;
+  EXPECT_NE(gone.find("`roadstead delete backup nightly -n default`"), std::string::npos) << gone;
+}
+
 TEST_P(BackupNext, FollowsFromCatalogueWorkerAndServer) {
   Observed seen = ready();
   GetParam().change(seen);

@@ -713,7 +713,10 @@ TEST(VolumeBackup, DeletedWithDeleteWhileARestoreUsesItWaitsForTheRestoresEnd) {
     world.run("nightly", 5);
     ASSERT_FALSE(world.backup().is_null());
     EXPECT_EQ(world.condition("Blocked").value("reason", ""), "InUse");
-    EXPECT_THAT(world.condition("Blocked").value("message", ""), HasSubstr("RestoreRequest uat"));
+    EXPECT_THAT(world.condition("Blocked").value("message", ""),
+                AllOf(HasSubstr("RestoreRequest uat"), HasSubstr("`roadstead describe restorerequest uat -n default`"),
+                      HasSubstr("`kubectl patch restorerequest uat -n default --type merge -p "
+                                "'{\"spec\":{\"cancel\":true}}'`")));
     EXPECT_THAT(world.kept("annex2", "production2/outpack"), ElementsAre(kId));
     world.objects["RestoreRequest/default/uat"]["status"]["conditions"] =
         Json::parse(R"([{"type":"Complete","status":"True"}])");

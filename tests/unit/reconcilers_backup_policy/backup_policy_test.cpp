@@ -127,6 +127,8 @@ TEST(BackupPolicy, ThatIsSuspendedHasNoPastWhenItGoesOn) {
   one.status = plan(one, at("2026-11-20T12:30:00Z")).status;
   EXPECT_FALSE(one.status.next_run_time);
   EXPECT_EQ(crds::find_condition(one.status.conditions, "Ready")->reason, "Suspended");
+  EXPECT_NE(crds::find_condition(one.status.conditions, "Ready")->message.find("`kubectl patch backuppolicy "),
+            std::string::npos);
   EXPECT_FALSE(plan(one, at("2026-11-20T15:00:00Z")).create);
   one.spec.suspend = false;
   one.metadata.generation = 3;
@@ -230,7 +232,9 @@ TEST(BackupPolicy, TellsWhatItsBackupsCameTo) {
   EXPECT_EQ(status.counts->failed, 1);
   EXPECT_EQ(status.active, std::vector<std::string>{"d"});
   EXPECT_FALSE(crds::is_true(status.conditions, "TooOld"));
-  EXPECT_TRUE(crds::is_true(plan(one, at("2026-11-20T14:30:00Z"), backups).status.conditions, "TooOld"));
+  const auto later = plan(one, at("2026-11-20T14:30:00Z"), backups).status;
+  EXPECT_TRUE(crds::is_true(later.conditions, "TooOld"));
+  EXPECT_NE(crds::find_condition(later.conditions, "TooOld")->message.find("`roadstead backup "), std::string::npos);
 }
 
 TEST(BackupPolicy, SaysWhatIsWrongWithItsSchedule) {

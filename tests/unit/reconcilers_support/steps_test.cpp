@@ -152,6 +152,20 @@ TEST(Beat, IsOnceAnIntervalForEachObject) {
   EXPECT_TRUE(beat.is_due(one, kNoon - 1h));
 }
 
+TEST(EngineRefused, NamesTheEnginesWordsAndWhereToLook) {
+  HostHandle host;
+  host.host.metadata.name = "annex2";
+  host.host.spec.engine.endpoint = "ssh://ops@annex2";
+  const Outcome outcome = from_error(Error{ErrorKind::Invalid, "no such image"}, host, false);
+  const auto* retry = std::get_if<Retry>(&outcome);
+  ASSERT_NE(retry, nullptr);
+  EXPECT_EQ(retry->reason, "EngineRefused");
+  EXPECT_THAT(retry->message, HasSubstr("host annex2"));
+  EXPECT_THAT(retry->message, HasSubstr("no such image"));
+  EXPECT_THAT(retry->next, HasSubstr("`roadstead describe host annex2`"));
+  EXPECT_THAT(retry->next, HasSubstr("`docker -H ssh://ops@annex2 info`"));
+}
+
 TEST(WordsOf, AHostThatIsAwayNameItTheCauseAndTheNextCommand) {
   const std::string words = words_of(Unreachable{"annex2", "connection refused", false});
   EXPECT_THAT(words, HasSubstr("annex2"));
