@@ -244,6 +244,34 @@ TEST(Restore, CopyThatFailsForGoodLeavesTheOldDataRunningAndSaysWhy) {
   EXPECT_EQ(world.workers(), 0);
 }
 
+TEST(Restore, AClockThatIsSetBackHoldsUpNeitherTheNextAttemptNorTheNextLook) {
+  using std::chrono::hours;
+  World world;
+  world.copy_failure = "DiskError";
+  world.hosts.at("uat").free_bytes = 1;
+  Json manifest = request_manifest();
+  manifest["spec"]["strategy"] = "Staged";
+  world.apply(manifest);
+  ASSERT_TRUE(world.run_until([&] { return world.phase() == "Blocked"; }));
+  world.hosts.at("uat").free_bytes = 1'000'000'000;
+  world.clock.advance(-hours(5));
+  Time set_back = world.clock.now();
+  const auto has_failed = [&] {
+    return std::ranges::any_of(world.status().value("steps", Json::array()), [](const Json& step) {
+      return step.at("name") == "db/copy" && step.at("state") == "Failed";
+    });
+  };
+  ASSERT_TRUE(world.run_until(has_failed)) << told(world);
+  EXPECT_LT(world.clock.now() - set_back, hours(1)) << "it was blocked until the clock had caught up";
+  world.copy_failure.clear();
+  world.clock.advance(-hours(5));
+  set_back = world.clock.now();
+  ASSERT_TRUE(world.run_until([&] { return world.phase() == "Succeeded"; })) << told(world);
+  EXPECT_LT(world.clock.now() - set_back, hours(1)) << "it waited until the clock had caught up";
+  ASSERT_TRUE(world.run());
+  expect_restored(world, "the clock was set back");
+}
+
 TEST(Restore, AFullDiskIsWaitedForAndNotCounted) {
   World world;
   world.copy_failure = "NoSpace";
