@@ -81,10 +81,12 @@ class Packs:
             found, at = [], 16  # its end is damaged: from the front
             while file.seek(at) + 44 <= size:
                 name, length, stored, codec = struct.unpack("<32sIIB3x", file.read(44))
-                if codec > 3 or not 0 < stored <= length <= 4 << 20 or at + 44 + stored > size:
+                pieces = -(-length // 8192)
+                end = at + 44 + stored + (32 * pieces if codec < 2 and pieces >= 4 else 0)
+                if codec > 3 or not 0 < stored <= length <= 4 << 20 or end > size:
                     break
                 found.append((name, (at, length, stored, codec)))
-                at += 44 + stored
+                at = end
             return found
 
     def read(self, name):
@@ -103,7 +105,8 @@ class Packs:
 
     def patched(self, stored, length, codec):
         data, pieces = bytearray(self.read(stored[32:64])), int.from_bytes(stored[64:80], "little")
-        new = decompress(stored[80:]) if codec == 3 else stored[80:]
+        new = stored[80 + 32 * pieces.bit_count():]
+        new = decompress(new) if codec == 3 else new
         for at in (at for at in range(0, length, 8192) if pieces >> at // 8192 & 1):
             end = min(at + 8192, length)
             data[at:end], new = new[:end - at], new[end - at:]
@@ -221,7 +224,7 @@ def main(arguments):
     if len(arguments) < 2 or arguments[0] not in ("list", "verify", "restore"):
         sys.exit(__doc__)
     verb, root = arguments[0], pathlib.Path(arguments[1])
-    if (root / "format").read_text() != "roadstead-repository 1\n":
+    if (root / "format").read_text() != "roadstead-repository 2\n":
         sys.exit(f"{root} is of a format that this program does not know")
     lock = open(root / "lock")
     try:

@@ -30,7 +30,7 @@ program ninja ninja-build
 program pkg-config pkg-config
 # libraries (docs/dependencies.md says what each is for)
 for name in libarchive-dev libboost-dev libcli11-dev libcpprest-dev libexpected-dev libfmt-dev \
-  libhowardhinnant-date-dev librust-blake3-dev libre2-dev libsqlite3-dev libssh-dev libssl-dev libxxhash-dev libyaml-cpp-dev libzstd-dev nlohmann-json3-dev \
+  libhowardhinnant-date-dev librust-blake3-dev libre2-dev libsqlite3-dev libssh-dev libssl-dev libyaml-cpp-dev libzstd-dev nlohmann-json3-dev \
   prometheus-cpp-dev zlib1g-dev ca-certificates tzdata; do
   package "$name"
 done

@@ -61,9 +61,10 @@ Outcome<std::size_t> Answerer::answer_data(const Spot& spot, std::span<std::byte
 }
 
 Outcome<std::size_t> Answerer::answer_pieces(const Spot& spot, std::span<std::byte> out) {
-  const auto plain = reader_->plain();
-  if (!plain) return failed(plain.error());
-  const auto hashes = piece_hashes(*plain);
+  const auto pieces = reader_->pieces();
+  if (!pieces) return failed(pieces.error());
+  std::vector<std::uint64_t> hashes(pieces->size());
+  std::transform(pieces->begin(), pieces->end(), hashes.begin(), short_hash);
   const AnswerHeader header{AnswerKind::Pieces, kPlain, spot.file, spot.offset, spot.length, 0, reader_->hash()};
   return write(header, std::as_bytes(std::span(hashes)), out);
 }

@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <cstring>
 
-#include "mover/piece_hash.h"
-
 namespace roadstead::mover {
 namespace {
 
@@ -88,7 +86,7 @@ Outcome<void> Worker::start(Piece piece, std::vector<Want>& wants) {
   }
   Pending pending{.piece = std::move(piece), .state = *state};
   if (spot.length == 0) return finished(pending);
-  auto have = thread_->look(spot, *pending.state, pending.kept);
+  auto have = thread_->look(spot, *pending.state, pending.seen);
   if (!have) return failed(have.error());
   if (assembly_.sink.only_looks()) return finished(pending);
   pending.have = *have;
@@ -99,7 +97,7 @@ Outcome<void> Worker::start(Piece piece, std::vector<Want>& wants) {
 
 void Worker::wait_for(Pending pending) {
   pending_bytes_ += pending.piece.spot.length;
-  pending_kept_ += pending.kept.empty() ? 0 : 1;
+  pending_kept_ += pending.seen.bytes.empty() ? 0 : 1;
   pending_.push_back(std::move(pending));
 }
 
@@ -108,7 +106,7 @@ Outcome<void> Worker::take(ExtentSource& source, const Answer& answer) {
   Pending pending = std::move(pending_.front());
   pending_.pop_front();
   pending_bytes_ -= pending.piece.spot.length;
-  pending_kept_ -= pending.kept.empty() ? 0 : 1;
+  pending_kept_ -= pending.seen.bytes.empty() ? 0 : 1;
   const AnswerHeader& header = answer.header;
   const Spot& spot = pending.piece.spot;
   if (header.file != spot.file || header.offset != spot.offset || header.length != spot.length)
@@ -135,7 +133,7 @@ Outcome<void> Worker::take(ExtentSource& source, const Answer& answer) {
 Outcome<void> Worker::take_same(const Pending& pending) {
   if (!pending.have || pending.patch) return wrong("called an extent the same without having been told its hash");
   const Spot& spot = pending.piece.spot;
-  if (auto done = thread_->same(spot, *pending.state, *pending.have, pending.kept); !done) return done;
+  if (auto done = thread_->same(spot, *pending.state, *pending.have, pending.seen.bytes); !done) return done;
   assembly_.counts.same += spot.length;
   return finished(pending);
 }
@@ -148,7 +146,8 @@ Outcome<void> Worker::take_data(const ExtentSource& source, const Pending& pendi
   if (!plain || (source.hashed() && hasher_.of(*plain) != answer.header.hash))
     return failed(source.wrong_hash(assembly_.entries.path_of(spot.file)));
   assembly_.counts.sent += spot.length;
-  return put(pending, {answer.header.hash, answer.header.codec, answer.data, *plain});
+  const auto pieces = source.hashed() ? hasher_.pieces() : std::span<const Digest>{};
+  return put(pending, {answer.header.hash, answer.header.codec, answer.data, *plain, pieces});
 }
 
 Outcome<void> Worker::take_have(ExtentSource& source, Pending pending, const Digest& hash) {
@@ -161,24 +160,18 @@ Outcome<void> Worker::take_have(ExtentSource& source, Pending pending, const Dig
 }
 
 Outcome<void> Worker::take_pieces(ExtentSource& source, Pending pending, const Answer& answer) {
-  const Spot& spot = pending.piece.spot;
-  const std::size_t count = (spot.length + kPiece - 1) / kPiece;
+  const std::size_t count = pieces_of(pending.piece.spot.length);
   if (!pending.have || pending.patch || answer.data.size() != count * sizeof(std::uint64_t))
     return wrong("told pieces that nobody asked for");
-  if (pending.kept.empty()) {
-    pending.kept.resize(spot.length);
-    const auto read = thread_->read_old(spot, *pending.state, *pending.have, pending.kept);
-    if (!read) return failed(read.error());
-    if (!*read) return ask_again(source, std::move(pending), true);
-    pending.there = true;
-  }
-  const auto mine = piece_hashes(pending.kept);
+  const auto known = know_pieces(pending);
+  if (!known) return failed(known.error());
+  if (!*known) return ask_again(source, std::move(pending), true);
   PieceSet differing{};
   bool any = false;
   for (std::size_t i = 0; i < count; ++i) {
     std::uint64_t theirs = 0;
     std::memcpy(&theirs, answer.data.data() + i * sizeof theirs, sizeof theirs);
-    if (theirs == mine[i]) continue;
+    if (theirs == short_hash(pending.seen.pieces[i])) continue;
     insert(differing, i);
     any = true;
   }
@@ -188,25 +181,75 @@ Outcome<void> Worker::take_pieces(ExtentSource& source, Pending pending, const A
   return ask_again(source, std::move(pending), false);
 }
 
+/// False where what is there cannot be read.
+Outcome<bool> Worker::know_pieces(Pending& pending) {
+  const Spot& spot = pending.piece.spot;
+  Seen& seen = pending.seen;
+  const std::size_t count = pieces_of(spot.length);
+  if (seen.pieces.size() == count) return true;
+  if (seen.bytes.empty()) {
+    const auto told = thread_->pieces_of(*pending.have, seen.pieces);
+    if (!told) return failed(told.error());
+    if (*told && seen.pieces.size() == count) return true;
+    seen.bytes.resize(spot.length);
+    const auto read = thread_->read_old(spot, *pending.state, *pending.have, seen.bytes);
+    if (!read) return failed(read.error());
+    if (!*read) return false;
+    pending.there = true;
+  }
+  static_cast<void>(hasher_.of(seen.bytes));
+  seen.pieces.assign(hasher_.pieces().begin(), hasher_.pieces().end());
+  return seen.pieces.size() == count;
+}
+
 Outcome<void> Worker::take_patch(ExtentSource& source, Pending pending, const Answer& answer) {
   if (!pending.patch) return wrong("sent a patch that nobody asked for");
   const Spot& spot = pending.piece.spot;
-  const auto ranges = ranges_of(*pending.patch, spot.length);
   std::size_t bytes = 0;
-  for (const Range& range : ranges) bytes += range.length;
-  const auto plain = unpacker_.unpack(answer.header.codec, answer.data, bytes);
-  if (!plain) return failed(plain.error());
+  for (const Range& range : ranges_of(*pending.patch, spot.length)) bytes += range.length;
+  const auto arrived = unpacker_.unpack(answer.header.codec, answer.data, bytes);
+  if (!arrived) return failed(arrived.error());
+  std::vector<Digest>& pieces = pending.seen.pieces;
   std::size_t at = 0;
-  for (const Range& range : ranges) {
-    std::memcpy(pending.kept.data() + range.offset, plain->data() + at, range.length);
-    at += range.length;
+  for (std::size_t i = 0; i < pieces.size(); ++i) {
+    if (!contains(*pending.patch, i)) continue;
+    const auto piece = arrived->subspan(at, std::min(kPiece, spot.length - i * kPiece));
+    pieces[i] = piece_hash(i, piece);
+    at += piece.size();
   }
   assembly_.counts.sent += bytes;
-  if (hasher_.of(pending.kept) != pending.hash)
-    return ask_again(source, std::move(pending), true);  // it changed meanwhile
-  const PatchedFrom from{*pending.have, *pending.patch, pending.there, answer.header.codec != kPlain};
-  const Bytes patched = std::move(pending.kept);
-  return put(pending, {pending.hash, kPlain, patched, patched, from});
+  // It changed meanwhile, or what is there is not what it was taken for.
+  if (name_of_pieces(pieces) != pending.hash) return ask_again(source, std::move(pending), true);
+  if (pending.seen.bytes.empty()) {
+    const auto taken =
+        thread_->patch(spot, *pending.state,
+                       {*pending.have, pending.hash, *pending.patch, *arrived, answer.header.codec != kPlain, pieces});
+    if (!taken) return failed(taken.error());
+    if (*taken) return finished(pending);
+  }
+  Bytes patched = std::move(pending.seen.bytes);
+  const auto read = read_rest(pending, *arrived, patched);
+  if (!read) return failed(read.error());
+  if (!*read) return ask_again(source, std::move(pending), true);
+  return put(pending, {pending.hash, kPlain, patched, patched, pieces,
+                       pending.there ? pending.patch : std::optional<PieceSet>{}});
+}
+
+/// Puts what has arrived into the bytes that are there; reads them first where they are not in `out` yet. False where
+/// they cannot be read, or are not what their piece hashes say.
+Outcome<bool> Worker::read_rest(const Pending& pending, std::span<const std::byte> arrived, Bytes& out) {
+  const Spot& spot = pending.piece.spot;
+  const bool unread = out.empty();
+  if (unread) {
+    out.resize(spot.length);
+    const auto read = thread_->read_old(spot, *pending.state, *pending.have, out);
+    if (!read || !*read) return read;
+  }
+  for (const Range& range : ranges_of(*pending.patch, spot.length)) {
+    std::memcpy(out.data() + range.offset, arrived.data(), range.length);
+    arrived = arrived.subspan(range.length);
+  }
+  return !unread || hasher_.of(out) == pending.hash;
 }
 
 Outcome<void> Worker::take_trouble(const Pending& pending) {
@@ -225,7 +268,8 @@ Outcome<void> Worker::ask_again(ExtentSource& source, Pending pending, bool whol
   if (whole) {
     pending.have.reset();
     pending.patch.reset();
-    pending.kept = {};
+    pending.seen = {};
+    pending.there = false;
   } else {
     want.pieces = pending.patch;
   }

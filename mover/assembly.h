@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "mover/codec.h"
+#include "mover/piece_hash.h"
 #include "mover/pieces.h"
 #include "mover/progress.h"
 #include "mover/sink.h"
@@ -85,9 +86,9 @@ class Worker {
   struct Pending {
     Piece piece;
     FileState* state = nullptr;
-    std::optional<Digest> have;  ///< What is there now.
-    Bytes kept;                  ///< Its bytes, where others may change them meanwhile, or while they are patched.
-    bool there = false;          ///< `kept` came from read_old().
+    std::optional<Digest> have;  ///< What is there now,
+    Seen seen;                   ///< as look() or read_old() found it.
+    bool there = false;          ///< Its bytes came from read_old().
     std::optional<PieceSet> patch;
     Digest hash{};  ///< With `patch`: what the patched extent must be.
   };
@@ -101,7 +102,9 @@ class Worker {
   Outcome<void> take_data(const ExtentSource& source, const Pending& pending, const Answer& answer);
   Outcome<void> take_have(ExtentSource& source, Pending pending, const Digest& hash);
   Outcome<void> take_pieces(ExtentSource& source, Pending pending, const Answer& answer);
+  Outcome<bool> know_pieces(Pending& pending);
   Outcome<void> take_patch(ExtentSource& source, Pending pending, const Answer& answer);
+  Outcome<bool> read_rest(const Pending& pending, std::span<const std::byte> arrived, Bytes& out);
   Outcome<void> take_trouble(const Pending& pending);
   Outcome<void> put(const Pending& pending, const Extent& extent);
   Outcome<void> ask_again(ExtentSource& source, Pending pending, bool whole);
@@ -113,7 +116,7 @@ class Worker {
   PieceQueue& queue_;
   const Tick& tick_;
   std::unique_ptr<SinkThread> thread_;
-  Hasher hasher_;
+  PieceHasher hasher_;
   Unpacker unpacker_;
   std::deque<Pending> pending_;
   std::uint64_t pending_bytes_ = 0;

@@ -77,7 +77,7 @@ class ComparingThread final : public SinkThread {
     return std::make_unique<ComparedFile>(std::move(fd), status);
   }
 
-  Outcome<std::optional<Digest>> look(const Spot& spot, FileState& state, Bytes&) override {
+  Outcome<std::optional<Digest>> look(const Spot& spot, FileState& state, Seen&) override {
     auto& file = static_cast<ComparedFile&>(state);
     const auto size = static_cast<std::uint64_t>(file.status.st_size);
     const std::uint64_t piece = spot.offset / kExtent, begin = piece * kExtent;

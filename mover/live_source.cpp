@@ -9,6 +9,7 @@
 #include <set>
 
 #include "mover/directory_cursor.h"
+#include "mover/piece_hash.h"
 
 namespace roadstead::mover {
 namespace {
@@ -105,6 +106,7 @@ class DirectoryReader final : public TreeReader {
   }
 
   [[nodiscard]] const Digest& hash() const override { return hash_; }
+  Outcome<std::span<const Digest>> pieces() override { return hasher_.pieces(); }
   [[nodiscard]] bool is_zero() override {
     if (!zero_) zero_ = all_zero(data_);
     return *zero_;
@@ -206,7 +208,7 @@ class DirectoryReader final : public TreeReader {
   Fd directory_;
   std::uint32_t file_id_ = kNone;
   Fd file_;
-  Hasher hasher_;
+  PieceHasher hasher_;
   std::span<std::byte> data_;
   Digest hash_{};
   std::optional<bool> zero_;

@@ -85,7 +85,7 @@ class RepositoryThread final : public SinkThread {
     return state;
   }
 
-  Outcome<std::optional<Digest>> look(const Spot& spot, FileState& state, Bytes&) override {
+  Outcome<std::optional<Digest>> look(const Spot& spot, FileState& state, Seen&) override {
     const auto& file = static_cast<RepositoryState&>(state);
     if (spot.index >= file.base.size()) return std::nullopt;
     // A file that has become longer or shorter: its last extent, or the base's, has another length.
@@ -100,6 +100,23 @@ class RepositoryThread final : public SinkThread {
     return {};
   }
 
+  Outcome<bool> pieces_of(const Digest& hash, std::vector<Digest>& pieces) override {
+    if (hash == kZeroDigest) return false;
+    const auto known = reader_.pieces(hash, pieces);
+    return known && *known;  // what cannot be read is brought whole
+  }
+
+  /// Where little has changed, the repository grows by no more than what travelled, and nothing of it is read.
+  Outcome<bool> patch(const Spot& spot, FileState&, const Patched& patched) override {
+    if (patched.old == kZeroDigest) return false;
+    const auto old = reader_.patch_base(patched.old);
+    const auto patch = old ? patches_.make(*old, spot.length, patched) : std::nullopt;
+    if (!patch) return false;
+    put_digest(spot.file, spot.index, patched.hash);
+    if (auto added = writer_.add_patch(patched.hash, spot.length, *patch); !added) return failed(added.error());
+    return true;
+  }
+
   Outcome<bool> read_old(const Spot& spot, FileState&, const Digest& hash, std::span<std::byte> out) override {
     if (hash == kZeroDigest) {
       std::fill(out.begin(), out.end(), std::byte{0});
@@ -112,8 +129,12 @@ class RepositoryThread final : public SinkThread {
   Outcome<void> put(const Spot& spot, FileState&, const Extent& extent) override {
     put_digest(spot.file, spot.index, extent.hash);
     if (extent.hash == kZeroDigest) return {};
-    if (const auto patch = patch_of(extent)) return writer_.add_patch(extent.hash, spot.length, *patch);
-    return writer_.add(extent.hash, extent.codec, spot.length, extent.stored);
+    auto pieces = extent.pieces;
+    if (pieces.size() < mover::pieces_of(spot.length)) {
+      static_cast<void>(hasher_.of(extent.plain));
+      pieces = hasher_.pieces();
+    }
+    return writer_.add(extent.hash, extent.codec, spot.length, extent.stored, pieces);
   }
 
   Outcome<bool> have(const Spot& spot, FileState&, const Digest& hash) override {
@@ -137,14 +158,6 @@ class RepositoryThread final : public SinkThread {
     guess_ = id + 1;
     const ManifestEntry base = (*shared_.base)[id];
     return base.type == EntryType::File ? std::optional(base) : std::nullopt;
-  }
-
-  /// Where little has changed, the repository grows by no more than what travelled.
-  std::optional<Patch> patch_of(const Extent& extent) {
-    if (!extent.patched || extent.patched->old == kZeroDigest) return std::nullopt;
-    const auto old = reader_.patch_base(extent.patched->old);
-    if (!old) return std::nullopt;
-    return patches_.make(*old, extent.patched->changed, extent.plain, extent.patched->packed);
   }
 
   static bool is_unchanged(const Node& entry, const ManifestEntry& base) {
@@ -175,6 +188,7 @@ class RepositoryThread final : public SinkThread {
   ExtentReader reader_;
   PackWriter writer_;
   PatchMaker patches_;
+  PieceHasher hasher_;
   std::uint32_t guess_ = 0;  ///< Where in the base the next file is, if nothing has changed.
 };
 

@@ -6,6 +6,10 @@
 
 namespace roadstead::mover {
 
+Outcome<bool> SinkThread::pieces_of(const Digest&, std::vector<Digest>&) { return false; }
+
+Outcome<bool> SinkThread::patch(const Spot&, FileState&, const Patched&) { return false; }
+
 Outcome<bool> SinkThread::have(const Spot&, FileState&, const Digest&) { return false; }
 
 std::vector<std::uint64_t> Sink::known(std::size_t) const { return {}; }

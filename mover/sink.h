@@ -33,21 +33,30 @@ struct Spot {
   std::uint32_t length = 0;
 };
 
-/// How an extent came to be out of another one.
-struct PatchedFrom {
-  Digest old{};         ///< What look() named.
-  PieceSet changed{};   ///< The pieces that arrived,
-  bool there = false;   ///< the others are as read_old() found them,
-  bool packed = false;  ///< and whether they came packed.
+/// What look() found.
+struct Seen {
+  Bytes bytes;                 ///< Those that may be changed by others before same() is called; else none.
+  std::vector<Digest> pieces;  ///< Hashes of its pieces, where they were computed; else none.
 };
 
 /// An extent as it arrived.
 struct Extent {
-  Digest hash{};                         ///< kZeroDigest: zero bytes. Not set where the sink needs no names.
-  std::uint8_t codec = kPlain;           ///< Of `stored`.
-  std::span<const std::byte> stored;     ///< Empty for zero bytes.
-  std::span<const std::byte> plain;      ///< Always there, also for zero bytes.
-  std::optional<PatchedFrom> patched{};  ///< With kPlain: only these pieces travelled.
+  Digest hash{};                      ///< kZeroDigest: zero bytes. Not set where the sink needs no names.
+  std::uint8_t codec = kPlain;        ///< Of `stored`.
+  std::span<const std::byte> stored;  ///< Empty for zero bytes.
+  std::span<const std::byte> plain;   ///< Always there, also for zero bytes.
+  std::span<const Digest> pieces{};   ///< Hashes of its pieces, where they were computed.
+  std::optional<PieceSet> changed{};  ///< The other pieces are as read_old() found them.
+};
+
+/// An extent of which only some pieces arrived: the others are those of what look() named.
+struct Patched {
+  Digest old{};                      ///< What look() named.
+  Digest hash{};                     ///< Its name now, and that is what it is.
+  PieceSet changed{};                ///< The pieces that arrived,
+  std::span<const std::byte> bytes;  ///< one after another,
+  bool packed = false;               ///< and whether they came packed.
+  std::span<const Digest> pieces;    ///< Hashes of all its pieces.
 };
 
 /// One thread's hands of a sink. Extents of one file may be put by several threads at once, each extent by one.
@@ -58,13 +67,19 @@ class SinkThread {
   /// Begins a file: called once, by the first thread that works at it. Null: it is complete already.
   virtual Outcome<std::unique_ptr<FileState>> open(std::uint32_t file) = 0;
 
-  /// The name of what is there now; nothing where there is nothing, or it is not worth asking. Bytes that may be
-  /// changed by others before same() is called are put into `kept`.
-  virtual Outcome<std::optional<Digest>> look(const Spot& spot, FileState& file, Bytes& kept) = 0;
+  /// The name of what is there now; nothing where there is nothing, or it is not worth asking.
+  virtual Outcome<std::optional<Digest>> look(const Spot& spot, FileState& file, Seen& seen) = 0;
 
   /// What look() named is right.
   virtual Outcome<void> same(const Spot& spot, FileState& file, const Digest& hash,
                              std::span<const std::byte> kept) = 0;
+
+  /// The hashes of the pieces of what look() named, where they can be had without its bytes. Need not be right: what is
+  /// made of them is compared with a name.
+  virtual Outcome<bool> pieces_of(const Digest& hash, std::vector<Digest>& pieces);
+
+  /// Takes it without having seen the bytes that did not arrive; false where it needs them.
+  virtual Outcome<bool> patch(const Spot& spot, FileState& file, const Patched& patched);
 
   /// The bytes that look() named, to be patched; false where they cannot be had.
   virtual Outcome<bool> read_old(const Spot& spot, FileState& file, const Digest& hash, std::span<std::byte> out) = 0;

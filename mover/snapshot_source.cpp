@@ -21,6 +21,19 @@ class SnapshotReader final : public TreeReader {
   [[nodiscard]] const Digest& hash() const override { return hash_; }
   [[nodiscard]] bool is_zero() override { return hash_ == kZeroDigest; }
 
+  Outcome<std::span<const Digest>> pieces() override {
+    const auto known = extents_.pieces(hash_, pieces_);
+    if (!known) return failed(known.error());
+    if (!*known) {
+      const auto bytes = plain();
+      if (!bytes) return failed(bytes.error());
+      static_cast<void>(hasher_.of(*bytes));
+      pieces_.assign(hasher_.pieces().begin(), hasher_.pieces().end());
+    }
+    if (pieces_.size() != pieces_of(length_)) return failed(wrong_length());
+    return std::span<const Digest>(pieces_);
+  }
+
   Outcome<std::span<const std::byte>> plain() override {
     auto plain = extents_.plain(hash_);
     if (plain && plain->size() != length_) return failed(wrong_length());
@@ -41,12 +54,7 @@ class SnapshotReader final : public TreeReader {
       for (const Range& range : ranges) out.resize(out.size() + range.length);
       return true;
     }
-    const auto whole = plain();
-    if (!whole) return failed(whole.error());
-    for (const Range& range : ranges) {
-      const auto part = whole->subspan(range.offset, range.length);
-      out.insert(out.end(), part.begin(), part.end());
-    }
+    if (auto got = extents_.read(hash_, ranges, out); !got) return failed(got.error());
     return true;
   }
 
@@ -60,6 +68,8 @@ class SnapshotReader final : public TreeReader {
   ExtentReader extents_;
   Digest hash_{};
   std::size_t length_ = 0;
+  PieceHasher hasher_;
+  std::vector<Digest> pieces_;
 };
 
 class SnapshotSource final : public TreeSource {

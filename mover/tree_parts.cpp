@@ -9,7 +9,6 @@
 
 #include "mover/directory_cursor.h"
 #include "mover/metadata.h"
-#include "mover/piece_hash.h"
 #include "mover/ticking.h"
 
 namespace roadstead::mover {
@@ -188,7 +187,13 @@ std::span<std::byte> TreeThread::scratch(std::size_t bytes) {
   return std::span(scratch_).first(bytes);
 }
 
-Outcome<std::optional<Digest>> TreeThread::look(const Spot& spot, FileState& state, Bytes& kept) {
+Digest TreeThread::name(std::span<const std::byte> bytes, Seen& seen) {
+  const Digest name = hasher_.of(bytes);
+  seen.pieces.assign(hasher_.pieces().begin(), hasher_.pieces().end());
+  return name;
+}
+
+Outcome<std::optional<Digest>> TreeThread::look(const Spot& spot, FileState& state, Seen& seen) {
   const auto& file = static_cast<TreeFile&>(state);
   if (file.has_content && is_all_data(file.file.get(), spot.offset, spot.length)) {
     const std::uint64_t piece = spot.offset / kExtent;
@@ -196,17 +201,29 @@ Outcome<std::optional<Digest>> TreeThread::look(const Spot& spot, FileState& sta
                              spot.length == std::min<std::uint64_t>(kExtent, file.known_size - spot.offset);
     if (whole_piece && piece < file.known.size() && file.known[piece] != kZeroDigest) return file.known[piece];
     const auto out = scratch(spot.length);
-    if (read_whole(file.file, out, spot.offset)) return hasher_.of(out);
+    if (read_whole(file.file, out, spot.offset)) return name(out, seen);
   }
   if (!file.old || spot.offset + spot.length > file.old_size) return std::nullopt;
-  kept.resize(spot.length);
-  if (read_whole(file.old, kept, spot.offset)) return hasher_.of(kept);
-  kept.clear();
+  seen.bytes.resize(spot.length);
+  if (read_whole(file.old, seen.bytes, spot.offset)) return name(seen.bytes, seen);
+  seen.bytes.clear();
   return std::nullopt;
 }
 
 Outcome<void> TreeThread::same(const Spot& spot, FileState& state, const Digest&, std::span<const std::byte> kept) {
   return kept.empty() ? Outcome<void>{} : write(spot, static_cast<TreeFile&>(state), kept);
+}
+
+/// Without bytes of the old file it is this one that was looked at: the other pieces are in their place.
+Outcome<bool> TreeThread::patch(const Spot& spot, FileState& state, const Patched& patched) {
+  const auto& file = static_cast<TreeFile&>(state);
+  std::span<const std::byte> rest = patched.bytes;
+  for (const Range& range : ranges_of(patched.changed, spot.length)) {
+    if (auto written = write_at_spot(spot, file, rest.first(range.length), range.offset); !written)
+      return failed(written.error());
+    rest = rest.subspan(range.length);
+  }
+  return true;
 }
 
 Outcome<bool> TreeThread::read_old(const Spot& spot, FileState& state, const Digest&, std::span<std::byte> out) {
@@ -215,8 +232,8 @@ Outcome<bool> TreeThread::read_old(const Spot& spot, FileState& state, const Dig
 
 Outcome<void> TreeThread::put(const Spot& spot, FileState& state, const Extent& extent) {
   auto& file = static_cast<TreeFile&>(state);
-  if (!extent.patched || !extent.patched->there) return write(spot, file, extent.plain);
-  for (const Range& range : ranges_of(extent.patched->changed, spot.length))
+  if (!extent.changed) return write(spot, file, extent.plain);
+  for (const Range& range : ranges_of(*extent.changed, spot.length))
     if (auto written = write_part(spot, file, extent.plain, range.offset, range.offset + range.length); !written)
       return written;
   return {};
@@ -224,8 +241,12 @@ Outcome<void> TreeThread::put(const Spot& spot, FileState& state, const Extent& 
 
 Outcome<void> TreeThread::write_part(const Spot& spot, const TreeFile& file, std::span<const std::byte> data,
                                      std::size_t begin, std::size_t end) {
-  if (begin == end) return {};
-  if (const int error = write_at(file.file.get(), data.subspan(begin, end - begin), spot.offset + begin))
+  return begin == end ? Outcome<void>{} : write_at_spot(spot, file, data.subspan(begin, end - begin), begin);
+}
+
+Outcome<void> TreeThread::write_at_spot(const Spot& spot, const TreeFile& file, std::span<const std::byte> data,
+                                        std::size_t begin) {
+  if (const int error = write_at(file.file.get(), data, spot.offset + begin))
     return failed_call(error, "write {}", entries_.path_of(spot.file));
   return {};
 }

@@ -9,6 +9,7 @@
 
 #include "mover/entry.h"
 #include "mover/files.h"
+#include "mover/piece_hash.h"
 #include "mover/sink.h"
 
 namespace roadstead::mover {
@@ -64,24 +65,27 @@ class TreeThread : public SinkThread {
  public:
   explicit TreeThread(const EntryList& entries) : entries_(entries) {}
 
-  Outcome<std::optional<Digest>> look(const Spot& spot, FileState& state, Bytes& kept) override;
+  Outcome<std::optional<Digest>> look(const Spot& spot, FileState& state, Seen& seen) override;
   Outcome<void> same(const Spot& spot, FileState& state, const Digest& hash, std::span<const std::byte> kept) override;
+  Outcome<bool> patch(const Spot& spot, FileState& state, const Patched& patched) override;
   Outcome<bool> read_old(const Spot& spot, FileState& state, const Digest& hash, std::span<std::byte> out) override;
   Outcome<void> put(const Spot& spot, FileState& state, const Extent& extent) override;
 
  protected:
   [[nodiscard]] const EntryList& entries() const { return entries_; }
-  Hasher& hasher() { return hasher_; }
   /// Room for one extent.
   std::span<std::byte> scratch(std::size_t bytes);
 
  private:
+  Digest name(std::span<const std::byte> bytes, Seen& seen);
   Outcome<void> write(const Spot& spot, TreeFile& file, std::span<const std::byte> data);
   Outcome<void> write_part(const Spot& spot, const TreeFile& file, std::span<const std::byte> data, std::size_t begin,
                            std::size_t end);
+  Outcome<void> write_at_spot(const Spot& spot, const TreeFile& file, std::span<const std::byte> data,
+                              std::size_t begin);
 
   const EntryList& entries_;
-  Hasher hasher_;
+  PieceHasher hasher_;
   Bytes scratch_;
 };
 

@@ -28,6 +28,8 @@ class TreeReader {
   virtual Outcome<bool> find(const Spot& spot, std::span<std::byte> room, bool named) = 0;
 
   [[nodiscard]] virtual const Digest& hash() const = 0;
+  /// Hashes of its pieces; only for an extent of several, found with `named`.
+  virtual Outcome<std::span<const Digest>> pieces() = 0;
   [[nodiscard]] virtual bool is_zero() = 0;
   virtual Outcome<std::span<const std::byte>> plain() = 0;
   virtual Outcome<StoredBytes> stored() = 0;

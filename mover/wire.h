@@ -1,6 +1,6 @@
 #pragma once
 
-// The frames of the wire protocol, version 2, and their encoding. docs/mover.md describes them for people.
+// The frames of the wire protocol, version 3, and their encoding. docs/mover.md describes them for people.
 // All numbers are little-endian. Reading checks every length before it is believed.
 
 #include <array>
@@ -20,7 +20,7 @@
 namespace roadstead::mover {
 
 inline constexpr std::uint32_t kMagic = 0x564d5352;  // "RSMV"
-inline constexpr std::uint16_t kVersion = 2;
+inline constexpr std::uint16_t kVersion = 3;
 
 enum class FrameType : std::uint8_t {
   Hello = 1,       ///< Caller, first on every connection.

@@ -11,7 +11,7 @@ namespace {
 
 constexpr std::array<char, 8> kPackMagic = {'R', 'D', 'S', 'T', 'P', 'A', 'C', 'K'};
 constexpr std::array<char, 8> kEndMagic = {'R', 'D', 'S', 'T', 'P', 'E', 'N', 'D'};
-constexpr std::uint32_t kPackVersion = 1;
+constexpr std::uint32_t kPackVersion = 2;
 
 template <class T>
 void put(std::byte*& out, const T& value) {
@@ -30,7 +30,8 @@ T take(const std::byte*& in) {
 bool is_possible(const PackedExtent& extent) {
   const bool known_codec =
       extent.codec == kZstd || is_patch(extent.codec) || (extent.codec == kPlain && extent.stored == extent.length);
-  return known_codec && extent.length >= 1 && extent.length <= kMaxExtent && extent.stored >= 1 &&
+  const std::size_t most = is_patch(extent.codec) ? kExtent : kMaxExtent;  // sets of pieces are for no more
+  return known_codec && extent.length >= 1 && extent.length <= most && extent.stored >= 1 &&
          extent.stored <= extent.length;
 }
 

@@ -11,13 +11,13 @@
 #include <string_view>
 #include <vector>
 
-#include "mover/hasher.h"
 #include "mover/outcome.h"
+#include "mover/piece_hash.h"
 #include "mover/wire.h"
 
 namespace roadstead::mover {
 
-inline constexpr std::string_view kFormatText = "roadstead-repository 1\n";
+inline constexpr std::string_view kFormatText = "roadstead-repository 2\n";
 
 /// A pack's name is its number as 16 hex digits; the number is chance.
 using PackId = std::uint64_t;
@@ -42,6 +42,10 @@ inline constexpr std::uint8_t kPatch = 2;
 inline constexpr std::uint8_t kZstdPatch = 3;
 constexpr bool is_patch(std::uint8_t codec) { return codec == kPatch || codec == kZstdPatch; }
 
+/// An extent is patched where at most one of so many of its pieces differs from the base. With more, the base keeps
+/// bytes that nobody needs, and reading takes more than it saves.
+inline constexpr std::size_t kMostPatched = 4;
+
 /// An extent in a pack.
 struct PackedExtent {
   Digest name{};
@@ -51,7 +55,12 @@ struct PackedExtent {
   std::uint8_t codec = kPlain;
   Digest base{};  ///< Patches only. Not in the record's header, but in what is stored.
 
-  [[nodiscard]] std::uint64_t record_bytes() const { return kRecordHeader + stored; }
+  /// Behind the stored bytes: the hashes of the extent's pieces, if it may come to be a base.
+  [[nodiscard]] std::size_t hash_bytes() const {
+    const std::size_t pieces = pieces_of(length);
+    return is_patch(codec) || pieces < kMostPatched ? 0 : pieces * sizeof(Digest);
+  }
+  [[nodiscard]] std::uint64_t record_bytes() const { return kRecordHeader + stored + hash_bytes(); }
   bool operator==(const PackedExtent&) const = default;
 };
 

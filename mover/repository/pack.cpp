@@ -148,27 +148,38 @@ std::vector<PackedExtent> extents_of(int file, const PackSeen& pack) {
 
 Outcome<bool> read_stored(int file, const PackedExtent& extent, std::span<std::byte> stored) {
   std::array<std::byte, kRecordHeader> header{};
-  std::array<iovec, 2> parts = {iovec{header.data(), header.size()}, iovec{stored.data(), extent.stored}};
+  std::array<iovec, 2> parts = {iovec{header.data(), header.size()}, iovec{stored.data(), stored.size()}};
   const ssize_t n = ::preadv(file, parts.data(), static_cast<int>(parts.size()), extent.offset);
   if (n < 0 && errno != EIO) return failed_call(errno, "read a pack");
-  if (n != static_cast<ssize_t>(extent.record_bytes())) return false;
+  if (n != static_cast<ssize_t>(header.size() + stored.size())) return false;
   std::array<std::byte, kRecordHeader> right{};
   put_record_header(right, extent);
   return header == right;
 }
 
+Outcome<bool> read_hashes(int file, const PackedExtent& extent, std::vector<Digest>& hashes) {
+  hashes.resize(extent.hash_bytes() / sizeof(Digest));
+  const auto bytes = std::as_writable_bytes(std::span(hashes));
+  const ssize_t n = read_at(file, bytes, extent.offset + kRecordHeader + extent.stored);
+  if (n < 0 && errno != EIO) return failed_call(errno, "read a pack");
+  return !hashes.empty() && n == static_cast<ssize_t>(bytes.size());
+}
+
 Outcome<std::optional<std::span<const std::byte>>> RecordChecker::read(int file, const PackedExtent& extent) {
-  stored_.resize(extent.stored);
+  stored_.resize(extent.stored + extent.hash_bytes());
   const auto there = read_stored(file, extent, stored_);
   if (!there) return failed(there.error());
-  if (!*there || !is_right(extent, stored_)) return std::nullopt;
+  const std::span<const std::byte> all(stored_);
+  if (!*there || !is_right(extent, all.first(extent.stored), all.subspan(extent.stored))) return std::nullopt;
   return stored_;
 }
 
-bool RecordChecker::is_right(const PackedExtent& extent, std::span<const std::byte> stored) {
-  if (is_patch(extent.codec)) return is_whole_patch(stored, hasher_);
+bool RecordChecker::is_right(const PackedExtent& extent, std::span<const std::byte> stored,
+                             std::span<const std::byte> hashes) {
+  if (is_patch(extent.codec)) return is_whole_patch(stored, patch_hasher_);
   const auto plain = unpacker_.unpack(extent.codec, stored, extent.length);
-  return plain && hasher_.of(*plain) == extent.name;
+  if (!plain || hasher_.of(*plain) != extent.name) return false;
+  return hashes.empty() || std::ranges::equal(hashes, std::as_bytes(hasher_.pieces()));
 }
 
 Outcome<OpenPack> make_pack(const RepositoryDirectory& directory) {

@@ -35,22 +35,26 @@ std::optional<PackedExtent> listed_extent(int file, const PackSeen& pack, std::u
 /// False where the list of extents at a pack's end is damaged.
 bool has_whole_end(int file, const PackSeen& pack);
 
-/// Reads what an extent's record stores, extent.stored bytes, and compares what stands before them; false where that is
-/// something else.
+/// Reads what an extent's record stores, extent.stored bytes or also the hashes behind them, and compares what stands
+/// before them; false where that is something else.
 Outcome<bool> read_stored(int file, const PackedExtent& extent, std::span<std::byte> stored);
+
+/// Reads the hashes behind an extent's stored bytes; false where there are none. They are not compared with anything.
+Outcome<bool> read_hashes(int file, const PackedExtent& extent, std::vector<Digest>& hashes);
 
 /// Whether what a record stores is what was written: an extent by its name, a patch by the hash it carries, because its
 /// base lies elsewhere and has a name of its own. One per thread.
 class RecordChecker {
  public:
-  /// Reads the record; valid until the next call. Nothing where it is not right.
+  /// Reads what stands behind the record's header; valid until the next call. Nothing where it is not right.
   Outcome<std::optional<std::span<const std::byte>>> read(int file, const PackedExtent& extent);
 
  private:
-  bool is_right(const PackedExtent& extent, std::span<const std::byte> stored);
+  bool is_right(const PackedExtent& extent, std::span<const std::byte> stored, std::span<const std::byte> hashes);
 
   Unpacker unpacker_;
-  Hasher hasher_;
+  Hasher patch_hasher_;
+  PieceHasher hasher_;
   Bytes stored_;
 };
 

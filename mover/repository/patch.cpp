@@ -4,13 +4,8 @@
 #include <bit>
 #include <cstring>
 
-#include "mover/piece_hash.h"
-
 namespace roadstead::mover {
 namespace {
-
-/// Of an extent's pieces. With more, a base keeps bytes that nobody needs, and reading takes more than it saves.
-constexpr std::size_t kMostPatched = 4;
 
 static_assert(kPatchHead == kPatchBase + sizeof(Digest) + sizeof(PieceSet));
 
@@ -26,59 +21,66 @@ std::size_t bytes_of(const std::vector<Range>& ranges) {
   return bytes;
 }
 
+void append(Bytes& out, std::span<const std::byte> bytes) { out.insert(out.end(), bytes.begin(), bytes.end()); }
+
 }  // namespace
 
-std::optional<Patch> PatchMaker::make(const PatchBase& old, const PieceSet& changed, std::span<const std::byte> plain,
-                                      bool pack) {
-  PieceSet pieces = old.pieces;
-  for (std::size_t i = 0; i < pieces.size(); ++i) pieces[i] |= changed[i];
-  const std::size_t all = (plain.size() + kPiece - 1) / kPiece;
-  if (count_of(pieces) * kMostPatched > all) return std::nullopt;
+std::optional<Patch> PatchMaker::make(const PatchBase& old, std::size_t length, const Patched& patched) {
+  PieceSet all = old.pieces;
+  for (std::size_t i = 0; i < all.size(); ++i) all[i] |= patched.changed[i];
+  if (count_of(all) * kMostPatched > pieces_of(length)) return std::nullopt;
+  out_.assign(sizeof(Digest), std::byte{0});  // the check's place
+  append(out_, old.base);
+  append(out_, all);
   pieces_.clear();
-  for (const Range& range : ranges_of(pieces, plain.size())) {
-    const auto bytes = plain.subspan(range.offset, range.length);
-    pieces_.insert(pieces_.end(), bytes.begin(), bytes.end());
+  std::span<const std::byte> before = old.bytes, now = patched.bytes;
+  for (std::size_t piece = 0; piece < pieces_of(length); ++piece) {
+    const std::size_t bytes = std::min(kPiece, length - piece * kPiece);
+    const bool fresh = contains(patched.changed, piece);
+    if (contains(all, piece)) {
+      append(pieces_, (fresh ? now : before).first(bytes));
+      append(out_, patched.pieces[piece]);
+    }
+    if (fresh) now = now.subspan(bytes);
+    if (contains(old.pieces, piece)) before = before.subspan(bytes);
   }
-  const auto packed = pack ? packer_.pack(pieces_) : std::nullopt;
-  const std::span<const std::byte> stored = packed ? *packed : std::span<const std::byte>(pieces_);
-  out_.resize(kPatchHead + stored.size());
-  std::byte* to = out_.data() + kPatchBase;
-  to = std::copy(old.base.begin(), old.base.end(), to);
-  to = std::copy(pieces.begin(), pieces.end(), to);
-  std::copy(stored.begin(), stored.end(), to);
+  const auto packed = patched.packed ? packer_.pack(pieces_) : std::nullopt;
+  append(out_, packed ? *packed : std::span<const std::byte>(pieces_));
   const Digest check = hasher_.of(std::span(out_).subspan(sizeof(Digest)));
   std::copy(check.begin(), check.end(), out_.begin());
   return Patch{old.base, packed ? kZstdPatch : kPatch, out_};
 }
 
-std::optional<PatchBase> patch_base(std::span<const std::byte> stored) {
+std::optional<PatchView> view_patch(std::span<const std::byte> stored) {
   if (stored.size() < kPatchHead) return std::nullopt;
-  PatchBase head;
-  std::memcpy(head.base.data(), stored.data() + kPatchBase, sizeof head.base);
-  std::memcpy(head.pieces.data(), stored.data() + kPatchBase + sizeof head.base, sizeof head.pieces);
-  return head;
+  PatchView view;
+  std::memcpy(view.base.data(), stored.data() + kPatchBase, sizeof view.base);
+  std::memcpy(view.pieces.data(), stored.data() + kPatchBase + sizeof view.base, sizeof view.pieces);
+  const std::size_t hashes = count_of(view.pieces) * sizeof(Digest);
+  if (stored.size() - kPatchHead < hashes) return std::nullopt;
+  view.hashes = stored.subspan(kPatchHead, hashes);
+  view.bytes = stored.subspan(kPatchHead + hashes);
+  return view;
 }
 
 bool is_whole_patch(std::span<const std::byte> stored, Hasher& hasher) {
-  if (stored.size() < kPatchHead) return false;
+  if (!view_patch(stored)) return false;
   const Digest check = hasher.of(stored.subspan(sizeof(Digest)));
   return std::equal(check.begin(), check.end(), stored.begin());
 }
 
-bool apply_patch(std::uint8_t codec, std::span<const std::byte> stored, Unpacker& unpacker,
-                 std::span<std::byte> bytes) {
-  const auto head = patch_base(stored);
-  if (!head) return false;
-  const auto ranges = ranges_of(head->pieces, bytes.size());
-  const auto pieces =
-      unpacker.unpack(codec == kZstdPatch ? kZstd : kPlain, stored.subspan(kPatchHead), bytes_of(ranges));
-  if (!pieces) return false;
-  auto from = pieces->begin();
-  for (const Range& range : ranges) {
-    std::copy_n(from, range.length, bytes.begin() + static_cast<std::ptrdiff_t>(range.offset));
-    from += static_cast<std::ptrdiff_t>(range.length);
+std::optional<std::span<const std::byte>> unpack_patch(std::uint8_t codec, const PatchView& patch, std::size_t length,
+                                                       Unpacker& unpacker) {
+  const auto bytes =
+      unpacker.unpack(codec == kZstdPatch ? kZstd : kPlain, patch.bytes, bytes_of(ranges_of(patch.pieces, length)));
+  return bytes ? std::optional(*bytes) : std::nullopt;
+}
+
+void put_pieces(const PieceSet& pieces, std::span<const std::byte> bytes, std::span<std::byte> extent) {
+  for (const Range& range : ranges_of(pieces, extent.size())) {
+    std::memcpy(extent.data() + range.offset, bytes.data(), range.length);
+    bytes = bytes.subspan(range.length);
   }
-  return true;
 }
 
 }  // namespace roadstead::mover

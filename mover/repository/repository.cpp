@@ -239,13 +239,64 @@ Outcome<void> ExtentReader::read_patched(const Found& found, std::span<std::byte
   const PackedExtent& extent = found.extent;
   patch_.resize(extent.stored);
   if (auto read = read_record(found, patch_); !read) return read;
-  const auto base = seek(extent.base);
+  const auto base = seek_base(extent);
   if (!base) return failed(base.error());
-  if (is_patch(base->extent.codec) || base->extent.length != extent.length)
-    return failed(wrong(extent.name, "has a patch of what cannot be its base"));
   if (auto read = read_whole(*base, out); !read) return read;
-  if (!apply_patch(extent.codec, patch_, unpacker_, out))
-    return failed(wrong(extent.name, "has a patch that does not fit"));
+  const auto patch = view_patch(patch_);
+  const auto bytes = patch ? unpack_patch(extent.codec, *patch, extent.length, patch_unpacker_) : std::nullopt;
+  if (!bytes) return failed(wrong(extent.name, "has a patch that does not fit"));
+  put_pieces(patch->pieces, *bytes, out);
+  return {};
+}
+
+Outcome<ExtentReader::Found> ExtentReader::seek_base(const PackedExtent& extent) {
+  auto base = seek(extent.base);
+  if (base && (is_patch(base->extent.codec) || base->extent.length != extent.length))
+    return failed(wrong(extent.name, "has a patch of what cannot be its base"));
+  return base;
+}
+
+Outcome<bool> ExtentReader::pieces(const Digest& name, std::vector<Digest>& hashes) {
+  const auto found = seek(name);
+  if (!found) return failed(found.error());
+  const PackedExtent& extent = found->extent;
+  if (!is_patch(extent.codec)) return read_hashes(found->file, extent, hashes);
+  patch_.resize(std::min<std::size_t>(extent.stored, kMaxPatchHead));
+  if (auto read = read_record(*found, patch_); !read) return failed(read.error());
+  const auto patch = view_patch(patch_);
+  if (!patch) return false;
+  const auto base = seek_base(extent);
+  if (!base) return failed(base.error());
+  const auto read = read_hashes(base->file, base->extent, hashes);
+  if (!read || !*read) return read;
+  const std::byte* own = patch->hashes.data();
+  for (std::size_t piece = 0; piece < hashes.size(); ++piece) {
+    if (!contains(patch->pieces, piece)) continue;
+    if (own == patch->hashes.data() + patch->hashes.size()) return false;
+    std::copy_n(own, sizeof(Digest), hashes[piece].begin());
+    own += sizeof(Digest);
+  }
+  return true;
+}
+
+Outcome<void> ExtentReader::read(const Digest& name, const std::vector<Range>& ranges, Bytes& out) {
+  const auto found = seek(name);
+  if (!found) return failed(found.error());
+  const bool direct = found->extent.codec == kPlain;
+  const auto all = direct ? Outcome<std::span<const std::byte>>() : plain(name);
+  if (!all) return failed(all.error());
+  out.clear();
+  for (const Range& range : ranges) {
+    const std::size_t at = out.size();
+    out.resize(at + range.length);
+    const auto to = std::span(out).subspan(at);
+    if (range.offset + range.length > found->extent.length) return failed(wrong(name, "has it with another length"));
+    if (!direct)
+      std::copy_n(all->begin() + static_cast<std::ptrdiff_t>(range.offset), to.size(), to.begin());
+    else if (read_at(found->file, to, found->extent.offset + kRecordHeader + range.offset) !=
+             static_cast<ssize_t>(to.size()))
+      return failed(wrong(name, "cannot be read"));
+  }
   return {};
 }
 
@@ -282,37 +333,47 @@ Outcome<std::span<const std::byte>> ExtentReader::plain(const Digest& name) {
 Outcome<PatchBase> ExtentReader::patch_base(const Digest& name) {
   const auto found = seek(name);
   if (!found) return failed(found.error());
-  if (!is_patch(found->extent.codec)) return PatchBase{name, {}};
+  if (!is_patch(found->extent.codec)) return PatchBase{name, {}, {}};
   patch_.resize(found->extent.stored);
   if (auto got = read_record(*found, patch_); !got) return failed(got.error());
-  // A wrong set of pieces would go on in every patch to come.
-  if (const auto base = mover::patch_base(patch_); base && is_whole_patch(patch_, hasher_)) return *base;
-  return failed(wrong(name, "has another patch than was written"));
+  // What is wrong here would go on in every patch to come.
+  const auto patch = is_whole_patch(patch_, hasher_) ? view_patch(patch_) : std::nullopt;
+  const auto bytes =
+      patch ? unpack_patch(found->extent.codec, *patch, found->extent.length, patch_unpacker_) : std::nullopt;
+  if (!bytes) return failed(wrong(name, "has another patch than was written"));
+  return PatchBase{patch->base, patch->pieces, *bytes};
 }
 
 Outcome<void> PackWriter::add(const Digest& name, std::uint8_t codec, std::uint32_t length,
-                              std::span<const std::byte> stored) {
-  return add({.name = name, .length = length, .codec = codec}, stored);
+                              std::span<const std::byte> stored, std::span<const Digest> pieces) {
+  const PackedExtent extent{.name = name, .length = length, .codec = codec};
+  const auto hashes = std::as_bytes(pieces).first(std::min(pieces.size_bytes(), extent.hash_bytes()));
+  if (hashes.size() != extent.hash_bytes())
+    return failed("Refused", fmt::format("extent {} comes without the hashes of its pieces", short_name(name)),
+                  "this is a fault of the program");
+  return add(extent, stored, hashes);
 }
 
 Outcome<void> PackWriter::add_patch(const Digest& name, std::uint32_t length, const Patch& patch) {
-  return add({.name = name, .length = length, .codec = patch.codec, .base = patch.base}, patch.stored);
+  return add({.name = name, .length = length, .codec = patch.codec, .base = patch.base}, patch.stored, {});
 }
 
-Outcome<void> PackWriter::add(PackedExtent extent, std::span<const std::byte> stored) {
+Outcome<void> PackWriter::add(PackedExtent extent, std::span<const std::byte> stored,
+                              std::span<const std::byte> hashes) {
   if (extent.name == kZeroDigest || !state_.index->add(extent.name, ExtentIndex::kUnplaced)) return {};
   extent.offset = static_cast<std::uint32_t>(buffer_.size());
   extent.stored = static_cast<std::uint32_t>(stored.size());
   extents_.push_back(extent);
   buffer_.resize(buffer_.size() + kRecordHeader);
   put_record_header(std::span(buffer_).last<kRecordHeader>(), extent);
-  if (buffer_.size() + stored.size() >= kGathered) return write_out(stored);
+  if (buffer_.size() + stored.size() + hashes.size() >= kGathered) return write_out(stored, hashes);
   buffer_.insert(buffer_.end(), stored.begin(), stored.end());
+  buffer_.insert(buffer_.end(), hashes.begin(), hashes.end());
   return {};
 }
 
-Outcome<void> PackWriter::write_out(std::span<const std::byte> last) {
-  const std::array<std::span<const std::byte>, 2> parts = {buffer_, last};
+Outcome<void> PackWriter::write_out(std::span<const std::byte> last, std::span<const std::byte> hashes) {
+  const std::array<std::span<const std::byte>, 3> parts = {buffer_, last, hashes};
   auto written = state_.pool.append(extents_, parts);
   buffer_.clear();
   extents_.clear();
@@ -321,7 +382,7 @@ Outcome<void> PackWriter::write_out(std::span<const std::byte> last) {
 
 Outcome<void> PackWriter::finish() {
   if (extents_.empty()) return {};
-  return write_out({});
+  return write_out({}, {});
 }
 
 }  // namespace roadstead::mover

@@ -104,7 +104,14 @@ class ExtentReader {
   /// The file's bytes, not compared with the name. DamagedExtent also where there are not as many as `out` takes.
   Outcome<void> read(const Digest& name, std::span<std::byte> out);
 
-  /// What a patch of it would be based on: itself, or what it is a patch of.
+  /// The hashes of its pieces, without its bytes, not compared with the name; false where it has too few for that.
+  Outcome<bool> pieces(const Digest& name, std::vector<Digest>& hashes);
+
+  /// Some of the file's bytes, ranges that count from the extent's beginning, one after another. Not compared with the
+  /// name where the others need not be read for them.
+  Outcome<void> read(const Digest& name, const std::vector<Range>& ranges, Bytes& out);
+
+  /// What a patch of it would be based on: itself, or what it is a patch of. Valid until the reader is used again.
   Outcome<PatchBase> patch_base(const Digest& name);
 
  private:
@@ -123,13 +130,14 @@ class ExtentReader {
   Outcome<void> read_record(const Found& found, std::span<std::byte> stored);
   Outcome<void> read_whole(const Found& found, std::span<std::byte> out);
   Outcome<void> read_patched(const Found& found, std::span<std::byte> out);
+  Outcome<Found> seek_base(const PackedExtent& extent);
   [[nodiscard]] Failure wrong(const Digest& name, std::string_view why) const;
 
   const Repository& repository_;
   std::unordered_map<PackId, Open> open_;  ///< A few.
   std::uint64_t reads_ = 0;
   Bytes stored_, patch_, plain_;
-  Unpacker unpacker_;
+  Unpacker unpacker_, patch_unpacker_;
   Hasher hasher_;
 };
 
@@ -143,8 +151,10 @@ class PackWriter {
   ~PackWriter() { [[maybe_unused]] const auto ignored = finish(); }
 
   /// Takes an extent of `length` bytes, stored as they are (kPlain) or packed; the caller has compared them with the
-  /// name. One that is there, or that another thread has taken, is not written again. NoSpace with numbers.
-  Outcome<void> add(const Digest& name, std::uint8_t codec, std::uint32_t length, std::span<const std::byte> stored);
+  /// name. `pieces`: the hashes of its pieces, wanted where PackedExtent::hash_bytes() says so. One that is there, or
+  /// that another thread has taken, is not written again. NoSpace with numbers.
+  Outcome<void> add(const Digest& name, std::uint8_t codec, std::uint32_t length, std::span<const std::byte> stored,
+                    std::span<const Digest> pieces);
 
   /// Likewise, as a patch of an extent that is there.
   Outcome<void> add_patch(const Digest& name, std::uint32_t length, const Patch& patch);
@@ -153,8 +163,8 @@ class PackWriter {
   Outcome<void> finish();
 
  private:
-  Outcome<void> add(PackedExtent extent, std::span<const std::byte> stored);
-  Outcome<void> write_out(std::span<const std::byte> last);
+  Outcome<void> add(PackedExtent extent, std::span<const std::byte> stored, std::span<const std::byte> hashes);
+  Outcome<void> write_out(std::span<const std::byte> last, std::span<const std::byte> hashes);
 
   Repository::State& state_;
   Bytes buffer_;

@@ -109,6 +109,16 @@ class Snapshots : public ::testing::Test {
     return copy_here(here, {}, meter);
   }
 
+  /// The repository's, made writable.
+  [[nodiscard]] std::vector<fs::path> packs() const {
+    std::vector<fs::path> all;
+    for (const auto& pack : fs::directory_iterator(scratch_ / "repository/packs")) {
+      fs::permissions(pack, fs::perms::owner_all);
+      all.push_back(pack.path());
+    }
+    return all;
+  }
+
   static void expect_well(const Ends& ends) {
     ASSERT_FALSE(ends.received.failure) << ends.received.failure->message;
     ASSERT_FALSE(ends.sent.failure) << ends.sent.failure->message;
@@ -167,19 +177,72 @@ TEST_F(Snapshots, OfAFileOnlyTouchedSendNoData) {
   EXPECT_EQ(restored("two"), snapshot(source_));
 }
 
+/// Changes a byte of a file, and nothing else of it.
+void change(const fs::path& path, std::size_t at) {
+  std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
+  file.seekg(static_cast<std::streamoff>(at));
+  const char other = static_cast<char>(file.get() ^ 1);
+  file.seekp(static_cast<std::streamoff>(at));
+  file.put(other);
+}
+
 TEST_F(Snapshots, OfAChangedPageSendThatPage) {
   write_file(source_ / "database", noise(8 * kMiB, 1));
   expect_well(back_up("one"));
-  {
-    std::fstream file(source_ / "database", std::ios::in | std::ios::out | std::ios::binary);
-    file.seekp(5 * kMiB + 3 * 8192 + 17);
-    file << "x";
-  }
+  change(source_ / "database", 5 * kMiB + 3 * 8192 + 17);
   const Ends again = back_up("two");
   expect_well(again);
   EXPECT_EQ(again.received.data.bytes_sent, kPiece);
   EXPECT_EQ(again.sent.data.bytes_sent, kPiece);
   EXPECT_EQ(restored("two"), snapshot(source_));
+}
+
+TEST_F(Snapshots, OfPagesThatChangeOneAfterAnotherSendEachOnce) {
+  write_file(source_ / "database", noise(3 * kMiB, 1));
+  expect_well(back_up("0"));
+  for (const std::size_t page : {9U, 4U, 9U, 127U}) {
+    change(source_ / "database", kMiB + page * kPiece + page);
+    const std::string id = fmt::format("{}", page);
+    fs::remove(scratch_ / "repository/snapshots" / id);
+    const Ends again = back_up(id);
+    expect_well(again);
+    EXPECT_EQ(again.received.data.bytes_sent, kPiece);
+    EXPECT_EQ(restored(id), snapshot(source_));
+  }
+}
+
+TEST_F(Snapshots, OfAChangedPageReadNothingOfWhatIsStored) {
+  write_file(source_ / "database", noise(kMiB, 1));
+  expect_well(back_up("one"));
+  for (const fs::path& pack : packs()) change(pack, kMiB / 2);
+  change(source_ / "database", 8192);
+  const Ends again = back_up("two");
+  expect_well(again);
+  EXPECT_EQ(again.received.data.bytes_sent, kPiece) << "or it has found the damage, which is what verifications do";
+}
+
+TEST_F(Snapshots, WhereAPieceHashHasRottenThePieceOrTheExtentIsBroughtAgain) {
+  const std::string text = noise(kMiB, 1);
+  write_file(source_ / "database", text);
+  expect_well(back_up("one"));
+  const Digest hash = piece_hash(60, std::as_bytes(std::span(text)).subspan(60 * kPiece, kPiece));
+  const std::string_view there(reinterpret_cast<const char*>(hash.data()), hash.size());
+  const auto at = read_file(packs().front()).find(there);
+  change(packs().front(), at);  // in what is compared with the source's
+  change(source_ / "database", 8192);
+  Ends again = back_up("two");
+  expect_well(again);
+  EXPECT_EQ(again.received.data.bytes_sent, 2 * kPiece);
+  EXPECT_EQ(restored("two"), snapshot(source_));
+
+  fs::remove(scratch_ / "repository/snapshots/two");
+  change(packs().front(), at);
+  change(packs().front(), at + 20);  // in the rest, of which the name is made
+  change(source_ / "database", 16384);
+  again = back_up("three");
+  expect_well(again);
+  EXPECT_EQ(again.received.data.bytes_sent, 2 * kPiece + kMiB);
+  EXPECT_EQ(restored("three"), snapshot(source_));
 }
 
 TEST_F(Snapshots, OfAFileThatBecameLongerOrShorterAreRight) {

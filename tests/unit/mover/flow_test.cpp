@@ -28,14 +28,63 @@ Bytes bytes_of(std::size_t size, unsigned seed) {
   return bytes;
 }
 
+std::vector<Digest> pieces_in(PieceHasher& hasher, std::span<const std::byte> bytes) {
+  static_cast<void>(hasher.of(bytes));
+  return {hasher.pieces().begin(), hasher.pieces().end()};
+}
+
 TEST(PieceHashes, DifferExactlyWhereTheBytesDo) {
   const Bytes before = bytes_of(5 * kPiece + 100, 1);
   Bytes after = before;
   after[2 * kPiece] ^= std::byte{1};
   after[5 * kPiece + 99] ^= std::byte{1};
-  const auto one = piece_hashes(before), other = piece_hashes(after);
+  PieceHasher hasher;
+  const auto one = pieces_in(hasher, before), other = pieces_in(hasher, after);
   ASSERT_EQ(one.size(), 6U);
   for (std::size_t i = 0; i < 6; ++i) EXPECT_EQ(one[i] == other[i], i != 2 && i != 5) << i;
+}
+
+/// All that matters to a tree of chunks and pieces: none, parts of a block, of a chunk, of a piece; odd numbers of
+/// each.
+std::vector<std::size_t> lengths() {
+  std::vector<std::size_t> all;
+  for (const std::size_t middle : {std::size_t{0}, std::size_t{64}, std::size_t{1024}, std::size_t{3072}, kPiece,
+                                   2 * kPiece, 3 * kPiece, 17 * kPiece, 100 * kPiece, kExtent, kMaxExtent})
+    for (const std::size_t length : {middle - 1, middle, middle + 1, middle + 700})
+      if (length <= kMaxExtent) all.push_back(length);
+  return all;
+}
+
+TEST(PieceHashes, AreThoseOfWhichAnExtentsNameIsMade) {
+  const Bytes bytes = bytes_of(kMaxExtent, 3);
+  PieceHasher hasher;
+  for (const std::size_t length : lengths()) {
+    const auto extent = std::span(bytes).first(length);
+    const Digest name = Hasher().of(extent);
+    EXPECT_EQ(hasher.of(extent), name) << length;
+    const auto pieces = pieces_in(hasher, extent);
+    ASSERT_EQ(pieces.size(), length <= kPiece ? 0 : (length + kPiece - 1) / kPiece);
+    if (pieces.empty()) continue;
+    EXPECT_EQ(name_of_pieces(pieces), name) << length;
+    for (std::size_t i = 0; i < pieces.size(); ++i)
+      EXPECT_EQ(piece_hash(i, extent.subspan(i * kPiece, std::min(kPiece, length - i * kPiece))), pieces[i])
+          << length << ", piece " << i;
+  }
+}
+
+TEST(PieceHashes, AreTheSameWhenAnExtentComesInParts) {
+  const Bytes bytes = bytes_of(kExtent - 5, 4);
+  PieceHasher whole, parts;
+  parts.start();
+  for (std::size_t at = 0; at < bytes.size(); at += 3 * kPiece)
+    parts.add(std::span(bytes).subspan(at, std::min(3 * kPiece, bytes.size() - at)));
+  EXPECT_EQ(parts.finish(), whole.of(bytes));
+  EXPECT_TRUE(std::ranges::equal(parts.pieces(), whole.pieces()));
+}
+
+TEST(PieceHashes, OfTheSameBytesInAnotherPlaceAreOthers) {
+  const Bytes bytes = bytes_of(kPiece, 5);
+  EXPECT_NE(piece_hash(0, bytes), piece_hash(1, bytes));
 }
 
 TEST(PieceSets, AreRangesOfTheExtentAndNeverBeyondIt) {

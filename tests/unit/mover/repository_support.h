@@ -48,11 +48,13 @@ inline EntryList listed(const Content& content) {
 /// Adds a text as one extent, or as many as it has; every other one is packed where that makes it smaller.
 inline Outcome<void> add(PackWriter& writer, std::string_view text) {
   Packer packer;
+  PieceHasher pieces;
   for (const auto& [digest, piece] : extents_of(text)) {
     const auto packed = std::to_integer<unsigned>(digest[0]) % 2 == 0 ? packer.pack(bytes_of(piece)) : std::nullopt;
     const auto length = static_cast<std::uint32_t>(piece.size());
-    auto added =
-        packed ? writer.add(digest, kZstd, length, *packed) : writer.add(digest, kPlain, length, bytes_of(piece));
+    EXPECT_TRUE(pieces.of(bytes_of(piece)) == digest || digest == kZeroDigest);
+    auto added = packed ? writer.add(digest, kZstd, length, *packed, pieces.pieces())
+                        : writer.add(digest, kPlain, length, bytes_of(piece), pieces.pieces());
     if (!added) return added;
   }
   return {};
@@ -66,6 +68,19 @@ inline PieceSet differing(std::string_view old, std::string_view text) {
   return pieces;
 }
 
+/// The text, in which these pieces are new, as a patch of what it was.
+inline std::optional<Patch> patch_of(PatchMaker& maker, const PatchBase& old, const PieceSet& changed,
+                                     std::string_view text, bool packed) {
+  Bytes arrived;
+  for (const Range& range : ranges_of(changed, text.size())) {
+    const auto part = bytes_of(text).subspan(range.offset, range.length);
+    arrived.insert(arrived.end(), part.begin(), part.end());
+  }
+  PieceHasher hasher;
+  const Digest name = hasher.of(bytes_of(text));
+  return maker.make(old, text.size(), {old.base, name, changed, arrived, packed, hasher.pieces()});
+}
+
 /// Likewise, where the repository has `old` in its place: as patches of that where they are small.
 inline Outcome<void> add(Repository& repository, PackWriter& writer, std::string_view old, std::string_view text) {
   if (old.size() != text.size()) return add(writer, text);
@@ -76,7 +91,7 @@ inline Outcome<void> add(Repository& repository, PackWriter& writer, std::string
     const auto& [name, bytes] = after[i];
     const auto base = reader.patch_base(before[i].first);
     const auto patch =
-        base ? patches.make(*base, differing(before[i].second, bytes), bytes_of(bytes), i % 2 == 0) : std::nullopt;
+        base ? patch_of(patches, *base, differing(before[i].second, bytes), bytes, i % 2 == 0) : std::nullopt;
     auto added = patch ? writer.add_patch(name, static_cast<std::uint32_t>(bytes.size()), *patch) : add(writer, bytes);
     if (!added) return added;
   }

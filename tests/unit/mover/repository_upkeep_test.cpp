@@ -400,19 +400,22 @@ std::string changed(std::string text, std::size_t piece) {
   return text;
 }
 
+/// What a whole extent takes, with the hashes of its pieces and its part of the pack's end.
+constexpr std::uint64_t kWhole = kExtent + kMaxPieces * sizeof(Digest) + 1000;
+
 TEST_F(Upkeep, APatchIsSmallAndItsBaseStaysAsLongAsItIsNeeded) {
   const std::string first = noise(kExtent, 1), second = changed(first, 5), third = changed(second, 6);
   back_up("a", {{"f", first}});
   back_up("b", {{"f", second}}, {{"f", first}});
   back_up("c", {{"f", third}}, {{"f", second}});
-  EXPECT_LT(pack_bytes(), kExtent + 3 * kPiece + 1000);
+  EXPECT_LT(pack_bytes(), kWhole + 3 * kPiece);
   expect_all_whole();
   forget({"a"});
   EXPECT_GT(pack_bytes(), kExtent);
   expect_all_whole();
   EXPECT_EQ(verify().missing, 0U);
   forget({"b"});
-  EXPECT_LT(pack_bytes(), kExtent + 2 * kPiece + 1000);
+  EXPECT_LT(pack_bytes(), kWhole + 2 * kPiece);
   expect_all_whole();
   back_up("d", {{"f", "something else"}});
   forget({"c"});
@@ -458,7 +461,18 @@ TEST_F(Upkeep, ADamagedBaseTakesItsPatchesWithItUntilTheyAreBroughtAgain) {
   EXPECT_TRUE(data.damage.empty());
   expect_all_whole();
   forget({});
-  EXPECT_LT(pack_bytes(), kExtent + 1000);
+  EXPECT_LT(pack_bytes(), kWhole);
+  expect_all_whole();
+}
+
+TEST_F(Upkeep, AWrongPieceHashIsFoundAndItsExtentBroughtAgain) {
+  const std::string first = noise(kExtent, 1);
+  back_up("a", {{"f", first}});
+  const Digest hash = piece_hash(7, bytes_of(first).subspan(7 * kPiece, kPiece));
+  spoil({reinterpret_cast<const char*>(hash.data()), hash.size()});
+  EXPECT_EQ(verify().damaged, 1U);
+  back_up("b", {{"f", first}});
+  EXPECT_EQ(verify().damaged, 0U);
   expect_all_whole();
 }
 
@@ -483,10 +497,10 @@ TEST_F(Upkeep, APatchOfAPatchOrOfAnotherLengthIsNeverRead) {
     PieceSet pieces{};
     insert(pieces, 6);
     must(writer.add_patch(digest_of(third), kExtent,
-                          *patches.make({digest_of(second), {}}, pieces, bytes_of(third), false)));
+                          *patch_of(patches, {.base = digest_of(second)}, pieces, third, false)));
     const std::string fourth = changed(first, 7);
     must(writer.add_patch(digest_of(fourth), kExtent,
-                          *patches.make({digest_of(first.substr(1)), {}}, pieces, bytes_of(fourth), false)));
+                          *patch_of(patches, {.base = digest_of(first.substr(1))}, pieces, fourth, false)));
     must(writer.finish());
     must(repository.seal());
   }
