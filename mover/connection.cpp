@@ -23,6 +23,7 @@ using namespace std::chrono_literals;
 constexpr const char* kCipherSuite = "TLS_AES_128_GCM_SHA256";
 constexpr unsigned char kCipherId[] = {0x13, 0x01};
 constexpr std::chrono::milliseconds kSlice = 100ms;  ///< How long a wait may take to notice that it should end.
+constexpr int kBatch = 256 << 10;                    ///< Bytes of records that are written at once.
 
 void expect(bool ok, const char* what) {
   if (!ok) throw std::runtime_error(fmt::format("OpenSSL: {} failed", what));
@@ -121,6 +122,12 @@ Connection::Connection(Fd socket, const Tls& tls, Session& session)
   set_flag(socket_.get(), IPPROTO_TCP, TCP_NODELAY);
   set_flag(socket_.get(), SOL_SOCKET, SO_KEEPALIVE);
   expect(SSL_set_fd(ssl_.get(), socket_.get()) == 1, "SSL_set_fd");
+  // A record of 16 KiB a call would be a packet through every layer of two hosts' networks; many records are a few.
+  BIO* socket_writer = SSL_get_wbio(ssl_.get());
+  BIO* batch = BIO_new(BIO_f_buffer());
+  expect(batch != nullptr && BIO_set_write_buffer_size(batch, kBatch) == 1, "BIO_f_buffer");
+  expect(BIO_up_ref(socket_writer) == 1, "BIO_up_ref");
+  SSL_set0_wbio(ssl_.get(), BIO_push(batch, socket_writer));
 }
 
 Outcome<std::unique_ptr<Connection>> Connection::establish(Fd socket, const Tls& tls, Session& session,
@@ -170,17 +177,34 @@ Outcome<void> Connection::send(std::span<const std::byte> frames) {
     }
     const int error = SSL_get_error(ssl_.get(), result);
     if (error != SSL_ERROR_WANT_READ && error != SSL_ERROR_WANT_WRITE) return failed(broken(error));
-    const auto since = Session::Clock::now();
-    if (auto ready = wait_for(error, std::nullopt); !ready) return ready;
-    waited_ += Session::Clock::now() - since;
+    if (auto ready = wait_to_send(error); !ready) return ready;
   }
+  if (auto flushed = flush(); !flushed) return flushed;
   between_frames_ = true;
   last_sent_ = Session::Clock::now();
   return {};
 }
 
+/// What was written and is not with the kernel yet.
+Outcome<void> Connection::flush() {
+  BIO* writer = SSL_get_wbio(ssl_.get());
+  while (BIO_flush(writer) != 1) {
+    if (!BIO_should_retry(writer)) return failed(broken(SSL_ERROR_SYSCALL));
+    if (auto ready = wait_to_send(SSL_ERROR_WANT_WRITE); !ready) return ready;
+  }
+  return {};
+}
+
+Outcome<void> Connection::wait_to_send(int wanted) {
+  const auto since = Session::Clock::now();
+  auto ready = wait_for(wanted, std::nullopt);
+  waited_ += Session::Clock::now() - since;
+  return ready;
+}
+
 Outcome<void> Connection::keep_to_limit(std::size_t bytes) {
   if (throttle_ == nullptr) return {};
+  if (auto flushed = flush(); !flushed) return flushed;
   const auto since = Session::Clock::now();
   const auto until = throttle_->take(bytes, since);
   for (auto now = since; now < until; now = Session::Clock::now()) {
@@ -277,6 +301,10 @@ void Connection::say_goodbye(const Failure& failure) {
   std::size_t written = 0;
   while (SSL_write_ex(ssl_.get(), frame.data(), frame.size(), &written) != 1) {
     if (SSL_get_error(ssl_.get(), 0) != SSL_ERROR_WANT_WRITE || Session::Clock::now() > deadline) return;
+    wait(POLLOUT);
+  }
+  while (BIO_flush(SSL_get_wbio(ssl_.get())) != 1) {
+    if (!BIO_should_retry(SSL_get_wbio(ssl_.get())) || Session::Clock::now() > deadline) return;
     wait(POLLOUT);
   }
   // Unread bytes at close would reset the connection and could take the frame with them: read until the peer closes.

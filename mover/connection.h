@@ -105,6 +105,8 @@ class Connection {
   Outcome<Frame> receive_until(Deadline deadline);
   Outcome<void> read_exactly(std::span<std::byte> out, Deadline deadline);
   Outcome<void> wait_for(int ssl_result, Deadline deadline);
+  Outcome<void> wait_to_send(int ssl_result);
+  Outcome<void> flush();
   Outcome<void> keep_to_limit(std::size_t bytes);
   [[nodiscard]] Failure broken(int ssl_error);
 

@@ -19,6 +19,8 @@ using namespace std::chrono_literals;
 
 constexpr std::chrono::milliseconds kHandshakeLimit = 10s;  ///< TLS and greeting of one connection.
 constexpr std::chrono::milliseconds kOthersLimit = 15s;     ///< From the first connection to the last.
+/// Both ends are started at the same time: the first calls come soon after each other, later ones more and more seldom.
+constexpr std::chrono::milliseconds kFirstCallAgain = 10ms;
 constexpr std::chrono::milliseconds kCallAgain = 250ms;
 constexpr std::size_t kMaxShakingHands = 64;  ///< At once; more are closed unheard.
 
@@ -196,6 +198,7 @@ Outcome<Linked> call(const Link& link, const Key& key, Purpose purpose, Side sid
   if (RAND_bytes(reinterpret_cast<unsigned char*>(hello.session.data()), static_cast<int>(hello.session.size())) != 1)
     return failed("SystemError", "the system's random generator failed", "look at the host");
   const auto deadline = Session::Clock::now() + std::chrono::seconds(link.wait_seconds);
+  auto again = kFirstCallAgain;
   while (linked.connections.size() < hello.connections) {
     hello.index = static_cast<std::uint8_t>(linked.connections.size());
     auto connection = call_once(link, *linked.tls, hello, session);
@@ -205,9 +208,10 @@ Outcome<Linked> call(const Link& link, const Key& key, Purpose purpose, Side sid
     }
     if (session.stop().stop_requested()) return failed(cancelled());
     // Only the first is tried again: once it stands, the server is there.
-    if (hello.index > 0 || !may_come_later(connection.error()) || Session::Clock::now() + kCallAgain > deadline)
+    if (hello.index > 0 || !may_come_later(connection.error()) || Session::Clock::now() + again > deadline)
       return failed(connection.error());
-    pause(kCallAgain, session.stop());
+    pause(again, session.stop());
+    again = std::min(2 * again, kCallAgain);
   }
   return linked;
 }
