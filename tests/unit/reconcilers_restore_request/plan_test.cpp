@@ -15,6 +15,7 @@
 #include "reconcilers/restore_request/take.h"
 #include "reconcilers/support/pair.h"
 #include "reconcilers/support/transfer.h"
+#include "tests/unit/reconcilers_restore_request/good_probe.h"
 
 namespace roadstead::reconcilers::restore {
 namespace {
@@ -222,22 +223,11 @@ struct RefusalCase {
 };
 class Refuses : public ::testing::TestWithParam<RefusalCase> {};
 
-ProbeSeen good_probe() {
-  ProbeSeen seen;
-  seen.source.metadata.name = "annex2";
-  seen.source.spec.data = crds::DataAccess{"10.0.0.2", "10022-10031"};
-  seen.target.metadata.name = "uat";
-  seen.volume = "db_volume";
-  seen.volume_exists = true;
-  seen.free_bytes = 1000;
-  seen.needed_bytes = 500;
-  seen.backup_id = "20261101T000003";
-  return seen;
-}
+ProbeSeen good_database_probe() { return good_probe("db_volume", "20261101T000003"); }
 
 TEST_P(Refuses, WithTheReasonAndWhatToDo) {
   auto one = request();
-  auto seen = good_probe();
+  auto seen = good_database_probe();
   EXPECT_TRUE(judge(one, one.spec.items[0], seen).refusals.empty());
   GetParam().change(one, seen);
   const auto judged = judge(one, one.spec.items[0], seen);

@@ -1,10 +1,10 @@
-// A whole restore in a world of memory, with every call of it failing, and the operator killed at every call.
+// Restores of a database in a world of memory: what goes wrong on the way, and what is said of it. Every call of them
+// failing is in volume_restore_test.cpp.
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <cstdlib>
 
 #include "tests/unit/reconcilers_restore_request/world.h"
 
@@ -46,93 +46,6 @@ TEST(Restore, BringsTheDatabaseToTheOtherHostAndLeavesNothingBehind) {
   EXPECT_EQ(world.request()["status"]["checks"][0]["passed"], true);
 }
 
-int calls_of_a_whole_restore() {
-  World world;
-  world.apply(request_manifest());
-  world.run();
-  return world.calls;
-}
-
-/// From one call to the next that is broken: all of them only where there is time (`make soak`).
-int stride() { return std::getenv("ROADSTEAD_EVERY_CALL") != nullptr ? 1 : 4; }
-
-std::vector<int> changing_calls_of_a_whole_restore() {
-  World world;
-  world.apply(request_manifest());
-  world.run();
-  return world.changing_calls;
-}
-
-TEST(Restore, KilledBeforeAnyCallItGoesOnToTheSameEnd) {
-  const int calls = calls_of_a_whole_restore();
-  for (int n = 1; n <= calls && !::testing::Test::HasFailure(); n += stride()) {
-    World world;
-    world.kill_at = n;
-    world.apply(request_manifest());
-    ASSERT_TRUE(world.run()) << "killed before call " << n << "\n" << told(world);
-    expect_restored(world, "killed before call " + std::to_string(n));
-    EXPECT_EQ(world.bytes_sent, 1000u) << "killed before call " << n;
-  }
-}
-
-TEST(Restore, KilledAfterAnyCallItGoesOnToTheSameEnd) {
-  const auto calls = changing_calls_of_a_whole_restore();
-  for (std::size_t i = 0; i < calls.size() && !::testing::Test::HasFailure(); i += static_cast<std::size_t>(stride())) {
-    const int n = calls[i];
-    World world;
-    world.kill_at = n;
-    world.kill_after = true;
-    world.apply(request_manifest());
-    ASSERT_TRUE(world.run()) << "killed after call " << n << "\n" << told(world);
-    expect_restored(world, "killed after call " + std::to_string(n));
-    EXPECT_EQ(world.bytes_sent, 1000u) << "killed after call " << n;
-  }
-}
-
-TEST(Restore, AnyCallThatFailsOnceOnlyDelaysIt) {
-  const int calls = calls_of_a_whole_restore();
-  for (int n = 2; n <= calls && !::testing::Test::HasFailure(); n += stride()) {
-    World world;
-    world.fail_at = n;
-    world.apply(request_manifest());
-    for (int i = 0; i < 5 && world.phase() != "Succeeded"; ++i) world.run();
-    expect_restored(world, "call " + std::to_string(n) + " failed");
-  }
-}
-
-void expect_one_restore(World& world, const std::string& when) {
-  expect_restored(world, when);
-  EXPECT_EQ(std::ranges::count(world.history, "exchange"), 1) << when;
-  EXPECT_EQ(world.bytes_sent, 1000u) << when;
-}
-
-TEST(Restore, KilledBeforeAnyCallWithTheStoreLostItComesToTheSameEnd) {
-  const int calls = calls_of_a_whole_restore();
-  for (int n = 3; n <= calls && !::testing::Test::HasFailure(); n += stride()) {
-    World world;
-    world.kill_at = n;
-    world.kill_loses_store = true;
-    world.apply(request_manifest());
-    EXPECT_TRUE(world.run());
-    EXPECT_EQ(world.kills, 1);
-    expect_one_restore(world, "store lost before call " + std::to_string(n));
-  }
-}
-
-TEST(Restore, KilledAfterAnyCallWithTheStoreLostItComesToTheSameEnd) {
-  const auto calls = changing_calls_of_a_whole_restore();
-  for (std::size_t i = 0; i < calls.size() && !::testing::Test::HasFailure(); i += static_cast<std::size_t>(stride())) {
-    World world;
-    world.kill_at = calls[i];
-    world.kill_after = true;
-    world.kill_loses_store = true;
-    world.apply(request_manifest());
-    EXPECT_TRUE(world.run());
-    EXPECT_EQ(world.kills, 1);
-    expect_one_restore(world, "store lost after call " + std::to_string(calls[i]));
-  }
-}
-
 TEST(Restore, ARequestThatEndedIsNotDoneAgainAfterTheStoreWasLost) {
   World world;
   world.apply(request_manifest());
@@ -150,23 +63,11 @@ TEST(Restore, ARequestThatEndedIsNotDoneAgainAfterTheStoreWasLost) {
 class PrunedWorker : public ::testing::TestWithParam<std::string> {};
 
 TEST_P(PrunedWorker, IsRunAgain) {
-  // Removed behind our back as soon as it has ended, and the first time only.
   World world;
   world.apply(request_manifest());
-  bool pruned = false;
-  world.before_call = [&](int) {
-    if (pruned) return;
-    for (auto& [name, host] : world.hosts)
-      for (auto it = host.containers.begin(); it != host.containers.end(); ++it)
-        if (it->second.state == ContainerState::Exited &&
-            it->second.spec.name.find("-" + GetParam() + "-1") != std::string::npos) {
-          host.containers.erase(it);
-          pruned = true;
-          return;
-        }
-  };
+  world.prune(GetParam());
   ASSERT_TRUE(world.run()) << told(world);
-  EXPECT_TRUE(pruned) << "no worker of this step was there to be pruned";
+  EXPECT_EQ(world.pruned, 1) << "no worker of this step was there to be pruned";
   expect_restored(world, GetParam() + " pruned");
   EXPECT_EQ(world.bytes_sent, 1000u);
 }

@@ -8,6 +8,7 @@
 #include "reconcilers/restore_request/judge.h"
 #include "reconcilers/restore_request/record.h"
 #include "reconcilers/restore_request/take.h"
+#include "tests/unit/reconcilers_restore_request/good_probe.h"
 
 namespace roadstead::reconcilers::restore {
 namespace {
@@ -204,16 +205,8 @@ TEST(ChooseSnapshot, TakesATimeAsItIsPrinted) {
   EXPECT_TRUE(choose_snapshot(as_of, {one}, "default", "default").found);
 }
 
-ProbeSeen good_probe() {
-  ProbeSeen seen;
-  seen.source.metadata.name = "annex2";
-  seen.source.spec.data = crds::DataAccess{"10.0.0.2", "10022-10031"};
-  seen.target.metadata.name = "uat";
-  seen.volume = "outpack";
-  seen.volume_exists = true;
-  seen.free_bytes = 1000;
-  seen.needed_bytes = 500;
-  seen.backup_id = "default.a";
+ProbeSeen good_snapshot_probe() {
+  auto seen = good_probe("outpack", "default.a");
   seen.snapshot = found("default.a", hours(5));
   return seen;
 }
@@ -229,7 +222,7 @@ struct StrategyCase {
 class StrategyOf : public ::testing::TestWithParam<StrategyCase> {};
 TEST_P(StrategyOf, IsChosenAndSaidWhy) {
   auto one = request();
-  auto seen = good_probe();
+  auto seen = good_snapshot_probe();
   one.spec.strategy = GetParam().asked;
   GetParam().change(one, seen);
   const auto judged = judge(one, one.spec.items[0], seen);
@@ -274,7 +267,7 @@ INSTANTIATE_TEST_SUITE_P(
 
 TEST(Judge, TellsWhoKeepsOldDataWhereThereIsNoRoom) {
   auto one = request();
-  auto seen = good_probe();
+  auto seen = good_snapshot_probe();
   one.spec.strategy = RestoreStrategy::Staged;
   seen.free_bytes = 1;
   seen.kept = {"restore default/october keeps the data from before it"};
@@ -283,7 +276,7 @@ TEST(Judge, TellsWhoKeepsOldDataWhereThereIsNoRoom) {
 
 TEST(Judge, WarnsOfWhatASnapshotLacksAndOfWhatIsOverwritten) {
   auto one = request();
-  auto seen = good_probe();
+  auto seen = good_snapshot_probe();
   one.spec.strategy = RestoreStrategy::InPlace;
   seen.snapshot->seen.unreadable = {2, {"a", "b"}};
   seen.snapshot->seen.changed = {1, {"log"}};
@@ -302,7 +295,7 @@ TEST(Judge, TwoDatabasesOfOneServerAreNotRestoredInPlaceByOneRequest) {
     item.from = {};
     item.from.barman = crds::BarmanRestoreSource{{"montagu"}, {.latest = true, .backup_id = {}}};
   }
-  auto seen = good_probe();
+  auto seen = good_snapshot_probe();
   EXPECT_TRUE(judge(one, one.spec.items[0], seen).refusals.empty());
   one.spec.strategy = RestoreStrategy::InPlace;
   EXPECT_EQ(judge(one, one.spec.items[0], seen).refusals.at(0).reason, "RecoverVolumeShared");

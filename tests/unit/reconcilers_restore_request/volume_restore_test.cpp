@@ -1,5 +1,5 @@
-// Restores of volumes and restores in place in a world of memory: every call of them failing, the operator killed at
-// every call, with its store lost too; then what comes after the end.
+// Whole restores of each kind in a world of memory: every call of them failing, the operator killed at every call, with
+// its store lost too; then what comes after the end.
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -29,6 +29,8 @@ struct Scenario {
   std::string name;
   Json manifest;
   std::string volume, item, content;
+  bool is_staged = false;
+  int stride = 10;  ///< From one call to the next that is broken, where there is no time for all.
   void prepare(World& world) const {
     world.add_snapshot("older", hours(30));
     world.add_snapshot("newest", hours(6));
@@ -38,9 +40,10 @@ struct Scenario {
 
 const std::vector<Scenario>& scenarios() {
   static const std::vector<Scenario> all{
-      {"SnapshotStaged", volume_manifest(), "outpack", "files", content_of_snapshot("default.newest")},
+      {"SnapshotStaged", volume_manifest(), "outpack", "files", content_of_snapshot("default.newest"), true},
       {"SnapshotInPlace", in_place(volume_manifest()), "outpack", "files", content_of_snapshot("default.newest")},
-      {"DatabaseInPlace", in_place(request_manifest()), "montagu_db_volume", "db", "point"}};
+      {"DatabaseInPlace", in_place(request_manifest()), "montagu_db_volume", "db", "point"},
+      {"DatabaseStaged", request_manifest(), "montagu_db_volume", "db", "point", true, 4}};
   return all;
 }
 
@@ -58,10 +61,17 @@ void expect_restored(World& world, const Scenario& scenario, const std::string& 
   EXPECT_THAT(beside.mark.value_or(""), HasSubstr("\"state\":\"Receipt\""));
 }
 
-/// From one call to the next that is broken: all of them only where there is time (`make soak`).
-int stride() { return std::getenv("ROADSTEAD_EVERY_CALL") != nullptr ? 1 : 10; }
+/// What was copied is not copied again, and the data is not exchanged there and back.
+void expect_done_once(const World& world, const Scenario& scenario, const std::string& when) {
+  if (!scenario.is_staged) return;
+  EXPECT_EQ(world.bytes_sent, 1000u) << when;
+  EXPECT_EQ(std::ranges::count(world.history, "exchange"), 1) << when;
+}
 
-class VolumeRestore : public ::testing::TestWithParam<Scenario> {
+/// From one call to the next that is broken: all of them only where there is time (`make soak`).
+int stride_of(const Scenario& scenario) { return std::getenv("ROADSTEAD_EVERY_CALL") != nullptr ? 1 : scenario.stride; }
+
+class WholeRestore : public ::testing::TestWithParam<Scenario> {
  protected:
   [[nodiscard]] World& whole() {
     if (!whole_) {
@@ -76,7 +86,7 @@ class VolumeRestore : public ::testing::TestWithParam<Scenario> {
   std::unique_ptr<World> whole_;
 };
 
-TEST_P(VolumeRestore, BringsTheDataAndLeavesNothingBehind) {
+TEST_P(WholeRestore, BringsTheDataAndLeavesNothingBehind) {
   World& world = whole();
   expect_restored(world, GetParam(), "without any failure");
   EXPECT_EQ(world.workers(), 0);
@@ -84,32 +94,34 @@ TEST_P(VolumeRestore, BringsTheDataAndLeavesNothingBehind) {
   EXPECT_TRUE(world.request()["metadata"]["finalizers"].empty());
 }
 
-TEST_P(VolumeRestore, KilledBeforeAnyCallItGoesOnToTheSameEnd) {
+TEST_P(WholeRestore, KilledBeforeAnyCallItGoesOnToTheSameEnd) {
   const int calls = whole().calls;
-  for (int n = 1; n <= calls && !HasFailure(); n += stride()) {
+  for (int n = 1; n <= calls && !HasFailure(); n += stride_of(GetParam())) {
     World world;
     world.kill_at = n;
     GetParam().prepare(world);
     ASSERT_TRUE(world.run()) << "killed before call " << n << "\n" << told(world);
     expect_restored(world, GetParam(), "killed before call " + std::to_string(n));
+    expect_done_once(world, GetParam(), "killed before call " + std::to_string(n));
   }
 }
 
-TEST_P(VolumeRestore, KilledAfterAnyCallItGoesOnToTheSameEnd) {
+TEST_P(WholeRestore, KilledAfterAnyCallItGoesOnToTheSameEnd) {
   const auto calls = whole().changing_calls;
-  for (std::size_t i = 0; i < calls.size() && !HasFailure(); i += static_cast<std::size_t>(stride())) {
+  for (std::size_t i = 0; i < calls.size() && !HasFailure(); i += static_cast<std::size_t>(stride_of(GetParam()))) {
     World world;
     world.kill_at = calls[i];
     world.kill_after = true;
     GetParam().prepare(world);
     ASSERT_TRUE(world.run()) << "killed after call " << calls[i] << "\n" << told(world);
     expect_restored(world, GetParam(), "killed after call " + std::to_string(calls[i]));
+    expect_done_once(world, GetParam(), "killed after call " + std::to_string(calls[i]));
   }
 }
 
-TEST_P(VolumeRestore, AnyCallThatFailsOnceOnlyDelaysIt) {
+TEST_P(WholeRestore, AnyCallThatFailsOnceOnlyDelaysIt) {
   const int calls = whole().calls;
-  for (int n = 2; n <= calls && !HasFailure(); n += stride()) {
+  for (int n = 2; n <= calls && !HasFailure(); n += stride_of(GetParam())) {
     World world;
     world.fail_at = n;
     GetParam().prepare(world);
@@ -118,9 +130,9 @@ TEST_P(VolumeRestore, AnyCallThatFailsOnceOnlyDelaysIt) {
   }
 }
 
-TEST_P(VolumeRestore, KilledBeforeAnyCallWithTheStoreLostItComesToTheSameEnd) {
+TEST_P(WholeRestore, KilledBeforeAnyCallWithTheStoreLostItComesToTheSameEnd) {
   const int calls = whole().calls;
-  for (int n = 3; n <= calls && !HasFailure(); n += stride()) {
+  for (int n = 3; n <= calls && !HasFailure(); n += stride_of(GetParam())) {
     World world;
     world.kill_at = n;
     world.kill_loses_store = true;
@@ -128,12 +140,13 @@ TEST_P(VolumeRestore, KilledBeforeAnyCallWithTheStoreLostItComesToTheSameEnd) {
     EXPECT_TRUE(world.run());
     EXPECT_EQ(world.kills, 1);
     expect_restored(world, GetParam(), "store lost before call " + std::to_string(n));
+    expect_done_once(world, GetParam(), "store lost before call " + std::to_string(n));
   }
 }
 
-TEST_P(VolumeRestore, KilledAfterAnyCallWithTheStoreLostItComesToTheSameEnd) {
+TEST_P(WholeRestore, KilledAfterAnyCallWithTheStoreLostItComesToTheSameEnd) {
   const auto calls = whole().changing_calls;
-  for (std::size_t i = 0; i < calls.size() && !HasFailure(); i += static_cast<std::size_t>(stride())) {
+  for (std::size_t i = 0; i < calls.size() && !HasFailure(); i += static_cast<std::size_t>(stride_of(GetParam()))) {
     World world;
     world.kill_at = calls[i];
     world.kill_after = true;
@@ -142,10 +155,11 @@ TEST_P(VolumeRestore, KilledAfterAnyCallWithTheStoreLostItComesToTheSameEnd) {
     EXPECT_TRUE(world.run());
     EXPECT_EQ(world.kills, 1);
     expect_restored(world, GetParam(), "store lost after call " + std::to_string(calls[i]));
+    expect_done_once(world, GetParam(), "store lost after call " + std::to_string(calls[i]));
   }
 }
 
-TEST_P(VolumeRestore, HeldByASuspendBeforeAnyStepItGoesOnWhenItIsLet) {
+TEST_P(WholeRestore, HeldByASuspendBeforeAnyStepItGoesOnWhenItIsLet) {
   std::vector<std::string> steps;
   for (const auto& entry : whole().request()["status"]["steps"]) steps.push_back(entry["name"]);
   for (const auto& step : steps) {
@@ -171,7 +185,7 @@ TEST_P(VolumeRestore, HeldByASuspendBeforeAnyStepItGoesOnWhenItIsLet) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Of, VolumeRestore, ::testing::ValuesIn(scenarios()),
+INSTANTIATE_TEST_SUITE_P(Of, WholeRestore, ::testing::ValuesIn(scenarios()),
                          [](const auto& param) { return param.param.name; });
 
 void prepare_kept(World& world) {
@@ -288,7 +302,7 @@ TEST(Rollback, KilledAtAnyCallComesToTheSameEndWithTheStoreLostToo) {
   const int calls = whole.calls - first;
   for (const bool after : {false, true})
     for (const bool lost : {false, true})
-      for (int n = 1; n <= calls && !::testing::Test::HasFailure(); n += stride()) {
+      for (int n = 1; n <= calls && !::testing::Test::HasFailure(); n += stride_of(scenarios().front())) {
         World world;
         prepare_kept(world);
         world.patch_spec("uat-november", "rollback", true);

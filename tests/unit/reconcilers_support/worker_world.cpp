@@ -148,6 +148,17 @@ int WorkerWorld::workers() {
   return static_cast<int>(count);
 }
 
+void WorkerWorld::prune(const std::string& step) {
+  before_call = [this, step](int) {
+    if (pruned > 0) return;
+    for (auto* engine : engines())
+      pruned += static_cast<int>(std::erase_if(engine->containers, [&](const auto& one) {
+        return one.second.state == ContainerState::Exited &&
+               one.second.spec.name.find("-" + step + "-1") != std::string::npos;
+      }));
+  };
+}
+
 Result<std::string> WorkerEngine::create_container(const ContainerSpec& spec, const Limits&) {
   if (auto e = enter(); !e) return tl::unexpected(e.error());
   if (find(spec.name)) return fail(ErrorKind::Conflict, "name {} is taken", spec.name);

@@ -65,6 +65,7 @@ class WorkerWorld : public SmallWorld {
   std::vector<std::string> history;  ///< What was done to the world, in order.
   bool kill_loses_store = false;     ///< Whoever kills the operator takes its store as well.
   int kills = 0;                     ///< Of the operator, so far.
+  int pruned = 0;                    ///< Workers, by prune().
 
   // ---- what a test does
   void apply(nlohmann::json object);
@@ -82,6 +83,8 @@ class WorkerWorld : public SmallWorld {
   /// Looks until `holds`; time does not pass any more once it does.
   bool run_until(const std::function<bool()>& holds, const std::string& name = "", int limit = 400);
   [[nodiscard]] int workers();
+  /// The first worker of this step is removed behind the operator's back as soon as it has ended.
+  void prune(const std::string& step);
 
   // ---- what the ports do
   std::string next_id() { return "id" + std::to_string(++ids_); }
