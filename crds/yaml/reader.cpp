@@ -123,7 +123,7 @@ class YamlEvents final : public YAML::EventHandler {
     if (!value) builder_.refuse(mark, value.error());
     if (builder_.wants_key()) return builder_.key(key_text(*value, mark), mark);
     if (!value->is_string() && !value->is_null()) mark.unquoted = text;
-    builder_.scalar(std::move(*value), std::move(mark), anchor);
+    builder_.scalar(std::move(*value), mark, anchor);
   }
 
   std::string key_text(const Json& value, const Mark& mark) {

@@ -34,6 +34,7 @@ void set_waiting(crds::Backup& backup, const std::string& reason, const std::str
 
 std::vector<std::string> lines_of(const std::vector<FailedHook>& hooks) {
   std::vector<std::string> lines;
+  lines.reserve(hooks.size());
   for (const auto& hook : hooks) lines.push_back(fmt::format("hook {}: {}", hook.step, hook.why));
   return lines;
 }

@@ -315,7 +315,7 @@ Result<ReadSchedule> read_schedule(const crds::Schedule& schedule) {
   if (!cron) return within("spec.schedule.cron", cron.error());
   auto zone = crds::find_zone(schedule.time_zone);
   if (!zone) return within("spec.schedule.timeZone", zone.error());
-  return ReadSchedule{std::move(*cron), *zone};
+  return ReadSchedule{*cron, *zone};
 }
 
 Plan plan_for(const crds::BackupPolicy& policy, const std::vector<crds::Backup>& backups,

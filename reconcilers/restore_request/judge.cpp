@@ -162,6 +162,7 @@ void plan_steps(const crds::RestoreItem& item, const ProbeSeen& seen, const std:
     add(of_item(step::kCopy), target, fmt::format("copy beside volume {} while its applications run", seen.volume));
   if (!in_place && item.from.barman) add(of_item(step::kFinish), target, "write the settings it recovers with");
   std::vector<std::string> names;
+  names.reserve(stops.size());
   for (const auto& one : stops) names.push_back(one.name);
   add(std::string(step::kStop), target,
       names.empty() ? "nothing runs that has to be stopped" : fmt::format("stop {}", fmt::join(names, ", ")));

@@ -30,7 +30,7 @@ Result<WorkerSpec> worker_spec(Run& run, const ItemSource& source, const crds::P
   spec.container.command = {"/roadstead/replay.sh"};
   for (const auto& [name, value] : postgres.parameters) {
     spec.container.command.emplace_back("-c");
-    spec.container.command.push_back(name + "=" + value);
+    spec.container.command.push_back(fmt::format("{}={}", name, value));
   }
   spec.container.user = postgres.user;
   spec.container.network_mode = "none";

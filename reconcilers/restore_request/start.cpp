@@ -69,6 +69,7 @@ class Starter {
   void start_ledger() {
     auto& ledger = run_.request.status.ledger;
     std::vector<crds::LedgerEntry*> reversed;
+    reversed.reserve(ledger.size());
     for (auto& entry : ledger) reversed.push_back(&entry);
     std::ranges::stable_sort(reversed, [](const auto* a, const auto* b) { return a->order > b->order; });
     for (auto* entry : reversed) {
