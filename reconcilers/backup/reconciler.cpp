@@ -1,5 +1,6 @@
 #include "reconcilers/backup/reconciler.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "reconcilers/backup/base_backups.h"

@@ -1,5 +1,7 @@
 // plan: what is backed up, from where to where, once everything that is named is there.
 
+#include <algorithm>
+
 #include "reconcilers/backup/volume_hosts.h"
 #include "reconcilers/backup/volume_steps.h"
 #include "reconcilers/support/typed_client.h"

@@ -1,7 +1,5 @@
 #include "reconcilers/restore_request/run.h"
 
-#include <algorithm>
-
 #include "operator/base/hash.h"
 #include "reconcilers/support/mover_worker.h"
 #include "reconcilers/support/typed_client.h"
