@@ -4,17 +4,21 @@
 
 #include <algorithm>
 #include <cstring>
+#include <deque>
 #include <map>
 #include <mutex>
 #include <set>
 
 #include "mover/directory_cursor.h"
 #include "mover/piece_hash.h"
+#include "mover/pool.h"
 
 namespace roadstead::mover {
 namespace {
 
 constexpr std::size_t kCached = std::size_t{256} << 10;  ///< Hashed while it is still in the CPU's cache.
+constexpr std::uint32_t kChunk = 512;                    ///< Entries that one thread looks at again in one go.
+constexpr std::size_t kChunksAhead = 16;
 constexpr int kFlags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
 
 bool all_zero(std::span<const std::byte> data) {
@@ -64,20 +68,25 @@ Outcome<Fd> open_file(int directory, const char* name) {
   return fd;
 }
 
+Outcome<Fd> open_entry(const EntryList& entries, DirectoryCursor& directories, std::uint32_t file) {
+  const auto directory = directories.enter(entries[file].parent);
+  if (!directory) return failed(directory.error());
+  return open_file(*directory, entries[file].name_bytes);
+}
+
 bool is_inode(const Fd& file, std::uint64_t inode) {
   const auto status = status_of(file.get());
   return status && status->st_ino == inode;
 }
 
-/// The file that was listed, where its first name is gone or another file's by now and it has others; else `own`, which
-/// is what the first name leads to.
-Outcome<Fd> by_any_name(const Scan& scan, std::uint32_t file, Outcome<Fd> own) {
+/// What the first name of a file leads to; or the file that was listed, where that name is gone or another file's by
+/// now and it has others.
+Outcome<Fd> open_by_any_name(const Scan& scan, DirectoryCursor& directories, std::uint32_t file) {
+  auto own = open_entry(scan.entries, directories, file);
   const auto linked = scan.linked.find(file);
   if (linked == scan.linked.end() || (own && is_inode(*own, linked->second.inode))) return own;
   for (const std::uint32_t other : linked->second.others) {
-    const auto directory = open_entry_directory(scan.entries, scan.root.get(), scan.entries[other].parent);
-    if (!directory) continue;
-    auto opened = open_file(directory->get(), scan.entries[other].name_bytes);
+    auto opened = open_entry(scan.entries, directories, other);
     if (opened && is_inode(*opened, linked->second.inode)) return opened;
   }
   return own;
@@ -86,7 +95,8 @@ Outcome<Fd> by_any_name(const Scan& scan, std::uint32_t file, Outcome<Fd> own) {
 /// Keeps one file open, and its directory.
 class DirectoryReader final : public TreeReader {
  public:
-  explicit DirectoryReader(Shared& shared) : shared_(shared) {}
+  explicit DirectoryReader(Shared& shared)
+      : shared_(shared), directories_(shared.scan.entries, shared.scan.root.get(), Mounts::Entered) {}
   ~DirectoryReader() override { static_cast<void>(close()); }
 
   Outcome<bool> find(const Spot& spot, std::span<std::byte> room, bool named) override {
@@ -141,20 +151,14 @@ class DirectoryReader final : public TreeReader {
   Outcome<bool> enter(std::uint32_t file) {
     if (file == file_id_) return true;
     if (auto closed = close(); !closed) return failed(closed.error());
-    const Node& entry = shared_.scan.entries[file];
-    if (!directory_ || directory_id_ != entry.parent) {
-      auto directory = open_entry_directory(shared_.scan.entries, shared_.scan.root.get(), entry.parent);
-      directory_id_ = directory ? entry.parent : kNone;
-      directory_ = directory ? std::move(*directory) : Fd();
-    }
-    auto opened = by_any_name(shared_.scan, file, open_file(directory_.get(), entry.name_bytes));
+    auto opened = open_by_any_name(shared_.scan, directories_, file);
     if (!opened) return cannot(file, opened.error(), "vanished");
     const auto status = status_of(opened->get());
     if (!status) return failed(status.error());
     if (!S_ISREG(status->st_mode)) return cannot(file, {"NotFound", "is no file any more", ""}, "is no file any more");
     file_ = std::move(*opened);
     file_id_ = file;
-    if (is_stamp(entry.stamp, *status)) return true;
+    if (is_stamp(shared_.scan.entries[file].stamp, *status)) return true;
     if (!shared_.live) return failed(changed(file, "changed after it was listed"));
     shared_.watch.changed(file);
     if (shared_.last_round) return true;
@@ -189,12 +193,11 @@ class DirectoryReader final : public TreeReader {
 
   /// A file of a source in use is troubled; of one at rest it ends the copy.
   Outcome<bool> cannot(std::uint32_t file, const Failure& failure, std::string_view how) {
-    const bool gone = failure.reason == "NotFound" || failure.reason == "NotADirectory";
     if (shared_.live) {
       shared_.watch.unreadable(file, failure.message);
       return false;
     }
-    if (gone) return failed(changed(file, how));
+    if (failure.reason == "NotFound") return failed(changed(file, how));
     return failed({failure.reason, fmt::format("source {}: {}", shared_.scan.entries.path_of(file), failure.message),
                    failure.next});
   }
@@ -204,8 +207,7 @@ class DirectoryReader final : public TreeReader {
   }
 
   Shared& shared_;
-  std::uint32_t directory_id_ = kNone;
-  Fd directory_;
+  DirectoryCursor directories_;
   std::uint32_t file_id_ = kNone;
   Fd file_;
   PieceHasher hasher_;
@@ -242,9 +244,10 @@ class DirectorySource final : public TreeSource {
     } else {
       files.insert(troubled.begin(), troubled.end());
       if (auto looked = add_changed_since(files, tick); !looked) return failed(looked.error());
+      DirectoryCursor directories(entries(), shared_.scan.root.get(), Mounts::Entered);
       for (const std::uint32_t file : files) {
         if (auto go_on = tick(); !go_on) return failed(go_on.error());
-        all.push_back(as_it_is_now(file));
+        all.push_back(as_it_is_now(file, directories));
       }
       for (const std::uint32_t directory : changed_directories_)
         all.push_back({.file = directory, .entry = entries().entry_of(directory), .final = true});
@@ -255,46 +258,69 @@ class DirectorySource final : public TreeSource {
   }
 
  private:
+  /// What is not as it was listed.
+  struct Different {
+    std::vector<std::uint32_t> files, directories;
+  };
+
   /// Files that nobody has read in this run, or only before they changed: without them a snapshot could hold one file
   /// from before and another from after something, and say that nothing had changed.
   Outcome<void> add_changed_since(std::set<std::uint32_t>& files, const Tick& tick) {
-    DirectoryCursor directories(entries(), shared_.scan.root.get());
-    for (std::uint32_t id = 0; id < entries().size(); ++id) {
-      const Node& entry = entries()[id];
-      if (entry.type != EntryType::File && entry.type != EntryType::Directory) continue;
-      if (auto go_on = tick(); !go_on) return go_on;
-      if (entry.type == EntryType::Directory) {
-        look_at_directory(id, directories);
-        continue;
+    Pool pool;
+    std::deque<std::future<Outcome<Different>>> coming;
+    for (std::uint32_t next = 0; next < entries().size() || !coming.empty();) {
+      while (next < entries().size() && coming.size() < kChunksAhead) {
+        const std::uint32_t count = std::min(kChunk, entries().size() - next);
+        coming.push_back(pool.add([this, next, count] { return look_again(next, count); }));
+        next += count;
       }
-      const auto directory = directories.enter(entry.parent);
-      const auto status = directory ? status_of(*directory, entry.name_bytes) : Outcome<std::optional<struct stat>>();
-      const bool same = status && *status && S_ISREG((*status)->st_mode) && is_stamp(entry.stamp, **status);
-      if (!same) files.insert(id);
+      auto different = pool.wait(coming.front(), tick);
+      if (!different) return failed(different.error());
+      coming.pop_front();
+      files.insert(different->files.begin(), different->files.end());
+      changed_directories_.insert(changed_directories_.end(), different->directories.begin(),
+                                  different->directories.end());
     }
     return {};
   }
 
-  /// Names came or went since it was listed: one that moved meanwhile may have been listed twice, or never.
-  void look_at_directory(std::uint32_t id, DirectoryCursor& directories) {
-    const auto directory = directories.enter(id);
-    const auto status = directory ? status_of(*directory) : Outcome<struct stat>(failed(directory.error()));
-    const Node& entry = entries()[id];
-    if (!status || status->st_mtim.tv_sec != entry.mtime_seconds ||
-        static_cast<std::uint32_t>(status->st_mtim.tv_nsec) != entry.mtime_nanos)
-      changed_directories_.push_back(id);
+  Outcome<Different> look_again(std::uint32_t first, std::uint32_t count) const {
+    DirectoryCursor directories(entries(), shared_.scan.root.get(), Mounts::Entered);
+    Different different;
+    for (std::uint32_t id = first; id < first + count; ++id) {
+      const EntryType type = entries()[id].type;
+      if (type == EntryType::File && !is_same_file(id, directories)) different.files.push_back(id);
+      if (type == EntryType::Directory && !is_same_directory(id, directories)) different.directories.push_back(id);
+    }
+    return different;
   }
 
-  Restated as_it_is_now(std::uint32_t file) {
+  bool is_same_file(std::uint32_t id, DirectoryCursor& directories) const {
+    struct stat status {};
+    return look_at(id, directories, status) && S_ISREG(status.st_mode) && is_stamp(entries()[id].stamp, status);
+  }
+
+  /// False where names came or went since it was listed: one that moved meanwhile may have been listed twice, or never.
+  bool is_same_directory(std::uint32_t id, DirectoryCursor& directories) const {
+    struct stat status {};
+    const Node& entry = entries()[id];
+    return look_at(id, directories, status) && S_ISDIR(status.st_mode) &&
+           status.st_mtim.tv_sec == entry.mtime_seconds &&
+           static_cast<std::uint32_t>(status.st_mtim.tv_nsec) == entry.mtime_nanos;
+  }
+
+  bool look_at(std::uint32_t id, DirectoryCursor& directories, struct stat& status) const {
+    if (id == 0) return ::fstat(shared_.scan.root.get(), &status) == 0;
+    const auto above = directories.enter(entries()[id].parent);
+    return above && ::fstatat(*above, entries()[id].name_bytes, &status, AT_SYMLINK_NOFOLLOW) == 0;
+  }
+
+  Restated as_it_is_now(std::uint32_t file, DirectoryCursor& directories) {
     Restated restated{.file = file};
     Entry entry = entries().entry_of(file);
-    const auto directory = open_entry_directory(entries(), shared_.scan.root.get(), entry.parent);
-    const auto opened = by_any_name(
-        shared_.scan, file,
-        directory ? open_file(directory->get(), entry.name.c_str()) : Outcome<Fd>(failed(directory.error())));
+    const auto opened = open_by_any_name(shared_.scan, directories, file);
     if (!opened) {
-      const std::string& reason = opened.error().reason;
-      if (reason != "NotFound" && reason != "NotADirectory") restated.unreadable = opened.error().message;
+      if (opened.error().reason != "NotFound") restated.unreadable = opened.error().message;
       return restated;
     }
     const auto status = status_of(opened->get());

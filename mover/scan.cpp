@@ -1,26 +1,31 @@
 #include "mover/scan.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <sys/sysmacros.h>
 
 #include <algorithm>
+#include <cstring>
 #include <deque>
 #include <future>
-#include <mutex>
-#include <thread>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "mover/attributes.h"
+#include "mover/directory_cursor.h"
 #include "mover/filter.h"
+#include "mover/pool.h"
 #include "mover/settled.h"
 
 namespace roadstead::mover {
 namespace {
 
 constexpr std::int64_t kNanos = 1'000'000'000;
-constexpr std::size_t kChunk = 256;  ///< Names that one thread looks at in one go.
-constexpr std::size_t kAhead = 16;   ///< Chunks that are looked at before those ahead of them were taken.
-constexpr unsigned kMaxThreads = 4;
+constexpr std::size_t kChunk = 256;       ///< Names that one thread looks at in one go.
+constexpr std::size_t kChunksAhead = 16;  ///< Chunks that are looked at before those ahead of them were taken.
+/// Directories that are listed before those ahead of them were taken. Their names take less memory than their entries
+/// are going to.
+constexpr std::size_t kDirectoriesAhead = 8;
 
 /// Where a sparse file has data. The kernel tells; a file system that cannot says "all of it".
 /// At most kMaxRanges ranges: beyond them the rest counts as data.
@@ -88,13 +93,17 @@ std::optional<EntryType> type_of(const struct stat& status) {
 struct Directory {
   std::uint32_t id = 0;
   Fd fd;
-  std::string prefix;  ///< Of its entries' paths.
-  std::vector<std::string> names;
+  std::string prefix;              ///< Of its entries' paths.
+  std::vector<char> text;          ///< The names, each with a zero byte behind it.
+  std::vector<const char*> names;  ///< Sorted, in `text`.
+
+  [[nodiscard]] std::size_t first_chunk() const { return std::min(kChunk, names.size()); }
 };
 
 /// What one thread found out about one name.
 struct Seen {
-  Entry entry;
+  const char* name = nullptr;  ///< The directory's.
+  Entry entry;                 ///< Without its name.
   std::uint64_t inode = 0;
   std::uint64_t allocated = 0;
   bool linked = false;               ///< Has more than one name.
@@ -104,73 +113,110 @@ struct Seen {
   bool taken = false;                ///< False: no entry comes of it.
 };
 
-using Chunk = std::vector<Seen>;
+/// A look at some names of a directory.
+struct Chunk {
+  std::shared_ptr<const Directory> directory;
+  std::vector<Seen> seen;
+  std::optional<Failure> unlisted;  ///< Why the directory's names cannot be had.
+};
 
-/// Looks at names; safe from several threads.
+Outcome<void> read_names(Directory& directory) {
+  const int fd = ::openat(directory.fd.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);  // an offset of its own
+  const std::unique_ptr<DIR, int (*)(DIR*)> stream(fd < 0 ? nullptr : ::fdopendir(fd), ::closedir);
+  if (!stream) return failed_call(errno, "list a directory");
+  std::vector<std::size_t> begins;
+  errno = 0;
+  while (const dirent* entry = ::readdir(stream.get())) {
+    const std::string_view name = entry->d_name;
+    if (name == "." || name == "..") continue;
+    begins.push_back(directory.text.size());
+    directory.text.insert(directory.text.end(), name.begin(), name.end());
+    directory.text.push_back('\0');
+    errno = 0;
+  }
+  if (errno != 0) return failed_call(errno, "list a directory");
+  directory.names.reserve(begins.size());
+  for (const std::size_t begin : begins) directory.names.push_back(directory.text.data() + begin);
+  std::sort(directory.names.begin(), directory.names.end(),
+            [](const char* a, const char* b) { return std::strcmp(a, b) < 0; });
+  return {};
+}
+
+/// Lists directories and looks at names; safe from several threads.
 class Looker {
  public:
   Looker(const Source& source, dev_t device, const Settled& settled)
-      : filter_(source), live_(source.live), device_(device), settled_(settled) {}
+      : live_(source.live), device_(device), settled_(settled) {
+    if (!source.exclude.empty() || source.keep_wal) filter_.emplace(source);
+  }
 
-  Outcome<Chunk> look(const Directory& directory, std::size_t first, std::size_t count) const {
-    Chunk chunk;
-    chunk.reserve(count);
+  /// And a look at the first names: most directories have no more.
+  Outcome<Chunk> list(const std::shared_ptr<Directory>& directory) const {
+    if (auto read = read_names(*directory); !read) return Chunk{directory, {}, std::move(read.error())};
+    return look(directory, 0, directory->first_chunk());
+  }
+
+  Outcome<Chunk> look(std::shared_ptr<const Directory> directory, std::size_t first, std::size_t count) const {
+    Chunk chunk{std::move(directory), {}, {}};
+    chunk.seen.reserve(count);
     for (std::size_t i = first; i < first + count; ++i) {
-      auto seen = look_at(directory, directory.names[i]);
-      if (!seen) return failed(seen.error());
-      if (seen->taken || !seen->skipped.empty() || !seen->unreadable.empty()) chunk.push_back(std::move(*seen));
+      Seen& seen = chunk.seen.emplace_back();
+      seen.name = chunk.directory->names[i];
+      if (auto looked = look_at(*chunk.directory, seen); !looked) return failed(looked.error());
+      if (!seen.taken && seen.skipped.empty() && seen.unreadable.empty()) chunk.seen.pop_back();
     }
     return chunk;
   }
 
  private:
-  Outcome<Seen> look_at(const Directory& directory, const std::string& name) const {
-    Seen seen;
+  Outcome<void> look_at(const Directory& directory, Seen& seen) const {
     const int at = directory.fd.get();
-    const auto found = status_of(at, name);
-    if (!found) return failed(found.error());
-    if (!*found) return vanished(directory, name);
-    const struct stat& status = **found;
-    const std::string path = directory.prefix + name;
-    if (!filter_.takes(path, S_ISDIR(status.st_mode))) return seen;
+    struct stat status {};
+    if (::fstatat(at, seen.name, &status, AT_SYMLINK_NOFOLLOW) != 0) {
+      if (errno == ENOENT) return vanished(directory, seen);
+      return failed_call(errno, "look at {}", seen.name);
+    }
+    if (filter_ && !filter_->takes(directory.prefix + seen.name, S_ISDIR(status.st_mode))) return {};
     const auto type = type_of(status);
     if (!type) {
-      seen.skipped.push_back(path);
-      return seen;
+      seen.skipped.push_back(directory.prefix + seen.name);
+      return {};
     }
-    Entry& entry = seen.entry;
-    entry.type = *type;
-    entry.parent = directory.id;
-    entry.name = name;
     seen.inode = status.st_ino;
     seen.foreign = status.st_dev != device_;
     seen.linked = status.st_nlink > 1 && !S_ISDIR(status.st_mode) && !seen.foreign;
-    if (seen.foreign) seen.skipped.push_back(path + " (the content of another file system)");
+    if (seen.foreign)
+      seen.skipped.push_back(fmt::format("{}{} (the content of another file system)", directory.prefix, seen.name));
+    Entry& entry = seen.entry;
+    entry.type = *type;
+    entry.parent = directory.id;
     take_status(entry, status);
     if (*type == EntryType::CharacterDevice || *type == EntryType::BlockDevice) {
       entry.major = major(status.st_rdev);
       entry.minor = minor(status.st_rdev);
     }
     if (*type == EntryType::SymbolicLink)
-      if (auto described = describe_link(entry, at); !described) return vanished(directory, name);
+      if (auto described = describe_link(seen, at); !described) return vanished(directory, seen);
     if (*type == EntryType::File) {
       seen.allocated = allocated_of(status);
-      if (auto described = describe_file(entry, at, status); !described)
-        return gone_or(described.error(), directory, name);
+      if (auto described = describe_file(seen, at, status); !described)
+        return gone_or(described.error(), directory, seen);
     }
     std::vector<std::string> others;
-    auto attributes = attributes_of(at, name.c_str(), &others);
-    if (!attributes) return gone_or(attributes.error(), directory, name);
+    auto attributes = attributes_.of(at, seen.name, &others);
+    if (!attributes) return gone_or(attributes.error(), directory, seen);
     entry.attributes = std::move(*attributes);
-    for (const std::string& other : others) seen.skipped.push_back(fmt::format("{} (attribute {})", path, other));
+    for (const std::string& other : others)
+      seen.skipped.push_back(fmt::format("{}{} (attribute {})", directory.prefix, seen.name, other));
     seen.taken = true;
-    return seen;
+    return {};
   }
 
-  Outcome<void> describe_file(Entry& entry, int at, const struct stat& status) const {
+  Outcome<void> describe_file(Seen& seen, int at, const struct stat& status) const {
+    Entry& entry = seen.entry;
     take_file_status(entry, status, settled_);
     if (allocated_of(status) >= entry.size) return {};
-    const Fd file(::openat(at, entry.name.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+    const Fd file(::openat(at, seen.name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
     if (!file) return failed_call(errno, "open");
     auto ranges = ranges_in(file.get(), entry.size);
     if (!ranges) return failed(ranges.error());
@@ -179,92 +225,64 @@ class Looker {
     return {};
   }
 
-  static Outcome<void> describe_link(Entry& entry, int at) {
+  static Outcome<void> describe_link(Seen& seen, int at) {
     std::string target(kMaxLinkTarget + 1, '\0');
-    const ssize_t n = ::readlinkat(at, entry.name.c_str(), target.data(), target.size());
+    const ssize_t n = ::readlinkat(at, seen.name, target.data(), target.size());
     if (n <= 0) return failed_call(n < 0 ? errno : ENOENT, "read a symbolic link");
     target.resize(static_cast<std::size_t>(n));
-    entry.link_target = std::move(target);
+    seen.entry.link_target = std::move(target);
     return {};
   }
 
   /// A live tree loses names all the time; from one at rest it is not a copy any more.
-  Outcome<Seen> vanished(const Directory& directory, const std::string& name) const {
-    if (live_) return Seen{};
-    return failed(source_changed(fmt::format("source {}: vanished while it was listed", directory.prefix + name)));
-  }
-
-  Outcome<Seen> gone_or(const Failure& failure, const Directory& directory, const std::string& name) const {
-    if (failure.reason == "NotFound" || failure.reason == "SourceChanged") return vanished(directory, name);
+  Outcome<void> vanished(const Directory& directory, Seen& seen) const {
     if (!live_)
       return failed(
-          {failure.reason, fmt::format("source {}: {}", directory.prefix + name, failure.message), failure.next});
-    Seen seen;  // what cannot be looked at cannot be read either
-    seen.unreadable = fmt::format("{} ({})", directory.prefix + name, failure.message);
-    return seen;
+          source_changed(fmt::format("source {}{}: vanished while it was listed", directory.prefix, seen.name)));
+    seen.skipped.clear();
+    return {};
   }
 
-  Filter filter_;
+  Outcome<void> gone_or(const Failure& failure, const Directory& directory, Seen& seen) const {
+    if (failure.reason == "NotFound" || failure.reason == "SourceChanged") return vanished(directory, seen);
+    if (!live_)
+      return failed(
+          {failure.reason, fmt::format("source {}{}: {}", directory.prefix, seen.name, failure.message), failure.next});
+    seen.skipped.clear();
+    // What cannot be looked at cannot be read either.
+    seen.unreadable = fmt::format("{}{} ({})", directory.prefix, seen.name, failure.message);
+    return {};
+  }
+
+  std::optional<Filter> filter_;
   bool live_;
   dev_t device_;
   Settled settled_;
-};
-
-/// Runs tasks on some threads, in the order in which they come.
-class Pool {
- public:
-  explicit Pool(unsigned threads) {
-    for (unsigned i = 0; i < threads; ++i) threads_.emplace_back([this](const std::stop_token& stop) { work(stop); });
-  }
-
-  std::future<Outcome<Chunk>> add(std::packaged_task<Outcome<Chunk>()> task) {
-    auto future = task.get_future();
-    {
-      const std::lock_guard lock(mutex_);
-      tasks_.push_back(std::move(task));
-    }
-    wake_.notify_one();
-    return future;
-  }
-
- private:
-  void work(const std::stop_token& stop) {
-    std::unique_lock lock(mutex_);
-    while (wake_.wait(lock, stop, [&] { return !tasks_.empty(); })) {
-      auto task = std::move(tasks_.front());
-      tasks_.pop_front();
-      lock.unlock();
-      task();
-      lock.lock();
-    }
-  }
-
-  std::mutex mutex_;  // guards tasks_
-  std::condition_variable_any wake_;
-  std::deque<std::packaged_task<Outcome<Chunk>()>> tasks_;
-  std::vector<std::jthread> threads_;
+  NameAttributes attributes_;
 };
 
 class Scanner {
  public:
   Scanner(const Source& source, Scan& scan, const std::stop_token& stop, const Listed& listed)
-      : source_(source), scan_(scan), stop_(stop), listed_(listed) {}
+      : source_(source),
+        scan_(scan),
+        stop_(stop),
+        listed_(listed),
+        tick_([this]() -> Outcome<void> {
+          if (stop_.stop_requested()) return failed(cancelled());
+          return listed_ ? listed_(scan_) : Outcome<void>{};
+        }),
+        directories_(scan.entries, scan.root.get(), Mounts::Entered) {}
 
   Outcome<void> run() {
     if (auto added = add_root(); !added) return added;
     looker_.emplace(source_, device_, Settled::before_now(scan_.root.get(), source_.settle_seconds));
-    Pool pool(std::clamp(std::thread::hardware_concurrency(), 1U, kMaxThreads));  // joined before what its tasks read
+    Pool pool;  // ends before what its work reads
     for (;;) {
-      if (auto begun = begin_chunks(pool); !begun) return begun;
-      if (coming_.empty()) return {};
-      auto chunk = coming_.front().get();
-      coming_.pop_front();
-      if (!chunk) return failed(chunk.error());
-      if (stop_.stop_requested()) return failed(cancelled());
-      for (Seen& seen : *chunk)
-        if (auto taken = take(std::move(seen)); !taken) return taken;
-      if (listed_)
-        if (auto told = listed_(scan_); !told) return told;
+      if (auto begun = begin_directories(pool); !begun) return begun;
+      begin_chunks(pool);
+      if (coming_.empty() && listings_.empty()) return tick_();
+      if (auto taken = coming_.empty() ? take_directory(pool) : take_chunk(pool); !taken) return taken;
     }
   }
 
@@ -283,92 +301,116 @@ class Scanner {
     return add(root);
   }
 
-  /// Lists directories whose turn has come until enough names are being looked at.
-  Outcome<void> begin_chunks(Pool& pool) {
-    while (coming_.size() < kAhead) {
-      if (!directory_ || next_name_ == directory_->names.size()) {
-        const auto more = next_directory();
-        if (!more) return failed(more.error());
-        if (!*more) return {};
-        if (stop_.stop_requested()) return failed(cancelled());
-        if (listed_)  // empty directories make no chunks, and many of them take long
-          if (auto told = listed_(scan_); !told) return told;
+  Outcome<Fd> open(std::uint32_t id) {
+    if (id == 0) return open_source_directory(scan_.root.get(), ".");
+    const auto above = directories_.enter(scan_.entries[id].parent);
+    if (!above) return failed(above.error());
+    return open_source_directory(*above, scan_.entries[id].name_bytes);
+  }
+
+  Outcome<void> begin_directories(Pool& pool) {
+    for (; listings_.size() < kDirectoriesAhead && next_id_ < scan_.entries.size(); ++next_id_) {
+      if (scan_.entries[next_id_].type != EntryType::Directory || foreign_.contains(next_id_)) continue;
+      auto fd = open(next_id_);
+      if (!fd) {
+        if (auto may = gone_or(fd.error(), next_id_); !may) return may;
         continue;
       }
-      const std::size_t count = std::min(kChunk, directory_->names.size() - next_name_);
-      coming_.push_back(
-          pool.add(std::packaged_task<Outcome<Chunk>()>([this, directory = directory_, first = next_name_, count] {
-            return looker_->look(*directory, first, count);
-          })));
-      next_name_ += count;
+      auto directory = std::make_shared<Directory>();
+      directory->id = next_id_;
+      directory->fd = std::move(*fd);
+      if (next_id_ != 0) directory->prefix = scan_.entries.path_of(next_id_) + "/";
+      listings_.push_back(pool.add([this, directory] { return looker_->list(directory); }));
     }
     return {};
   }
 
-  /// False: none that is listed yet.
-  Outcome<bool> next_directory() {
-    directory_.reset();
-    next_name_ = 0;
-    while (next_id_ < scan_.entries.size() &&
-           (scan_.entries[next_id_].type != EntryType::Directory || foreign_[next_id_]))
-      ++next_id_;
-    if (next_id_ == scan_.entries.size()) return false;
-    const std::uint32_t id = next_id_++;
-    auto fd = open_entry_directory(scan_.entries, scan_.root.get(), id);
-    if (!fd) return gone_or(fd.error(), id);
-    auto names = names_in(fd->get());
-    if (!names) return gone_or(names.error(), id);
-    std::sort(names->begin(), names->end());
-    auto directory = std::make_shared<Directory>();
-    directory->id = id;
-    directory->fd = std::move(*fd);
-    directory->prefix = id == 0 ? "" : scan_.entries.path_of(id) + "/";
-    directory->names = std::move(*names);
-    directory_ = std::move(directory);
-    return true;
-  }
-
-  Outcome<bool> gone_or(const Failure& failure, std::uint32_t id) {
-    const std::string path = scan_.entries.path_of(id);
-    if (source_.live) {
-      tell(scan_.unreadable, fmt::format("{}/ ({})", path, failure.message));
-      return true;
+  /// Of the directory that was taken last.
+  void begin_chunks(Pool& pool) {
+    while (directory_ && coming_.size() < kChunksAhead) {
+      const std::size_t count = std::min(kChunk, directory_->names.size() - next_name_);
+      if (count > 0)
+        coming_.push_back(pool.add([this, directory = directory_, first = next_name_, count] {
+          return looker_->look(directory, first, count);
+        }));
+      next_name_ += count;
+      if (next_name_ == directory_->names.size()) directory_.reset();
     }
-    if (failure.reason != "NotFound") return failed(failure);
-    return failed(source_changed(fmt::format("source {}: vanished while it was listed", path)));
   }
 
-  Outcome<void> take(Seen seen) {
+  Outcome<void> take_directory(Pool& pool) {
+    auto next = std::move(listings_.front());
+    listings_.pop_front();
+    auto listing = pool.wait(next, tick_);
+    if (!listing) return failed(listing.error());
+    if (listing->unlisted) return gone_or(*listing->unlisted, listing->directory->id);
+    directory_ = listing->directory;
+    next_name_ = directory_->first_chunk();
+    begin_chunks(pool);  // which are looked at while these are taken
+    return take_all(*listing);
+  }
+
+  Outcome<void> take_chunk(Pool& pool) {
+    auto next = std::move(coming_.front());
+    coming_.pop_front();
+    auto chunk = pool.wait(next, tick_);
+    if (!chunk) return failed(chunk.error());
+    return take_all(*chunk);
+  }
+
+  Outcome<void> gone_or(const Failure& failure, std::uint32_t id) {
+    const std::string path = scan_.entries.path_of(id);
+    if (source_.live && id != 0) {
+      tell(scan_.unreadable, fmt::format("{}/ ({})", path, failure.message));
+      return {};
+    }
+    if (failure.reason == "NotFound")
+      return failed(source_changed(fmt::format("source {}: vanished while it was listed", path)));
+    return failed({failure.reason, fmt::format("source {}: {}", path, failure.message), failure.next});
+  }
+
+  Outcome<void> take_all(Chunk& chunk) {
+    for (Seen& seen : chunk.seen)
+      if (auto taken = take(seen); !taken) return taken;
+    return {};
+  }
+
+  Outcome<void> take(Seen& seen) {
     for (std::string& one : seen.skipped) tell(scan_.skipped, std::move(one));
     if (!seen.unreadable.empty()) tell(scan_.unreadable, std::move(seen.unreadable));
     if (!seen.taken) return {};
     Entry& entry = seen.entry;
-    if (seen.linked) {
-      const auto [first, fresh] = links_.try_emplace(seen.inode, scan_.entries.size());
-      if (!fresh) {
-        LinkedNames& names = scan_.linked[first->second];
-        names.inode = seen.inode;
-        names.others.push_back(scan_.entries.size());
-        entry.type = EntryType::HardLink;
-        entry.link_to = first->second;
-        entry.size = entry.stamp = 0;
-        entry.major = entry.minor = 0;
-        entry.link_target.clear();
-        entry.sparse = false;
-        entry.ranges.clear();
-        entry.attributes.clear();
-      }
-    }
+    if (seen.linked) take_link(seen);
     if (entry.type == EntryType::File) scan_.allocated_bytes += seen.allocated;
     fit_ranges(entry, scan_.entries);
     // A directory of another file system stays empty: its status has the mounted root's device.
-    foreign_.resize(scan_.entries.size() + 1, false);
-    foreign_.back() = seen.foreign;
-    return add(entry);
+    if (seen.foreign) foreign_.insert(scan_.entries.size());
+    name_.assign(seen.name);
+    entry.name.swap(name_);
+    auto added = add(entry);
+    entry.name.swap(name_);  // with its memory
+    return added;
+  }
+
+  /// One more name of what was taken by another one becomes a hard link.
+  void take_link(Seen& seen) {
+    const auto [first, fresh] = links_.try_emplace(seen.inode, scan_.entries.size());
+    if (fresh) return;
+    LinkedNames& names = scan_.linked[first->second];
+    names.inode = seen.inode;
+    names.others.push_back(scan_.entries.size());
+    Entry& entry = seen.entry;
+    entry.type = EntryType::HardLink;
+    entry.link_to = first->second;
+    entry.size = entry.stamp = 0;
+    entry.major = entry.minor = 0;
+    entry.link_target.clear();
+    entry.sparse = false;
+    entry.ranges.clear();
+    entry.attributes.clear();
   }
 
   Outcome<void> add(const Entry& entry) {
-    if (foreign_.empty()) foreign_.push_back(false);
     if (auto added = scan_.entries.add(entry); !added)
       return failed("TooLarge", fmt::format("source {}: {}", entry.name, added.error().message),
                     "exclude what is too deep or too much");
@@ -379,15 +421,19 @@ class Scanner {
   Scan& scan_;
   const std::stop_token& stop_;
   const Listed& listed_;
+  const Tick tick_;
+  DirectoryCursor directories_;
   dev_t device_ = 0;
   std::optional<Looker> looker_;
-  std::unordered_map<std::uint64_t, std::uint32_t>
-      links_;                                       ///< Files of more than one name by inode: their first entry.
-  std::vector<bool> foreign_;                       ///< By entry.
-  std::uint32_t next_id_ = 0;                       ///< The entry from which on directories are not listed yet.
-  std::shared_ptr<const Directory> directory_;      ///< The last one listed,
-  std::size_t next_name_ = 0;                       ///< and its first name that nobody looks at yet.
-  std::deque<std::future<Outcome<Chunk>>> coming_;  ///< In the order of the list.
+  /// Files of more than one name by inode: their first entry.
+  std::unordered_map<std::uint64_t, std::uint32_t> links_;
+  std::unordered_set<std::uint32_t> foreign_;         ///< Directories that are not looked into.
+  std::uint32_t next_id_ = 0;                         ///< The entry from which on directories are not begun yet.
+  std::deque<std::future<Outcome<Chunk>>> listings_;  ///< In the order of the list,
+  std::shared_ptr<const Directory> directory_;        ///< after what is left of this one,
+  std::size_t next_name_ = 0;                         ///< from this name on,
+  std::deque<std::future<Outcome<Chunk>>> coming_;    ///< and after these of it.
+  std::string name_;                                  ///< Kept for its memory.
 };
 
 }  // namespace
@@ -430,15 +476,6 @@ Outcome<void> describe_again(Entry& entry, int fd, const EntryList& entries) {
   if (!attributes) return failed(attributes.error());
   entry.attributes = std::move(*attributes);
   return {};
-}
-
-Outcome<Fd> open_entry_directory(const EntryList& entries, int root, std::uint32_t directory) {
-  std::vector<std::uint32_t> chain;
-  for (std::uint32_t id = directory; id != 0; id = entries[id].parent) chain.push_back(id);
-  auto at = open_directory(root, ".");
-  for (auto id = chain.rbegin(); at && id != chain.rend(); ++id)
-    at = open_directory(at->get(), std::string(entries[*id].name()));
-  return at;
 }
 
 }  // namespace roadstead::mover

@@ -41,16 +41,13 @@ using Listed = std::function<Outcome<void>(const Scan&)>;
 /// Whether the stamp of an entry is that of the file, settled or not.
 bool is_stamp(std::uint64_t stamp, const struct stat& status);
 
-/// Lists `source`; what its entries are is asked for by several threads. `listed` is called every few hundred entries;
-/// its failure ends the scan. Symbolic links are never followed; the root itself may be reached by one. SourceChanged
-/// where an entry vanishes meanwhile, unless the source is live.
+/// Lists `source`; several threads look at it. `listed` is called every few hundred entries, and every few hundred
+/// milliseconds while there are no new ones; its failure ends the scan. Symbolic links are never followed; the root
+/// itself may be reached by one. SourceChanged where an entry vanishes meanwhile, unless the source is live.
 Outcome<Scan> scan(const Source& source, const std::stop_token& stop, const Listed& listed = {});
 
 /// What a file is now: `entry` with everything of its status, unsettled. `fd` is open. For files that changed after the
 /// scan. Without its holes where they are more than `entries` has room for.
 Outcome<void> describe_again(Entry& entry, int fd, const EntryList& entries);
-
-/// Opens the directory of an entry, component by component from the root.
-Outcome<Fd> open_entry_directory(const EntryList& entries, int root, std::uint32_t directory);
 
 }  // namespace roadstead::mover
