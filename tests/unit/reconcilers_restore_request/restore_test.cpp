@@ -173,6 +173,30 @@ TEST(Restore, AClockThatIsSetBackHoldsUpNeitherTheNextAttemptNorTheNextLook) {
   expect_restored(world, "the clock was set back");
 }
 
+TEST(Restore, AWayBackThatIsNotKnownIsToldWithWhatToDoByHand) {
+  World world;
+  world.apply(request_manifest());
+  ASSERT_TRUE(world.run_until_step("db/exchange"));
+  // An end was decided after the exchange, and what had been there before stands nowhere any more.
+  Json& status = world.objects.at("RestoreRequest/default/uat-november")["status"];
+  status["receipt"] = {{"result", "Failed"}};
+  for (Json& mark : status["marks"]) mark.erase("oldInode");
+  for (Json& step : status["steps"])
+    if (step.at("name") == "db/exchange") {
+      step["state"] = "Failed";
+      step["result"] = {{"exchanging", true}};
+    }
+  const auto is_told = [&] { return world.condition("Blocked").value("reason", "") == "DataNotWhole"; };
+  ASSERT_TRUE(world.run_until(is_told)) << told(world);
+  const std::string message = world.condition("Blocked").value("message", "");
+  for (const char* part :
+       {"`docker -H unix:///uat volume inspect montagu_db_volume`", ".roadstead/default.uat-november.db/tree",
+        "`docker -H unix:///uat start ", "`kubectl delete restorerequest uat-november -n default --wait=false`",
+        "`kubectl patch restorerequest uat-november -n default --type merge -p '{\"metadata\":{\"finalizers\":null}}'`"})
+    EXPECT_THAT(message, HasSubstr(part));
+  EXPECT_EQ(world.target_volume().data.content, "old") << "nobody guesses";
+}
+
 TEST(Restore, AFullDiskIsWaitedForAndNotCounted) {
   World world;
   world.copy_failure = "NoSpace";
