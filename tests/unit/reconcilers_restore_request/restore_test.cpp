@@ -192,7 +192,8 @@ TEST(Restore, AWayBackThatIsNotKnownIsToldWithWhatToDoByHand) {
   for (const char* part :
        {"`docker -H unix:///uat volume inspect montagu_db_volume`", ".roadstead/default.uat-november.db/tree",
         "`docker -H unix:///uat start ", "`kubectl delete restorerequest uat-november -n default --wait=false`",
-        "`kubectl patch restorerequest uat-november -n default --type merge -p '{\"metadata\":{\"finalizers\":null}}'`"})
+        "`kubectl patch restorerequest uat-november -n default --type merge -p "
+        "'{\"metadata\":{\"finalizers\":null}}'`"})
     EXPECT_THAT(message, HasSubstr(part));
   EXPECT_EQ(world.target_volume().data.content, "old") << "nobody guesses";
 }
