@@ -161,7 +161,8 @@ TEST_P(WholeRestore, KilledAfterAnyCallWithTheStoreLostItComesToTheSameEnd) {
 
 TEST_P(WholeRestore, HeldByASuspendBeforeAnyStepItGoesOnWhenItIsLet) {
   std::vector<std::string> steps;
-  for (const auto& entry : whole().request()["status"]["steps"]) steps.push_back(entry["name"]);
+  const Json status = whole().status();
+  for (const auto& entry : status.at("steps")) steps.push_back(entry.at("name"));
   for (const auto& step : steps) {
     World world;
     GetParam().prepare(world);
