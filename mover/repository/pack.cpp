@@ -9,7 +9,7 @@
 namespace roadstead::mover {
 namespace {
 
-constexpr std::uint64_t kWriteOut = std::uint64_t{8} << 20;  // bytes between two hints to the kernel
+constexpr std::uint64_t kWriteOut = std::uint64_t{4} << 20;  // bytes of a pack on their way to the disk at a time
 constexpr std::size_t kClosedPacks = 2;
 constexpr std::int64_t kNanos = 1'000'000'000;
 
@@ -63,6 +63,31 @@ Outcome<void> write_all(const RepositoryDirectory& directory, const OpenPack& pa
     at += parts[i].size() - skip;
   }
   if (error != 0) return failed(directory.write_failure(error, place_of(pack.id, kPartSuffix), bytes));
+  return {};
+}
+
+/// The pack is not to be kept: the kernel may take what it could not write for written.
+tl::unexpected<Failure> not_written(const RepositoryDirectory& directory, const OpenPack& pack, int error,
+                                    std::uint64_t bytes) {
+  ::unlinkat(directory.packs(), part_name(pack.id).c_str(), 0);
+  return failed(directory.write_failure(error, place_of(pack.id, kPartSuffix), bytes));
+}
+
+/// Has what was appended since last time written, and what was then forgotten: a backup reads none of it again, and
+/// should not push what others read out of memory.
+Outcome<void> write_out(const RepositoryDirectory& directory, OpenPack& pack) {
+  const int file = pack.file.get();
+  const auto from = static_cast<off_t>(pack.written), to = static_cast<off_t>(pack.under_way);
+  ::sync_file_range(file, to, static_cast<off_t>(pack.size) - to, SYNC_FILE_RANGE_WRITE);
+  if (from < to) {
+    // Waiting hears of errors, which a later sync would not hear of again.
+    constexpr unsigned kWait = SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
+    if (::sync_file_range(file, from, to - from, kWait) != 0 && (errno == EIO || errno == ENOSPC))
+      return not_written(directory, pack, errno, pack.under_way - pack.written);
+    ::posix_fadvise(file, from, to - from, POSIX_FADV_DONTNEED);
+    pack.written = pack.under_way;
+  }
+  pack.under_way = pack.size;
   return {};
 }
 
@@ -204,11 +229,7 @@ Outcome<void> append(const RepositoryDirectory& directory, OpenPack& pack, std::
     pack.size = extent.offset + extent.record_bytes();
     pack.extents.push_back(extent);
   }
-  if (pack.size - pack.under_way < kWriteOut) return {};
-  ::sync_file_range(pack.file.get(), static_cast<off_t>(pack.under_way), static_cast<off_t>(pack.size - pack.under_way),
-                    SYNC_FILE_RANGE_WRITE);
-  pack.under_way = pack.size;
-  return {};
+  return pack.size - pack.under_way < kWriteOut ? Outcome<void>{} : write_out(directory, pack);
 }
 
 Outcome<std::uint64_t> seal(const RepositoryDirectory& directory, OpenPack& pack) {
@@ -223,12 +244,8 @@ Outcome<std::uint64_t> seal(const RepositoryDirectory& directory, OpenPack& pack
     const std::array<timespec, 2> times = {time, time};
     if (::futimens(pack.file.get(), times.data()) != 0) return failure(errno);
   }
-  if (::fsync(pack.file.get()) != 0) {
-    // The kernel may take what it could not write for written: it is not to be kept.
-    const int error = errno;
-    ::unlinkat(directory.packs(), part_name(pack.id).c_str(), 0);
-    return failure(error);
-  }
+  if (::fsync(pack.file.get()) != 0) return not_written(directory, pack, errno, end.size());
+  ::posix_fadvise(pack.file.get(), 0, 0, POSIX_FADV_DONTNEED);
   if (::renameat(directory.packs(), part_name(pack.id).c_str(), directory.packs(), name_of(pack.id).c_str()) != 0)
     return failure(errno);
   pack.file.reset();

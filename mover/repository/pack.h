@@ -63,7 +63,8 @@ struct OpenPack {
   PackId id = 0;
   Fd file;
   std::uint64_t size = 0;
-  std::uint64_t under_way = 0;  ///< Bytes that the kernel was told to write out.
+  std::uint64_t under_way = 0;  ///< Bytes that the kernel was told to write out,
+  std::uint64_t written = 0;    ///< and those that it has written and forgotten.
   std::vector<PackedExtent> extents;
   std::optional<std::int64_t> written_nanos;  ///< What its file is to tell; nothing: as it is.
 
