@@ -1,139 +1,18 @@
 #include <algorithm>
 
-#include "reconcilers/support/labels.h"
 #include "tests/unit/reconcilers_backup/world.h"
 
 namespace roadstead::testing {
 namespace {
 
-using reconcilers::value_of;
-namespace label = reconcilers::label;
+const std::string kRepository = mountpoint("roadstead_repository") + "/";
 
-const std::string kVolumes = "/var/lib/docker/volumes/";
-const std::string kRepository = kVolumes + "roadstead_repository/_data/";
-
-std::string step_of(const Container& container) { return value_of(container.spec.labels, label::kStep); }
-bool is_worker(const Container& container) {
-  return value_of(container.spec.labels, label::kRole) == reconcilers::kWorkerRole;
-}
-
-class FakeEngine final : public QuietEngine {
+class FakeEngine final : public WorkerEngine {
  public:
-  FakeEngine(World& world, const std::string& host) : world_(world), host_(world.hosts.at(host)) {}
-
-  Result<std::string> create_container(const ContainerSpec& spec, const Limits&) override {
-    if (auto e = enter(); !e) return tl::unexpected(e.error());
-    if (find(spec.name)) return fail(ErrorKind::Conflict, "name {} is taken", spec.name);
-    for (const auto& mount : spec.mounts) {
-      if (mount.type == MountSpec::Type::Bind && !host_.repository.contains(directory_of(mount)))
-        return fail(ErrorKind::Invalid, "invalid mount config: bind source path does not exist: {}", mount.source);
-      if (mount.type == MountSpec::Type::Volume && !host_.volumes.contains(mount.source)) {
-        host_.volumes[mount.source] = 0;  // as Docker does
-        if (mount.source != "roadstead_repository") violation("an empty volume was made: " + mount.source);
-      }
-      if (mount.target == "/source" && !mount.read_only) violation("the source could be written to");
-    }
-    Container container;
-    container.id = world_.next_id();
-    container.spec = spec;
-    world_.created.push_back(spec);
-    const std::string id = container.id;
-    host_.containers.emplace(id, std::move(container));
-    world_.called_after();
-    return id;
-  }
-
-  Result<void> start_container(const std::string& name, const Limits&) override {
-    if (auto e = enter(); !e) return e;
-    Container* container = find(name);
-    if (!container) return gone(name);
-    container->state = ContainerState::Running;
-    container->started_at = world_.clock.now();
-    container->looks_left = std::max(2, step_of(*container) == "forget"           ? world_.forget_looks
-                                        : step_of(*container).starts_with("look") ? world_.list_looks
-                                                                                  : 0);
-    judge_writers(*container);
-    world_.called_after();
-    return {};
-  }
-
-  Result<void> stop_container(const std::string& name, std::chrono::seconds, const Limits&) override {
-    if (auto e = enter(); !e) return e;
-    Container* container = find(name);
-    if (!container) return gone(name);
-    container->state = ContainerState::Exited;
-    world_.called_after();
-    return {};
-  }
-  Result<void> kill_container(const std::string& name, const std::string&, const Limits& limits) override {
-    return stop_container(name, {}, limits);
-  }
-
-  Result<void> remove_container(const std::string& name, bool, const Limits&) override {
-    if (auto e = enter(); !e) return e;
-    if (Container* container = find(name)) host_.containers.erase(container->id);
-    world_.called_after();
-    return {};
-  }
-
-  Result<ContainerInfo> inspect_container(const std::string& name, const Limits&) override {
-    if (auto e = enter(); !e) return tl::unexpected(e.error());
-    Container* container = find(name);
-    if (!container) return tl::unexpected(gone(name).error());
-    if (container->state == ContainerState::Running && is_worker(*container) && --container->looks_left <= 0)
-      complete(*container);
-    ContainerInfo info;
-    info.id = container->id;
-    info.name = container->spec.name;
-    info.state = container->state;
-    info.exit_code = container->exit_code;
-    info.labels = container->spec.labels;
-    info.started_at = container->started_at;
-    info.finished_at = container->finished_at;
-    if (container->state == ContainerState::Running)
-      for (const auto& port : container->spec.ports)
-        info.published_ports[std::to_string(port.container) + "/tcp"] = port.host;
-    return info;
-  }
-
-  Result<std::vector<ContainerSummary>> list_containers(const Labels& labels, const Limits&) override {
-    if (auto e = enter(); !e) return tl::unexpected(e.error());
-    std::vector<ContainerSummary> all;
-    for (const auto& [id, container] : host_.containers) {
-      const bool fits = std::ranges::all_of(
-          labels, [&](const auto& pair) { return value_of(container.spec.labels, pair.first) == pair.second; });
-      if (!fits) continue;
-      ContainerSummary one{id, container.spec.name, container.spec.image, container.state, container.spec.labels, {}};
-      for (const auto& mount : container.spec.mounts)
-        one.mounts.push_back({mount.type == MountSpec::Type::Volume ? "volume" : "bind", "", mount.source, mount.target,
-                              mount.read_only});
-      all.push_back(std::move(one));
-    }
-    return all;
-  }
-
-  Result<int> wait_container(const std::string& name, const Limits&) override {
-    if (auto e = enter(); !e) return tl::unexpected(e.error());
-    Container* container = find(name);
-    if (!container) return tl::unexpected(gone(name).error());
-    const bool patient = container->looks_left <= 2;
-    if (patient && container->state == ContainerState::Running && is_worker(*container)) complete(*container);
-    return container->exit_code;
-  }
-
-  Result<std::vector<LogLine>> logs(const std::string& name, const LogOptions&, const Limits&) override {
-    if (auto e = enter(); !e) return tl::unexpected(e.error());
-    Container* container = find(name);
-    if (!container) return tl::unexpected(gone(name).error());
-    std::vector<LogLine> lines;
-    for (const auto& line : container->log) lines.push_back({world_.clock.now(), false, line});
-    return lines;
-  }
+  FakeEngine(World& world, HostState& host) : WorkerEngine(world, host), world_(world), host_(host) {}
 
   Result<ExecResult> exec(const std::string& name, const ExecSpec& spec, const Limits&) override {
-    if (auto e = enter(); !e) return tl::unexpected(e.error());
-    Container* container = find(name);
-    if (!container) return tl::unexpected(gone(name).error());
+    if (const auto container = enter(name); !container) return tl::unexpected(container.error());
     const std::string& word = spec.command.front();
     if (word == "resume" && copies_run()) violation("a hook after ran while a copy still did");
     if (!is_known_to_run(word)) violation("a hook was run that no status says was begun: " + word);
@@ -144,35 +23,38 @@ class FakeEngine final : public QuietEngine {
     return ExecResult{code == world_.exec_exit_codes.end() ? 0 : code->second, "", "no such key"};
   }
 
-  Result<void> upload(const std::string& name, const std::string&, std::span<const ArchiveFile> files,
-                      const Limits&) override {
-    if (auto e = enter(); !e) return e;
-    Container* container = find(name);
-    if (!container) return gone(name);
-    for (const auto& file : files) container->files[file.path] = file.content;
-    world_.called_after();
-    return {};
-  }
-
   Result<VolumeInfo> inspect_volume(const std::string& name, const Limits&) override {
     if (auto e = enter(); !e) return tl::unexpected(e.error());
     if (!host_.volumes.contains(name)) return fail(ErrorKind::NotFound, "no volume {}", name);
-    return VolumeInfo{name, "local", kVolumes + name + "/_data", {}, {}, {}};
+    return VolumeInfo{name, "local", mountpoint(name), {}, {}, {}};
   }
 
  private:
-  Result<void> enter() {
-    if (auto done = world_.called(); !done) return done;
-    if (!host_.reachable) return fail(ErrorKind::Unavailable, "connection refused");
+  Result<void> creating(const ContainerSpec& spec) override {
+    for (const auto& mount : spec.mounts) {
+      if (mount.type == MountSpec::Type::Bind && !host_.repository.contains(directory_of(mount)))
+        return fail(ErrorKind::Invalid, "invalid mount config: bind source path does not exist: {}", mount.source);
+      if (mount.type == MountSpec::Type::Volume && !host_.volumes.contains(mount.source)) {
+        host_.volumes[mount.source] = 0;  // as Docker does
+        if (mount.source != "roadstead_repository") violation("an empty volume was made: " + mount.source);
+      }
+      if (mount.target == "/source" && !mount.read_only) violation("the source could be written to");
+    }
+    world_.created.push_back(spec);
     return {};
   }
-  static Result<void> gone(const std::string& name) { return fail(ErrorKind::NotFound, "no container {}", name); }
-  void violation(const std::string& what) { world_.violations.push_back(what); }
 
-  Container* find(const std::string& name) {
-    for (auto& [id, container] : host_.containers)
-      if (id == name || container.spec.name == name) return &container;
-    return nullptr;
+  void started(Container& container) override {
+    const std::string step = step_of(container);
+    const int looks = step == "forget" ? world_.forget_looks : step.starts_with("look") ? world_.list_looks : 0;
+    container.looks_left = std::max(container.looks_left, looks);
+    judge_writers(container);
+  }
+
+  void complete(Container& worker) override {
+    auto job = job_of(worker);
+    if (!job) return end(worker, false, "InvalidJob");
+    std::visit([&](const auto& one) { perform(worker, one); }, *job);
   }
 
   /// "production2/outpack" of a bind mount of the repository.
@@ -219,25 +101,6 @@ class FakeEngine final : public QuietEngine {
 
   // ---- movers
 
-  void end(Container& container, bool ok, const std::string& reason, const std::string& data = "{}") {
-    container.state = ContainerState::Exited;
-    container.exit_code = ok ? 0 : 1;
-    container.finished_at = world_.clock.now();
-    container.log.push_back(mover::to_json(mover::Line(mover::WorkerResult{ok, reason, reason + ".", "", data})));
-  }
-
-  static Result<mover::Job> job_of(const Container& container) {
-    const auto file = container.files.find(std::string(mover::kJobPath.substr(1)));
-    if (file == container.files.end()) return fail(ErrorKind::Invalid, "no job");
-    return mover::parse_job(file->second);
-  }
-
-  void complete(Container& container) {
-    auto job = job_of(container);
-    if (!job) return end(container, false, "InvalidJob");
-    std::visit([&](const auto& one) { perform(container, one); }, *job);
-  }
-
   template <class Other>
   void perform(Container& container, const Other&) {
     end(container, false, "NotExpected");
@@ -268,32 +131,16 @@ class FakeEngine final : public QuietEngine {
     end(container, true, "Forgotten", mover::to_json(mover::ForgetData{}));
   }
 
-  /// The other end on its host: same owner, item and attempt.
-  std::pair<Container*, HostState*> peer_of(const Container& container) {
-    const std::string other = step_of(container) == "copy-send" ? "copy-receive" : "copy-send";
-    for (auto& [name, host] : world_.hosts)
-      for (auto& [id, one] : host.containers)
-        if (step_of(one) == other && one.state == ContainerState::Running &&
-            value_of(one.spec.labels, label::kAttempt) == value_of(container.spec.labels, label::kAttempt) &&
-            value_of(one.spec.labels, label::kItem) == value_of(container.spec.labels, label::kItem) &&
-            value_of(one.spec.labels, label::kName) == value_of(container.spec.labels, label::kName))
-          return {&one, &host};
-    return {nullptr, nullptr};
-  }
-
   void perform(Container& container, const mover::Copy& copy) {
     if (copy.role == mover::Role::Both) return carry(container, host_, container, host_, copy, copy);
-    const auto [peer, peer_host] = peer_of(container);
-    if (peer == nullptr) {
-      constexpr int kPatience = 6;
-      if (++container.waits > kPatience) end(container, false, "ConnectionLost");
-      return;
-    }
+    const auto [peer, peer_state] = peer_of(container);
+    if (peer == nullptr) return no_peer(container);
+    HostState& peer_host = world_.hosts.at(peer_state->name);
     const auto other = job_of(*peer);
     const auto* theirs = other ? std::get_if<mover::Copy>(&*other) : nullptr;
     if (theirs == nullptr) return end(container, false, "InvalidJob");
-    if (copy.role == mover::Role::Send) return carry(container, host_, *peer, *peer_host, copy, *theirs);
-    carry(*peer, *peer_host, container, host_, *theirs, copy);
+    if (copy.role == mover::Role::Send) return carry(container, host_, *peer, peer_host, copy, *theirs);
+    carry(*peer, peer_host, container, host_, *theirs, copy);
   }
 
   void carry(Container& sender, HostState& from, Container& receiver, HostState& to, const mover::Copy& sent,
@@ -352,8 +199,8 @@ class FakeEngine final : public QuietEngine {
 
 }  // namespace
 
-std::shared_ptr<Engine> make_engine(World& world, const std::string& host) {
-  return std::make_shared<FakeEngine>(world, host);
+std::shared_ptr<Engine> World::engine(const std::string& host) {
+  return std::make_shared<FakeEngine>(*this, hosts.at(host));
 }
 
 }  // namespace roadstead::testing

@@ -133,20 +133,9 @@ TEST(VolumeBackup, KilledWithTheStoreLostAtAnyCallItCopiesNothingTwice) {
   for (int n = 3; n <= calls && !::testing::Test::HasFailure(); n += stride()) {
     World world;
     world.kill_at = n;
+    world.kill_loses_store = true;
     begin(world);
-    bool lost = false;
-    for (int i = 0; i < 300; ++i) {
-      try {
-        auto action = world.look();
-        if (action && !action->requeue_after && lost) break;
-        world.clock.advance(action && action->requeue_after ? std::max(*action->requeue_after, Millis{1})
-                                                            : Millis{1000});
-        if (!lost && action && !action->requeue_after) break;
-      } catch (const Killed&) {
-        world.lose_store();
-        lost = true;
-      }
-    }
+    world.run();
     SCOPED_TRACE("store lost before call " + std::to_string(n));
     EXPECT_THAT(world.violations, IsEmpty());
     EXPECT_EQ(world.phase(), "Succeeded") << told(world);
@@ -171,25 +160,13 @@ TEST(VolumeBackup, ThatIsThereAlreadyIsFoundWithoutHooksAndCopies) {
 class PrunedWorker : public ::testing::TestWithParam<std::string> {};
 
 TEST_P(PrunedWorker, IsNotMissed) {
-  // Removed behind our back as soon as it has ended, and the first time only.
   World world;
   begin(world);
   if (GetParam() == "look")  // an engine makes none where the directory is missing
     world.hosts["annex2"].repository = {{"production2/outpack", {}}, {"production2/logs", {}}};
-  bool pruned = false;
-  world.before_call = [&](int) {
-    if (pruned) return;
-    for (auto& [name, host] : world.hosts)
-      for (auto it = host.containers.begin(); it != host.containers.end(); ++it)
-        if (it->second.state == ContainerState::Exited &&
-            it->second.spec.name.find("-" + GetParam() + "-1") != std::string::npos) {
-          host.containers.erase(it);
-          pruned = true;
-          return;
-        }
-  };
+  world.prune(GetParam());
   ASSERT_TRUE(world.run()) << told(world);
-  EXPECT_TRUE(pruned) << "no worker of this step was there to be pruned";
+  EXPECT_EQ(world.pruned, 1) << "no worker of this step was there to be pruned";
   expect_backed_up(world, GetParam() + " pruned");
 }
 
