@@ -122,20 +122,24 @@ Connection::Connection(Fd socket, const Tls& tls, Session& session)
   set_flag(socket_.get(), IPPROTO_TCP, TCP_NODELAY);
   set_flag(socket_.get(), SOL_SOCKET, SO_KEEPALIVE);
   expect(SSL_set_fd(ssl_.get(), socket_.get()) == 1, "SSL_set_fd");
-  // A record of 16 KiB a call would be a packet through every layer of two hosts' networks; many records are a few.
-  BIO* socket_writer = SSL_get_wbio(ssl_.get());
-  BIO* batch = BIO_new(BIO_f_buffer());
-  expect(batch != nullptr && BIO_set_write_buffer_size(batch, kBatch) == 1, "BIO_f_buffer");
-  expect(BIO_up_ref(socket_writer) == 1, "BIO_up_ref");
-  SSL_set0_wbio(ssl_.get(), BIO_push(batch, socket_writer));
 }
 
 Outcome<std::unique_ptr<Connection>> Connection::establish(Fd socket, const Tls& tls, Session& session,
                                                            std::chrono::milliseconds limit) {
   std::unique_ptr<Connection> connection(new Connection(std::move(socket), tls, session));
   if (auto done = connection->handshake(tls, Session::Clock::now() + limit); !done) return failed(done.error());
+  connection->write_in_batches();
   connection->between_frames_ = true;
   return connection;
+}
+
+/// A record of 16 KiB a call would be a packet through every layer of two hosts' networks; many records are a few.
+void Connection::write_in_batches() {
+  BIO* socket_writer = SSL_get_wbio(ssl_.get());
+  BIO* batch = BIO_new(BIO_f_buffer());
+  expect(batch != nullptr && BIO_set_write_buffer_size(batch, kBatch) == 1, "BIO_f_buffer");
+  expect(BIO_up_ref(socket_writer) == 1, "BIO_up_ref");
+  SSL_set0_wbio(ssl_.get(), BIO_push(batch, socket_writer));
 }
 
 Outcome<void> Connection::handshake(const Tls& tls, Deadline deadline) {

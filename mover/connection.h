@@ -105,6 +105,7 @@ class Connection {
   Outcome<Frame> receive_until(Deadline deadline);
   Outcome<void> read_exactly(std::span<std::byte> out, Deadline deadline);
   Outcome<void> wait_for(int ssl_result, Deadline deadline);
+  void write_in_batches();
   Outcome<void> wait_to_send(int ssl_result);
   Outcome<void> flush();
   Outcome<void> keep_to_limit(std::size_t bytes);

@@ -106,7 +106,7 @@ class RepositoryThread final : public SinkThread {
     return known && *known;  // what cannot be read is brought whole
   }
 
-  /// Where little has changed, the repository grows by no more than what travelled, and nothing of it is read.
+  /// Where little has changed, the repository grows by that, and nothing of it is read but an earlier patch.
   Outcome<bool> patch(const Spot& spot, FileState&, const Patched& patched) override {
     if (patched.old == kZeroDigest) return false;
     const auto old = reader_.patch_base(patched.old);
@@ -130,7 +130,8 @@ class RepositoryThread final : public SinkThread {
     put_digest(spot.file, spot.index, extent.hash);
     if (extent.hash == kZeroDigest) return {};
     auto pieces = extent.pieces;
-    if (pieces.size() < mover::pieces_of(spot.length)) {
+    const PackedExtent packed{.length = spot.length, .codec = extent.codec};
+    if (pieces.size_bytes() < packed.hash_bytes()) {  // from a source in this process
       static_cast<void>(hasher_.of(extent.plain));
       pieces = hasher_.pieces();
     }

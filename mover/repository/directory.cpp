@@ -107,7 +107,7 @@ Outcome<void> RepositoryDirectory::check_format() const {
   if (!content) return failed(content.error());
   if (*content != kFormatText)
     return failed("VersionMismatch", fmt::format("the repository {} is of a format this mover does not know", path_),
-                  "bring a newer mover image to this host");
+                  "bring the mover image of the release that wrote it to this host, or back up into a new repository");
   return {};
 }
 

@@ -66,29 +66,16 @@ Outcome<void> write_all(const RepositoryDirectory& directory, const OpenPack& pa
   return {};
 }
 
-/// The pack is not to be kept: the kernel may take what it could not write for written.
-tl::unexpected<Failure> not_written(const RepositoryDirectory& directory, const OpenPack& pack, int error,
-                                    std::uint64_t bytes) {
-  ::unlinkat(directory.packs(), part_name(pack.id).c_str(), 0);
-  return failed(directory.write_failure(error, place_of(pack.id, kPartSuffix), bytes));
-}
-
-/// Has what was appended since last time written, and what was then forgotten: a backup reads none of it again, and
-/// should not push what others read out of memory.
-Outcome<void> write_out(const RepositoryDirectory& directory, OpenPack& pack) {
+/// Has what was appended since last time written, and what was before it forgotten as far as it is on the disk: a
+/// backup reads none of it again, and should not push what others read out of memory. Nobody waits here: whoever waits
+/// for a range hears of its errors, and the sync that decides would not hear of them again.
+void write_out(OpenPack& pack) {
   const int file = pack.file.get();
-  const auto from = static_cast<off_t>(pack.written), to = static_cast<off_t>(pack.under_way);
+  const auto from = static_cast<off_t>(pack.forgotten), to = static_cast<off_t>(pack.under_way);
   ::sync_file_range(file, to, static_cast<off_t>(pack.size) - to, SYNC_FILE_RANGE_WRITE);
-  if (from < to) {
-    // Waiting hears of errors, which a later sync would not hear of again.
-    constexpr unsigned kWait = SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
-    if (::sync_file_range(file, from, to - from, kWait) != 0 && (errno == EIO || errno == ENOSPC))
-      return not_written(directory, pack, errno, pack.under_way - pack.written);
-    ::posix_fadvise(file, from, to - from, POSIX_FADV_DONTNEED);
-    pack.written = pack.under_way;
-  }
+  if (from < to) ::posix_fadvise(file, from, to - from, POSIX_FADV_DONTNEED);
+  pack.forgotten = pack.under_way;
   pack.under_way = pack.size;
-  return {};
 }
 
 /// The pack as far as its extents are right; what comes after is cut off.
@@ -194,17 +181,16 @@ Outcome<std::optional<std::span<const std::byte>>> RecordChecker::read(int file,
   stored_.resize(extent.stored + extent.hash_bytes());
   const auto there = read_stored(file, extent, stored_);
   if (!there) return failed(there.error());
-  const std::span<const std::byte> all(stored_);
-  if (!*there || !is_right(extent, all.first(extent.stored), all.subspan(extent.stored))) return std::nullopt;
+  const auto all = std::span(stored_);
+  if (!*there || !is_right(extent, all.first(extent.stored))) return std::nullopt;
+  if (extent.hash_bytes() > 0) std::ranges::copy(std::as_bytes(hasher_.pieces()), all.begin() + extent.stored);
   return stored_;
 }
 
-bool RecordChecker::is_right(const PackedExtent& extent, std::span<const std::byte> stored,
-                             std::span<const std::byte> hashes) {
+bool RecordChecker::is_right(const PackedExtent& extent, std::span<const std::byte> stored) {
   if (is_patch(extent.codec)) return is_whole_patch(stored, patch_hasher_);
   const auto plain = unpacker_.unpack(extent.codec, stored, extent.length);
-  if (!plain || hasher_.of(*plain) != extent.name) return false;
-  return hashes.empty() || std::ranges::equal(hashes, std::as_bytes(hasher_.pieces()));
+  return plain && hasher_.of(*plain) == extent.name;
 }
 
 Outcome<OpenPack> make_pack(const RepositoryDirectory& directory) {
@@ -229,7 +215,8 @@ Outcome<void> append(const RepositoryDirectory& directory, OpenPack& pack, std::
     pack.size = extent.offset + extent.record_bytes();
     pack.extents.push_back(extent);
   }
-  return pack.size - pack.under_way < kWriteOut ? Outcome<void>{} : write_out(directory, pack);
+  if (pack.size - pack.under_way >= kWriteOut) write_out(pack);
+  return {};
 }
 
 Outcome<std::uint64_t> seal(const RepositoryDirectory& directory, OpenPack& pack) {
@@ -244,7 +231,12 @@ Outcome<std::uint64_t> seal(const RepositoryDirectory& directory, OpenPack& pack
     const std::array<timespec, 2> times = {time, time};
     if (::futimens(pack.file.get(), times.data()) != 0) return failure(errno);
   }
-  if (::fsync(pack.file.get()) != 0) return not_written(directory, pack, errno, end.size());
+  if (::fsync(pack.file.get()) != 0) {
+    // The kernel may take what it could not write for written: it is not to be kept.
+    const int error = errno;
+    ::unlinkat(directory.packs(), part_name(pack.id).c_str(), 0);
+    return failure(error);
+  }
   ::posix_fadvise(pack.file.get(), 0, 0, POSIX_FADV_DONTNEED);
   if (::renameat(directory.packs(), part_name(pack.id).c_str(), directory.packs(), name_of(pack.id).c_str()) != 0)
     return failure(errno);

@@ -46,11 +46,12 @@ Outcome<bool> read_hashes(int file, const PackedExtent& extent, std::vector<Dige
 /// base lies elsewhere and has a name of its own. One per thread.
 class RecordChecker {
  public:
-  /// Reads what stands behind the record's header; valid until the next call. Nothing where it is not right.
+  /// Reads what stands behind the record's header; valid until the next call. Nothing where it is not right. Wrong
+  /// hashes of pieces are no damage, for the bytes have a name: they are returned as they should be.
   Outcome<std::optional<std::span<const std::byte>>> read(int file, const PackedExtent& extent);
 
  private:
-  bool is_right(const PackedExtent& extent, std::span<const std::byte> stored, std::span<const std::byte> hashes);
+  bool is_right(const PackedExtent& extent, std::span<const std::byte> stored);
 
   Unpacker unpacker_;
   Hasher patch_hasher_;
@@ -64,7 +65,7 @@ struct OpenPack {
   Fd file;
   std::uint64_t size = 0;
   std::uint64_t under_way = 0;  ///< Bytes that the kernel was told to write out,
-  std::uint64_t written = 0;    ///< and those that it has written and forgotten.
+  std::uint64_t forgotten = 0;  ///< and those that it was told to forget then.
   std::vector<PackedExtent> extents;
   std::optional<std::int64_t> written_nanos;  ///< What its file is to tell; nothing: as it is.
 

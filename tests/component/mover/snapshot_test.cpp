@@ -184,6 +184,7 @@ void change(const fs::path& path, std::size_t at) {
   const char other = static_cast<char>(file.get() ^ 1);
   file.seekp(static_cast<std::streamoff>(at));
   file.put(other);
+  ASSERT_TRUE(file.flush()) << path << " has no byte " << at;
 }
 
 TEST_F(Snapshots, OfAChangedPageSendThatPage) {
@@ -227,8 +228,9 @@ TEST_F(Snapshots, WhereAPieceHashHasRottenThePieceOrTheExtentIsBroughtAgain) {
   expect_well(back_up("one"));
   const Digest hash = piece_hash(60, std::as_bytes(std::span(text)).subspan(60 * kPiece, kPiece));
   const std::string_view there(reinterpret_cast<const char*>(hash.data()), hash.size());
-  const auto at = read_file(packs().front()).find(there);
-  change(packs().front(), at);  // in what is compared with the source's
+  const fs::path pack = packs().front();  // later ones may come before it
+  const auto at = read_file(pack).find(there);
+  change(pack, at);  // in what is compared with the source's
   change(source_ / "database", 8192);
   Ends again = back_up("two");
   expect_well(again);
@@ -236,8 +238,8 @@ TEST_F(Snapshots, WhereAPieceHashHasRottenThePieceOrTheExtentIsBroughtAgain) {
   EXPECT_EQ(restored("two"), snapshot(source_));
 
   fs::remove(scratch_ / "repository/snapshots/two");
-  change(packs().front(), at);
-  change(packs().front(), at + 20);  // in the rest, of which the name is made
+  change(pack, at);
+  change(pack, at + 20);  // in the rest, of which the name is made
   change(source_ / "database", 16384);
   again = back_up("three");
   expect_well(again);

@@ -73,13 +73,15 @@ TEST(PieceHashes, AreThoseOfWhichAnExtentsNameIsMade) {
 }
 
 TEST(PieceHashes, AreTheSameWhenAnExtentComesInParts) {
-  const Bytes bytes = bytes_of(kExtent - 5, 4);
   PieceHasher whole, parts;
-  parts.start();
-  for (std::size_t at = 0; at < bytes.size(); at += 3 * kPiece)
-    parts.add(std::span(bytes).subspan(at, std::min(3 * kPiece, bytes.size() - at)));
-  EXPECT_EQ(parts.finish(), whole.of(bytes));
-  EXPECT_TRUE(std::ranges::equal(parts.pieces(), whole.pieces()));
+  for (const std::size_t length : {kExtent - 5, 3 * kPiece + 100, 6 * kPiece + 1, 7 * kPiece}) {
+    const Bytes bytes = bytes_of(length, 4);
+    parts.start();
+    for (std::size_t at = 0; at < length; at += 3 * kPiece)
+      parts.add(std::span(bytes).subspan(at, std::min(3 * kPiece, length - at)));
+    EXPECT_EQ(parts.finish(), whole.of(bytes)) << length;
+    EXPECT_TRUE(std::ranges::equal(parts.pieces(), whole.pieces())) << length;
+  }
 }
 
 TEST(PieceHashes, OfTheSameBytesInAnotherPlaceAreOthers) {

@@ -465,14 +465,19 @@ TEST_F(Upkeep, ADamagedBaseTakesItsPatchesWithItUntilTheyAreBroughtAgain) {
   expect_all_whole();
 }
 
-TEST_F(Upkeep, AWrongPieceHashIsFoundAndItsExtentBroughtAgain) {
+TEST_F(Upkeep, AWrongPieceHashIsNoDamageAndMendedWhereItsPackIsRewritten) {
   const std::string first = noise(kExtent, 1);
-  back_up("a", {{"f", first}});
+  back_up("a", {{"f", first}, {"large", noise(3 * kExtent, 2)}});
   const Digest hash = piece_hash(7, bytes_of(first).subspan(7 * kPiece, kPiece));
-  spoil({reinterpret_cast<const char*>(hash.data()), hash.size()});
-  EXPECT_EQ(verify().damaged, 1U);
-  back_up("b", {{"f", first}});
+  const std::string_view right(reinterpret_cast<const char*>(hash.data()), hash.size());
+  const auto is_right = [&] { return read_file(packs()[0]).find(right) != std::string::npos; };
+  spoil(right);
+  ASSERT_FALSE(is_right());
   EXPECT_EQ(verify().damaged, 0U);
+  expect_all_whole();
+  back_up("b", {{"f", first}});
+  forget({"a"});
+  EXPECT_TRUE(is_right());
   expect_all_whole();
 }
 
