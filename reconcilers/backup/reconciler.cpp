@@ -192,7 +192,8 @@ class BackupReconciler final : public Reconciler {
       if (crds::is_finished(request.status)) continue;
       const std::string &ns = request.metadata.ns, &name = request.metadata.name;
       const std::string next =
-          fmt::format("see `{}`, or end it: `{}`", describe_command<crds::RestoreRequest>(ns, name),
+          fmt::format("see `{}`, or end it while nothing is exchanged or overwritten yet: `{}`",
+                      describe_command<crds::RestoreRequest>(ns, name),
                       patch_command<crds::RestoreRequest>(ns, name, R"({"spec":{"cancel":true}})"));
       if (backup::is_used_by(object, request))
         return fmt::format("RestoreRequest {} uses its snapshots; they are forgotten when that has ended; {}", name,
@@ -210,7 +211,7 @@ class BackupReconciler final : public Reconciler {
   Result<Action> refuse_to_go(crds::Backup& object) {
     return waits_to_go(object, "Kept",
                        fmt::format("spec.keep says that its snapshots stay, spec.deletionPolicy Delete that they go; "
-                                   "take keep away first: {}; or set spec.deletionPolicy to Retain, and they stay",
+                                   "take keep away first: `{}`; or set spec.deletionPolicy to Retain, and they stay",
                                    patch_command<crds::Backup>(object.metadata.ns, object.metadata.name,
                                                                R"({"spec":{"keep":false}})")),
                        kBlockedRetry);

@@ -171,7 +171,8 @@ class Planner {
     take_backups(status, policy_.metadata.name, backups);
     if (!schedule) {
       status.next_run_time.reset();
-      set("Ready", Truth::False, "ScheduleInvalid", schedule.error().message);
+      set("Ready", Truth::False, "ScheduleInvalid",
+          schedule.error().message + "; correct spec.schedule in its manifest and apply it: `roadstead apply -f FILE`");
     } else if (policy_.spec.suspend) {
       status.next_run_time.reset();
       set("Ready", Truth::False, "Suspended",
@@ -208,9 +209,9 @@ class Planner {
     plan_.look_again = earlier(plan_.look_again, next);
     if (!next && !waits_)
       return set("Ready", Truth::False, "NeverRuns",
-                 fmt::format("\"{}\" matches no time within nine years; correct spec.schedule.cron: `kubectl edit "
-                             "backuppolicy {} -n {}`",
-                             policy_.spec.schedule.cron, policy_.metadata.name, policy_.metadata.ns));
+                 fmt::format("\"{}\" matches no time within nine years; correct spec.schedule.cron in the policy's "
+                             "manifest, and `roadstead apply -f` it",
+                             policy_.spec.schedule.cron));
     if (!waits_) set("Ready", Truth::True, "Scheduled", fmt::format("The next run is at {}", format_rfc3339(*next)));
     if (!waits_ && !missed_now_ && due.count > 0)
       set("Late", Truth::False, "OnTime", "The last scheduled run was made");
@@ -254,7 +255,8 @@ class Planner {
         count == 1 ? fmt::format("The run of {} was missed: {}", format_rfc3339(newest), why)
                    : fmt::format("{} runs were missed, the newest of {}: {}", count, format_rfc3339(newest), why);
     set("Late", Truth::True, "RunMissed",
-        message + fmt::format("; make one by hand: apply a Backup with spec.policyRef.name {}", policy_.metadata.name));
+        message +
+            fmt::format("; `roadstead backup {} -n {}` makes one now", policy_.metadata.name, policy_.metadata.ns));
     plan_.events.push_back({true, "RunMissed", message});
   }
 
@@ -280,10 +282,10 @@ class Planner {
     if (since && !old) plan_.look_again = earlier(plan_.look_again, *since + std::chrono::seconds(*limit) + Millis{1});
     set("TooOld", old ? Truth::True : Truth::False, old ? "ObjectiveMissed" : "WithinObjective",
         old ? fmt::format(
-                  "The last good backup is older than {} (spec.objectives.maxAgeSeconds); `roadstead get backups "
-                  "-n {}` shows the runs since then and why they failed, `roadstead backup {} -n {}` makes one now",
-                  human_duration(std::chrono::seconds(*limit)), policy_.metadata.ns, policy_.metadata.name,
-                  policy_.metadata.ns)
+                  "The last good backup is older than {2} (spec.objectives.maxAgeSeconds); `roadstead get backups "
+                  "-n {0}` shows the runs since then, `roadstead describe backup NAME -n {0}` says why one failed, "
+                  "`roadstead backup {1} -n {0}` makes one now",
+                  policy_.metadata.ns, policy_.metadata.name, human_duration(std::chrono::seconds(*limit)))
             : "The last good backup is young enough");
   }
 

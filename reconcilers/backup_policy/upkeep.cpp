@@ -6,6 +6,7 @@
 #include "operator/base/quantity.h"
 #include "operator/base/rfc3339.h"
 #include "reconcilers/support/backup_names.h"
+#include "reconcilers/support/commands.h"
 #include "reconcilers/support/outcome.h"
 #include "reconcilers/support/pace.h"
 #include "reconcilers/support/repository.h"
@@ -68,9 +69,9 @@ std::optional<std::string> suspicion_of(const crds::BackupPolicy& policy, const 
   const OwnSnapshot& small = own[static_cast<std::size_t>(newest - judged.begin())];
   return fmt::format(
       "Snapshot {} of volume {} on host {} holds {}, {} held {}; nothing is removed meanwhile. Look at the volume; if "
-      "it is right so: kubectl annotate backup {} -n {} {}=true",
+      "it is right so: `{} annotate backup {} -n {} {}=true`",
       small.seen.id, place.volume, place.host, size_of(small), before ? before->seen.id : "the one before",
-      before ? size_of(*before) : "more", small.origin.backup, policy.metadata.ns, kAcceptShrinkAnnotation);
+      before ? size_of(*before) : "more", kKubectl, small.origin.backup, policy.metadata.ns, kAcceptShrinkAnnotation);
 }
 
 std::optional<Time> asked_verification(const crds::BackupPolicy& policy) {
@@ -279,10 +280,11 @@ crds::Condition health_of(const crds::BackupPolicy& policy, const std::vector<st
     if (repository.damaged_extents > 0) take(damage_in(policy, repository));
     if (!repository.last_listed_time)
       take({"RepositoryHealthy", crds::ConditionStatus::Unknown, "NotLookedAtYet",
-            sentence(fmt::format("What host {} holds of volume {} was not looked up yet{}{}", repository.host,
-                                 repository.volume, repository.message.empty() ? "" : ": ", repository.message),
-                     fmt::format("it is looked up as soon as that host answers, see `roadstead describe host {}`.",
-                                 repository.host)),
+            sentence(
+                fmt::format("What host {} holds of volume {} was not looked up yet{}{}", repository.host,
+                            repository.volume, repository.message.empty() ? "" : ": ", repository.message),
+                fmt::format("it is tried again by itself; `roadstead describe host {}` says whether that host answers.",
+                            repository.host)),
             std::nullopt, policy.metadata.generation});
   }
   for (const Place& place : missing)

@@ -383,8 +383,10 @@ void judge_gap(Conditions& conditions, const BarmanServer& server, const Observe
       : server.spec.initial_backup
           ? fmt::format("a new base backup is being made, which closes it; see `roadstead get backups -n {}`",
                         server.metadata.ns)
-          : fmt::format("make a base backup, which closes it: apply a Backup with spec.source.barman.serverRef.name {}",
-                        server.metadata.name);
+          : fmt::format(
+                "`roadstead backup POLICY -n {}` with the BackupPolicy of this server makes a base backup now, which "
+                "closes it",
+                server.metadata.ns);
   if (archive.broken)
     return conditions.set("WalGap", Truth::True,
                           archive.broken->kind == ErrorKind::NotFound ? "HistoryMissing" : "TimelineLeft",
@@ -419,16 +421,20 @@ void judge_backups(Conditions& conditions, const BarmanServer& server, const Obs
             ? fmt::format("There is no base backup yet; Backup {0}-initial makes the first one as soon as WAL streams, "
                           "see: roadstead describe backup {0}-initial -n {1}",
                           server.metadata.name, server.metadata.ns)
-            : "There is no base backup, and spec.initialBackup is false; apply a Backup of this server");
+            : fmt::format(
+                  "There is no base backup, and spec.initialBackup is false; `roadstead backup POLICY -n {}` with the "
+                  "BackupPolicy of this server makes one now",
+                  server.metadata.ns));
   const auto limit = server.spec.objectives ? server.spec.objectives->max_base_backup_age_seconds : std::nullopt;
   if (limit && newest->end_time && now - *newest->end_time > std::chrono::seconds(*limit))
     return conditions.set(
         "BackupsHealthy", Truth::False, "TooOld",
-        fmt::format(
-            "The newest base backup is from {0}, older than {1} (spec.objectives.maxBaseBackupAgeSeconds); "
-            "`roadstead get backups -n {2}` shows the runs since then and why they failed, `roadstead backup POLICY "
-            "-n {2}` with the BackupPolicy of this server makes one now",
-            format_rfc3339(*newest->end_time), human_duration(std::chrono::seconds(*limit)), server.metadata.ns));
+        fmt::format("The newest base backup is from {0}, older than {1} (spec.objectives.maxBaseBackupAgeSeconds); "
+                    "`roadstead get backups -n {2}` shows the runs since then, `roadstead describe backup NAME -n {2}` "
+                    "says why "
+                    "one failed, `roadstead backup POLICY -n {2}` with the BackupPolicy of this server makes one now",
+                    format_rfc3339(*newest->end_time), human_duration(std::chrono::seconds(*limit)),
+                    server.metadata.ns));
   const auto good = std::count_if(status.backups.begin(), status.backups.end(),
                                   [](const auto& backup) { return backup.status == "DONE"; });
   const std::int64_t wanted = server.spec.retention ? server.spec.retention->minimum_redundancy : 0;

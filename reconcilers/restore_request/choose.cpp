@@ -26,7 +26,8 @@ ChosenBackup choose_backup(const crds::RestorePoint& point, const std::string& s
     if (one.status == "DONE" && one.type != "incremental" && (newest == nullptr || one.id > newest->id)) newest = &one;
   if (newest == nullptr)
     return {{},
-            fmt::format("BarmanServer {} has no good full backup yet; make one with a Backup, or wait for its policy",
+            fmt::format("BarmanServer {} has no good full backup yet; `roadstead backup POLICY` with the BackupPolicy "
+                        "of that server makes one now",
                         server)};
   return {*newest, {}};
 }

@@ -19,21 +19,31 @@ std::string with_end(const MoverAnswer& answer) {
   return result.dump();
 }
 
-/// Which of the two trees was there first is not known: that is for a person to see.
-std::string way_back_by_hand(const Run& run, const crds::RestoreItem& item, const crds::Host& host) {
+/// The containers that were stopped, each with its restart policy, in the order in which they are started again.
+std::string start_by_hand(const crds::RestoreRequestStatus& status, const std::string& docker) {
+  std::string commands;
+  for (const auto* entry : in_start_order(status.ledger)) {
+    const std::string policy = entry->restart_policy.empty() ? "no" : entry->restart_policy;
+    commands += fmt::format("{}`{} update --restart {} {}`, `{} start {}`", commands.empty() ? "" : ", ", docker,
+                            policy, entry->name, docker, entry->name);
+  }
+  return commands.empty() ? commands : fmt::format("; start what was stopped: {}", commands);
+}
+
+/// Which of the two trees was there first is not known: that is for a person to see. A request that a directory of
+/// manifests brings back would go on with it.
+std::string way_back_by_hand(const Run& run, const crds::RestoreItem& item, const std::string& docker) {
   const auto& metadata = run.request.metadata;
-  const std::string docker = docker_command(host);
-  std::string start;
-  for (const auto& entry : run.request.status.ledger) start += " " + entry.name;
-  if (!start.empty()) start = fmt::format(", start what was stopped (`{} start{}`)", docker, start);
+  const std::string own =
+      fmt::format("{}/{}", mover::kOwnName, mover::request_name(metadata.ns, metadata.name, item.name));
   return fmt::format(
-      "the old data of volume {0} is not known any more, so the applications stay stopped; `{1} volume inspect {0}` "
-      "says where the volume is on host {2}, and the tree that is not current stands beside it in {3}/{4}/tree: put "
-      "the right one in place by hand{5}, then let go of this request: `kubectl delete restorerequest {6} -n {7} "
-      "--wait=false` and `{8}`",
-      item.to.volume, docker, host.metadata.name, mover::kOwnName,
-      mover::request_name(metadata.ns, metadata.name, item.name), start, metadata.name, metadata.ns,
-      patch_command<crds::RestoreRequest>(metadata.ns, metadata.name, R"({"metadata":{"finalizers":null}})"));
+      "the old data of volume {0} is not known any more, so the applications stay stopped. Take this request's "
+      "manifest away if it has one, then let go of it: `roadstead delete restorerequest {1} -n {2} --wait=false` and "
+      "`{3}`; `{4} volume inspect {0}` says where the volume is on host {5}, and the tree that is not current stands "
+      "beside it in {6}/tree: put the right one in place by hand and remove {6}{7}",
+      item.to.volume, metadata.name, metadata.ns,
+      patch_command<crds::RestoreRequest>(metadata.ns, metadata.name, R"({"metadata":{"finalizers":null}})"), docker,
+      run.request.spec.target.host_ref.name, own, start_by_hand(run.request.status, docker));
 }
 
 }  // namespace
@@ -67,10 +77,11 @@ Outcome exchange(Run& run, Frame& frame) {
 Outcome put_back(Run& run, Frame& frame) {
   const crds::RestoreItem& item = frame.item();
   auto target = run.target();
-  if (!target) return from_lookup(target.error());
   const auto mark = std::ranges::find(run.request.status.marks, item.name, &crds::MarkSummary::item);
   if (mark == run.request.status.marks.end() || mark->old_inode.value_or(0) == 0)
-    return Blocked{"DataNotWhole", way_back_by_hand(run, item, target->host), kBlockedRetry};
+    return Blocked{"DataNotWhole", way_back_by_hand(run, item, target ? docker_command(target->host) : "docker"),
+                   kBlockedRetry};
+  if (!target) return from_lookup(target.error());
   const auto old_inode = static_cast<std::uint64_t>(*mark->old_inode);
   if (auto outcome = quiesce(run, frame, *target)) return *outcome;
   MoverAnswer answer;

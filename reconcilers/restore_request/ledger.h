@@ -37,4 +37,7 @@ struct RestartPolicy {
 };
 RestartPolicy parse_restart_policy(const std::string& text);
 
+/// What was stopped last comes first. The pointers live as long as the ledger is not changed.
+std::vector<const crds::LedgerEntry*> in_start_order(const std::vector<crds::LedgerEntry>& ledger);
+
 }  // namespace roadstead::reconcilers::restore

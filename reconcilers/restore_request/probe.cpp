@@ -147,7 +147,7 @@ std::string wal_advice(const std::string& server, const std::string& backup, con
   return fmt::format(
       "points up to the segment before {} can be restored, e.g. `point: {{backupID: {}}}`; for later points make a new "
       "base backup "
-      "(`roadstead apply` a Backup of BarmanServer {})",
+      "(`roadstead backup POLICY` with the BackupPolicy of BarmanServer {})",
       gap.first, backup, server);
 }
 
@@ -283,8 +283,10 @@ Outcome probe(Run& run, Frame& frame) {
     return Blocked{
         "WaitsForAnother",
         fmt::format(
-            "restore {}/{} comes first: it needs the same volume or the same recover volume; this one goes on when "
-            "that one has ended (cancel it with `cancel: true`, or delete it)",
+            "restore {0}/{1} comes first: it needs the same volume or the same recover volume; this one goes on when "
+            "that one has ended (`roadstead describe restorerequest {1} -n {0}`; to end it before its data is "
+            "exchanged, set "
+            "spec.cancel to true in its manifest and `roadstead apply -f FILE`)",
             other->metadata.ns, other->metadata.name),
         kOtherRetry};
   auto target = run.target();

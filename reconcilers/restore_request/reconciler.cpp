@@ -190,12 +190,23 @@ class RestoreReconciler final : public Reconciler {
     return std::nullopt;
   }
 
+  /// How one that is held can be ended, where it can: not what is exchanged or overwritten.
+  static std::string words_of_end(const RestoreRequest& request) {
+    const std::string &ns = request.metadata.ns, &name = request.metadata.name;
+    const bool finished = crds::is_finished(request.status);
+    if (finished && request.spec.rollback)
+      return fmt::format(", `{}` gives the rollback up",
+                         patch_command<RestoreRequest>(ns, name, R"({"spec":{"rollback":false}})"));
+    if (finished || past_cancelling(request.status)) return {};
+    return fmt::format(", `{}` ends it", patch_command<RestoreRequest>(ns, name, R"({"spec":{"cancel":true}})"));
+  }
+
   static std::string words_of_suspend(const RestoreRequest& request, const StepRef& ref, bool held) {
     const std::string &ns = request.metadata.ns, &name = request.metadata.name;
     if (held)
-      return fmt::format("It holds before {}. `{}` lets it go on, `{}` ends it.", name_of(ref),
+      return fmt::format("It holds before {}. `{}` lets it go on{}.", name_of(ref),
                          patch_command<RestoreRequest>(ns, name, R"({"spec":{"suspend":false}})"),
-                         patch_command<RestoreRequest>(ns, name, R"({"spec":{"cancel":true}})"));
+                         words_of_end(request));
     if (request.spec.suspend)
       return fmt::format(
           "It holds as soon as what is under way is done and nobody is left stopped by it; `{}` says how far it is.",

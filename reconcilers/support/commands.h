@@ -28,10 +28,14 @@ std::string describe_command(const std::string& ns, const std::string& name) {
   return fmt::format("roadstead describe {} {} -n {}", kind_word<T>(), name, ns);
 }
 
-/// "kubectl patch backup nightly -n default --type merge -p '{"spec":{"keep":false}}'"
+/// Never without the kubeconfig: else kubectl speaks to whatever cluster this person worked with last. DATA is the data
+/// directory of the operator, which the reader knows.
+inline constexpr std::string_view kKubectl = "kubectl --kubeconfig DATA/admin.kubeconfig";
+
+/// "kubectl --kubeconfig … patch backup nightly -n default --type merge -p '{"spec":{"keep":false}}'"
 template <class T>
 std::string patch_command(const std::string& ns, const std::string& name, std::string_view patch) {
-  return fmt::format("kubectl patch {} {} -n {} --type merge -p '{}'", kind_word<T>(), name, ns, patch);
+  return fmt::format("{} patch {} {} -n {} --type merge -p '{}'", kKubectl, kind_word<T>(), name, ns, patch);
 }
 
 /// "docker -H ssh://ops@annex2": speaks to the engine of a host.

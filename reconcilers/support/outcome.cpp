@@ -14,7 +14,7 @@ Outcome from_error(const Error& error, const HostHandle& host, bool is_source) {
     return Blocked{"NoSpace", fmt::format("host {}: {}; it goes on by itself when there is room", name, error.message),
                    kBlockedRetry};
   return Retry{
-      "EngineRefused", fmt::format("the engine of host {} refused: {}", name, error.message),
+      "EngineRefused", fmt::format("host {}: {}", name, error.message),
       fmt::format("look at it with `roadstead describe host {}` and `{} info`", name, docker_command(host.host))};
 }
 
@@ -32,7 +32,8 @@ Outcome from_underway(const Underway& underway) {
 Retry worker_failed(const std::string& worker, const HostHandle& host, const WorkerSeen& seen) {
   return {"WorkerFailed",
           fmt::format("worker {} on host {} {}", worker, host.host.metadata.name, end_without_result(seen)),
-          {}};
+          fmt::format("look at the memory of that host: `roadstead describe host {}`, and `dmesg` there",
+                      host.host.metadata.name)};
 }
 
 std::string words_of(const Unreachable& lost) {

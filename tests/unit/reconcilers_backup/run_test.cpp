@@ -650,8 +650,9 @@ TEST(VolumeBackup, DeletedWithDeleteThoughItIsKeptStaysUntilKeepIsTakenAway) {
   ASSERT_FALSE(world.backup().is_null());
   EXPECT_EQ(world.condition("Blocked").value("reason", ""), "Kept");
   EXPECT_THAT(world.condition("Blocked").value("message", ""),
-              HasSubstr("take keep away first: kubectl patch backup nightly -n default --type merge -p "
-                        R"('{"spec":{"keep":false}}')"));
+              HasSubstr("take keep away first: `kubectl --kubeconfig DATA/admin.kubeconfig patch backup nightly -n "
+                        "default --type merge -p "
+                        R"('{"spec":{"keep":false}}'`)"));
   EXPECT_THAT(world.kept("annex2", "production2/outpack"), ElementsAre(kId));
   Json& backup = world.objects["Backup/default/nightly"];
   backup["spec"]["keep"] = false;
@@ -690,10 +691,12 @@ TEST(VolumeBackup, DeletedWithDeleteWhileARestoreUsesItWaitsForTheRestoresEnd) {
     world.run("nightly", 5);
     ASSERT_FALSE(world.backup().is_null());
     EXPECT_EQ(world.condition("Blocked").value("reason", ""), "InUse");
-    EXPECT_THAT(world.condition("Blocked").value("message", ""),
-                AllOf(HasSubstr("RestoreRequest uat"), HasSubstr("`roadstead describe restorerequest uat -n default`"),
-                      HasSubstr("`kubectl patch restorerequest uat -n default --type merge -p "
-                                "'{\"spec\":{\"cancel\":true}}'`")));
+    EXPECT_THAT(
+        world.condition("Blocked").value("message", ""),
+        AllOf(
+            HasSubstr("RestoreRequest uat"), HasSubstr("`roadstead describe restorerequest uat -n default`"),
+            HasSubstr("`kubectl --kubeconfig DATA/admin.kubeconfig patch restorerequest uat -n default --type merge -p "
+                      "'{\"spec\":{\"cancel\":true}}'`")));
     EXPECT_THAT(world.kept("annex2", "production2/outpack"), ElementsAre(kId));
     world.objects["RestoreRequest/default/uat"]["status"]["conditions"] =
         Json::parse(R"([{"type":"Complete","status":"True"}])");

@@ -127,7 +127,8 @@ TEST(BackupPolicy, ThatIsSuspendedHasNoPastWhenItGoesOn) {
   one.status = plan(one, at("2026-11-20T12:30:00Z")).status;
   EXPECT_FALSE(one.status.next_run_time);
   EXPECT_EQ(crds::find_condition(one.status.conditions, "Ready")->reason, "Suspended");
-  EXPECT_NE(crds::find_condition(one.status.conditions, "Ready")->message.find("`kubectl patch backuppolicy "),
+  EXPECT_NE(crds::find_condition(one.status.conditions, "Ready")
+                ->message.find("`kubectl --kubeconfig DATA/admin.kubeconfig patch backuppolicy "),
             std::string::npos);
   EXPECT_FALSE(plan(one, at("2026-11-20T15:00:00Z")).create);
   one.spec.suspend = false;

@@ -635,7 +635,9 @@ TEST_F(Repositories, AreNotThinnedOutOnTheWordOfASuspiciousSnapshot) {
                      "1000 B in 10 files"),
             std::string::npos)
       << why;
-  EXPECT_NE(why.find("kubectl annotate backup b12 -n default roadstead.dev/accept-shrink=true"), std::string::npos);
+  EXPECT_NE(why.find("`kubectl --kubeconfig DATA/admin.kubeconfig annotate backup b12 -n default "
+                     "roadstead.dev/accept-shrink=true`"),
+            std::string::npos);
   EXPECT_EQ(status()["retention"]["heldBy"], "snapshot default.b12 is suspiciously small");
   EXPECT_EQ(std::ranges::count(world_.events, "Shrank"), 1);
   world_.objects.at("Backup/default/b12")["metadata"]["annotations"]["roadstead.dev/accept-shrink"] = "true";

@@ -191,8 +191,9 @@ TEST(Restore, AWayBackThatIsNotKnownIsToldWithWhatToDoByHand) {
   const std::string message = world.condition("Blocked").value("message", "");
   for (const char* part :
        {"`docker -H unix:///uat volume inspect montagu_db_volume`", ".roadstead/default.uat-november.db/tree",
-        "`docker -H unix:///uat start ", "`kubectl delete restorerequest uat-november -n default --wait=false`",
-        "`kubectl patch restorerequest uat-november -n default --type merge -p "
+        "`docker -H unix:///uat update --restart ", "`docker -H unix:///uat start ",
+        "`roadstead delete restorerequest uat-november -n default --wait=false`",
+        "`kubectl --kubeconfig DATA/admin.kubeconfig patch restorerequest uat-november -n default --type merge -p "
         "'{\"metadata\":{\"finalizers\":null}}'`"})
     EXPECT_THAT(message, HasSubstr(part));
   EXPECT_EQ(world.target_volume().data.content, "old") << "nobody guesses";

@@ -172,7 +172,8 @@ TEST_P(WholeRestore, HeldByASuspendBeforeAnyStepItGoesOnWhenItIsLet) {
     if (world.phase() != "Succeeded") {
       EXPECT_EQ(world.condition("Suspended").value("status", ""), "True") << step;
       EXPECT_THAT(world.condition("Suspended").value("message", ""),
-                  HasSubstr("`kubectl patch restorerequest uat-november -n default --type merge -p "
+                  HasSubstr("`kubectl --kubeconfig DATA/admin.kubeconfig patch restorerequest uat-november -n default "
+                            "--type merge -p "
                             "'{\"spec\":{\"suspend\":false}}'`"));
       EXPECT_TRUE(world.applications_run()) << "nobody is left stopped, suspended in " << step;
       const auto before = world.request()["status"]["steps"];
