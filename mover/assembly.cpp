@@ -220,7 +220,7 @@ Outcome<void> Worker::take_patch(ExtentSource& source, Pending pending, const An
   assembly_.counts.sent += bytes;
   // It changed meanwhile, or what is there is not what it was taken for.
   if (name_of_pieces(pieces) != pending.hash) return ask_again(source, std::move(pending), true);
-  if (pending.seen.bytes.empty()) {
+  if (pending.seen.bytes.empty() || pending.there) {
     const auto taken =
         thread_->patch(spot, *pending.state,
                        {*pending.have, pending.hash, *pending.patch, *arrived, answer.header.codec != kPlain, pieces});
@@ -231,8 +231,7 @@ Outcome<void> Worker::take_patch(ExtentSource& source, Pending pending, const An
   const auto read = read_rest(pending, *arrived, patched);
   if (!read) return failed(read.error());
   if (!*read) return ask_again(source, std::move(pending), true);
-  return put(pending, {pending.hash, kPlain, patched, patched, pieces,
-                       pending.there ? pending.patch : std::optional<PieceSet>{}});
+  return put(pending, {pending.hash, kPlain, patched, patched, pieces});
 }
 
 /// Puts what has arrived into the bytes that are there; reads them first where they are not in `out` yet. False where

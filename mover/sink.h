@@ -46,7 +46,6 @@ struct Extent {
   std::span<const std::byte> stored;  ///< Empty for zero bytes.
   std::span<const std::byte> plain;   ///< Always there, also for zero bytes.
   std::span<const Digest> pieces{};   ///< Hashes of its pieces, where they were computed.
-  std::optional<PieceSet> changed{};  ///< The other pieces are as read_old() found them.
 };
 
 /// An extent of which only some pieces arrived: the others are those of what look() named.

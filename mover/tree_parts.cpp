@@ -214,7 +214,7 @@ Outcome<void> TreeThread::same(const Spot& spot, FileState& state, const Digest&
   return kept.empty() ? Outcome<void>{} : write(spot, static_cast<TreeFile&>(state), kept);
 }
 
-/// Without bytes of the old file it is this one that was looked at: the other pieces are in their place.
+/// It is this file that was looked at or read, not the old one: the other pieces are in their place.
 Outcome<bool> TreeThread::patch(const Spot& spot, FileState& state, const Patched& patched) {
   const auto& file = static_cast<TreeFile&>(state);
   std::span<const std::byte> rest = patched.bytes;
@@ -231,12 +231,7 @@ Outcome<bool> TreeThread::read_old(const Spot& spot, FileState& state, const Dig
 }
 
 Outcome<void> TreeThread::put(const Spot& spot, FileState& state, const Extent& extent) {
-  auto& file = static_cast<TreeFile&>(state);
-  if (!extent.changed) return write(spot, file, extent.plain);
-  for (const Range& range : ranges_of(*extent.changed, spot.length))
-    if (auto written = write_part(spot, file, extent.plain, range.offset, range.offset + range.length); !written)
-      return written;
-  return {};
+  return write(spot, static_cast<TreeFile&>(state), extent.plain);
 }
 
 Outcome<void> TreeThread::write_part(const Spot& spot, const TreeFile& file, std::span<const std::byte> data,

@@ -46,14 +46,6 @@ bool is_same(const crds::LedgerEntry& entry, const Application& application) {
   return entry.name == application.name;
 }
 
-std::vector<const crds::LedgerEntry*> in_start_order(const std::vector<crds::LedgerEntry>& ledger) {
-  std::vector<const crds::LedgerEntry*> ordered;
-  ordered.reserve(ledger.size());
-  for (const auto& entry : ledger) ordered.push_back(&entry);
-  std::ranges::stable_sort(ordered, [](const auto* a, const auto* b) { return a->order > b->order; });
-  return ordered;
-}
-
 RestartPolicy parse_restart_policy(const std::string& text) {
   const auto colon = text.find(':');
   if (colon == std::string::npos) return {text.empty() ? "no" : text, 0};

@@ -2,6 +2,8 @@
 
 // Which containers a restore stops, and the ledger by which exactly those are started again.
 
+#include <algorithm>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -38,6 +40,13 @@ struct RestartPolicy {
 RestartPolicy parse_restart_policy(const std::string& text);
 
 /// What was stopped last comes first. The pointers live as long as the ledger is not changed.
-std::vector<const crds::LedgerEntry*> in_start_order(const std::vector<crds::LedgerEntry>& ledger);
+template <class Ledger>
+auto in_start_order(Ledger& ledger) {
+  std::vector<decltype(ledger.data())> ordered;
+  ordered.reserve(ledger.size());
+  for (auto& entry : ledger) ordered.push_back(&entry);
+  std::ranges::stable_sort(ordered, std::ranges::greater(), &crds::LedgerEntry::order);
+  return ordered;
+}
 
 }  // namespace roadstead::reconcilers::restore

@@ -67,12 +67,7 @@ class Starter {
   std::optional<Outcome> lost;  ///< The engine does not answer.
 
   void start_ledger() {
-    auto& ledger = run_.request.status.ledger;
-    std::vector<crds::LedgerEntry*> reversed;
-    reversed.reserve(ledger.size());
-    for (auto& entry : ledger) reversed.push_back(&entry);
-    std::ranges::stable_sort(reversed, [](const auto* a, const auto* b) { return a->order > b->order; });
-    for (auto* entry : reversed) {
+    for (auto* entry : in_start_order(run_.request.status.ledger)) {
       if (lost) return;
       if (!entry->started_at) start_entry(*entry);
     }
