@@ -399,6 +399,8 @@ TEST(Ledger, HoldsWhatRanOnceAndInTheOrderOfStopping) {
   std::vector<crds::LedgerEntry> ledger;
   EXPECT_TRUE(extend_ledger(ledger, stops));
   EXPECT_FALSE(extend_ledger(ledger, stops));
+  EXPECT_EQ(in_start_order(ledger).front()->name, "db") << "and started first, before those that need it";
+  EXPECT_EQ(in_start_order(ledger).back()->name, stops[0].name);
   auto renamed = app("montagu-web-1", true, false, crds::ComposeIdentity{"montagu", "web", 1});
   EXPECT_FALSE(extend_ledger(ledger, {renamed})) << "compose made it anew under another name";
   EXPECT_EQ(parse_restart_policy("on-failure:5").maximum, 5);

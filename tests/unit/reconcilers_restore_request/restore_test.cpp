@@ -196,7 +196,16 @@ TEST(Restore, AWayBackThatIsNotKnownIsToldWithWhatToDoByHand) {
         "`kubectl --kubeconfig DATA/admin.kubeconfig patch restorerequest uat-november -n default --type merge -p "
         "'{\"metadata\":{\"finalizers\":null}}'`"})
     EXPECT_THAT(message, HasSubstr(part));
+  for (const Json& entry : world.request()["status"]["ledger"]) {
+    const std::string name = entry.at("name"), policy = entry.at("restartPolicy");
+    EXPECT_THAT(message, HasSubstr(fmt::format(" update --restart {} {}`", policy, name)));
+  }
   EXPECT_EQ(world.target_volume().data.content, "old") << "nobody guesses";
+
+  world.objects.erase("Host//uat");
+  world.clock.advance(std::chrono::minutes(1));
+  ASSERT_TRUE(world.look());
+  EXPECT_EQ(world.condition("Blocked").value("reason", ""), "DataNotWhole") << "also without the Host: " << told(world);
 }
 
 TEST(Restore, AFullDiskIsWaitedForAndNotCounted) {

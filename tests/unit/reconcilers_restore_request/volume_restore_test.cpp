@@ -159,6 +159,15 @@ TEST_P(WholeRestore, KilledAfterAnyCallWithTheStoreLostItComesToTheSameEnd) {
   }
 }
 
+/// A step that gives the volume the new data has ended.
+bool has_new_data(World& world) {
+  const Json status = world.request().at("status");
+  return std::ranges::any_of(status.at("steps"), [](const Json& entry) {
+    const std::string name = entry.at("name");
+    return (name.ends_with("/exchange") || name.ends_with("/overwrite")) && entry.at("state") == "Succeeded";
+  });
+}
+
 TEST_P(WholeRestore, HeldByASuspendBeforeAnyStepItGoesOnWhenItIsLet) {
   std::vector<std::string> steps;
   const Json status = whole().status();
@@ -175,6 +184,8 @@ TEST_P(WholeRestore, HeldByASuspendBeforeAnyStepItGoesOnWhenItIsLet) {
                   HasSubstr("`kubectl --kubeconfig DATA/admin.kubeconfig patch restorerequest uat-november -n default "
                             "--type merge -p "
                             "'{\"spec\":{\"suspend\":false}}'`"));
+      const bool ends = world.condition("Suspended").value("message", "").find(R"("cancel":true)") != std::string::npos;
+      EXPECT_EQ(ends, !has_new_data(world)) << "a cancel is named where it is heard, held in " << step;
       EXPECT_TRUE(world.applications_run()) << "nobody is left stopped, suspended in " << step;
       const auto before = world.request()["status"]["steps"];
       world.clock.advance(hours(1));
