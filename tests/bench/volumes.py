@@ -34,7 +34,7 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "fleet"))
 
 import volume_tree  # noqa: E402
-from fleet import REPOSITORY, Fleet, FleetError, UnixConnection, ensure_images, in_parallel, run  # noqa: E402
+from fleet import REPOSITORY, Fleet, FleetError, UnixConnection, claim_prefix, ensure_images, in_parallel, run  # noqa: E402
 
 BUILDS = [REPOSITORY / "build" / preset for preset in ("release", "dev")]  # the mover is optimised in both
 
@@ -597,7 +597,7 @@ def parse():
 def main():
     arguments = parse()
     directory = pathlib.Path(tempfile.mkdtemp(prefix="roadstead-bench-"))
-    fleet = Fleet(directory / "fleet", os.environ.get("ROADSTEAD_PREFIX", "rsvol"))
+    fleet = Fleet(directory / "fleet", claim_prefix("rsvol"))
     bench = None
     try:
         ensure_images()

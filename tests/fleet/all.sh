@@ -7,15 +7,15 @@ logs=$(mktemp -d)
 trap 'rm -rf "$logs"' EXIT
 
 run() {
-  ROADSTEAD_PREFIX=$1 python3 -m pytest -q -m "not soak" --durations=5 "${@:2}"
+  python3 -m pytest -q -m "not soak" --durations=5 "$@"
 }
 
 python3 fleet.py images || exit 1
-run e2f test_failures.py > "$logs/failures" 2>&1 &
+run test_failures.py > "$logs/failures" 2>&1 &
 failures=$!
-run e2v test_volume_tree.py test_volumes.py > "$logs/volumes" 2>&1 &
+run test_volume_tree.py test_volumes.py > "$logs/volumes" 2>&1 &
 volumes=$!
-run e2e test_fleet.py test_spine.py test_manifests.py test_alerts.py test_kill.py
+run test_fleet.py test_spine.py test_manifests.py test_alerts.py test_kill.py
 failed=$?
 for job in $failures $volumes; do
   wait $job || failed=1

@@ -3,6 +3,7 @@
 import os
 
 import pytest
+from fleet import claim_prefix
 from operator_process import PROGRAM
 from scene import Scene
 
@@ -23,10 +24,10 @@ def fresh_scene(tmp_path_factory):
     """The site from its first second on: nothing is known of its backups yet.
 
     With ROADSTEAD_SCENE=DIR it is kept there when the tests have ended, and taken up again by the next run: for people
-    who write tests. `fleet.py down --dir DIR/fleet` takes it down. With ROADSTEAD_PREFIX two runs go on beside each other."""
+    who write tests. `fleet.py down --dir DIR/fleet` takes it down."""
     assert PROGRAM.exists(), f"{PROGRAM} is not there; `make build`, or set ROADSTEAD_BUILD"
     kept = os.environ.get("ROADSTEAD_SCENE")
-    made = Scene(kept or tmp_path_factory.mktemp("scene"), os.environ.get("ROADSTEAD_PREFIX", "e2e"))
+    made = Scene(kept, "e2k") if kept else Scene(tmp_path_factory.mktemp("scene"), claim_prefix("e2e"))
     try:
         if kept and (made.fleet.dir / "fleet.json").exists():
             made.operator.start()

@@ -6,12 +6,9 @@ another, and restored on the third.
     demo.py down     takes everything down
 """
 
-import contextlib
-import os
 import pathlib
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -115,7 +112,6 @@ def main():
     DIRECTORY.mkdir(parents=True, exist_ok=True)
     fleet = bring_up()
     operator = start_operator(fleet)
-    (DIRECTORY / "operator.pid").write_text(str(operator.process.pid))
     watch_backup(operator)
     compare(fleet, restore(operator))
     heading("metrics")
@@ -134,10 +130,6 @@ def main():
 
 def stop_all():
     """What an earlier demo left."""
-    with contextlib.suppress(OSError, ValueError):
-        pid = int((DIRECTORY / "operator.pid").read_text())
-        if str(DIRECTORY).encode() in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes():
-            os.kill(pid, signal.SIGKILL)
     Fleet(DIRECTORY / "fleet", PREFIX).down(say=lambda _: None)
     shutil.rmtree(DIRECTORY, ignore_errors=True)
 

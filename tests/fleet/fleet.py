@@ -463,7 +463,7 @@ class Fleet:
         if not re.fullmatch(r"[a-z][a-z0-9]{0,7}", prefix):
             raise FleetError(f"prefix {prefix!r}: one to eight lower-case letters and digits, a letter first")
         self.dir, self.prefix, self.uat_disk_mib = pathlib.Path(directory).resolve(), prefix, uat_disk_mib
-        self.subnet = ipaddress.ip_network(subnet or f"10.87.{0 if prefix == 'rs0' else zlib.crc32(prefix.encode()) % 250 + 1}.0/24")
+        self.subnet = ipaddress.ip_network(subnet) if subnet else default_subnet(prefix)
         self.gateway = str(self.subnet[1])  # this machine, where operator and tests run
         self.lan = f"{prefix}-lan"
         self.hosts = {name: Host(self, name) for name in HOSTS}
@@ -496,6 +496,8 @@ class Fleet:
         self.dir.mkdir(parents=True, exist_ok=True)
         directory_file(self.prefix).parent.mkdir()
         directory_file(self.prefix).write_text(str(self.dir))
+        if self.prefix in CLAIMED:
+            borrowed_file(self.prefix).touch()
         try:
             self._make_secrets()
             self._make_network()
@@ -520,6 +522,7 @@ class Fleet:
         if owner not in (None, self.dir):
             raise FleetError(f"prefix {self.prefix} belongs to the fleet in {owner}; give --dir {owner}, or another --prefix")
         self.writer.stop()
+        self._end_companions()
         for netns in [path.name for path in NETNS.glob(f"{self.prefix}-*")] if NETNS.exists() else ():
             if netns == self.lan or netns[len(self.prefix) + 1:] in HOSTS:
                 kill_all_in(netns)
@@ -544,6 +547,21 @@ class Fleet:
             with contextlib.suppress(OSError):
                 self.dir.rmdir()
         say(f"fleet {self.prefix} is down")
+
+    def adopt(self, process):
+        """Puts a process that works with the fleet under its care: `down` kills it, also in a later program."""
+        began = started_at(process.pid)
+        if began is not None:
+            with open(companions_file(self.prefix), "a", encoding="utf-8") as companions:
+                companions.write(f"{process.pid} {began}\n")
+
+    def _end_companions(self):
+        with contextlib.suppress(FileNotFoundError):
+            for line in companions_file(self.prefix).read_text().splitlines():
+                pid, began = map(int, line.split())
+                if started_at(pid) == began:
+                    os.kill(pid, signal.SIGKILL)
+                    wait_for(f"end of process {pid}", lambda pid=pid, began=began: started_at(pid) != began, 20)
 
     def _make_network(self):
         """A switch in a namespace of its own, so that this machine's packet filter has no say between hosts."""
@@ -665,10 +683,68 @@ def directory_file(prefix):
     return pathlib.Path(f"/run/roadstead-{prefix}/dir")
 
 
+def borrowed_file(prefix):
+    """Is there if the fleet ends with the process that claimed its prefix."""
+    return pathlib.Path(f"/run/roadstead-{prefix}/borrowed")
+
+
+def companions_file(prefix):
+    return pathlib.Path(f"/run/roadstead-{prefix}/companions")
+
+
 def directory_of(prefix):
     """The directory of the fleet that has this prefix now, None if none has."""
     with contextlib.suppress(FileNotFoundError):
         return pathlib.Path(directory_file(prefix).read_text())
+    return None
+
+
+CLAIMED = {}  # prefix -> its locked file, until this process ends
+
+
+def claim_prefix(name):
+    """A prefix for a fleet that is to end with this process: `name`, or with a number behind it while another has that.
+
+    What a process that was killed has left under it is taken down; a fleet that somebody made to last is not touched."""
+    for prefix in (name, *(f"{name}{number}" for number in range(2, 10))):
+        lock = open(f"/run/roadstead-{prefix}.lock", "w", encoding="utf-8")
+        left = directory_of(prefix) if locked(lock) else None
+        if not locked(lock) or (left and not borrowed_file(prefix).exists()) or subnet_taken(prefix):
+            lock.close()
+            continue
+        CLAIMED[prefix] = lock
+        if left:
+            Fleet(left, prefix).down(say=lambda _: None)
+        return prefix
+    raise FleetError(f"prefix {name}: nine fleets have it and its numbers; `fleet.py down --dir D` those nobody needs (D: /run/roadstead-*/dir)")
+
+
+def locked(file):
+    """Whether this process could lock it, or has it locked."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def default_subnet(prefix):
+    return ipaddress.ip_network(f"10.87.{0 if prefix == 'rs0' else zlib.crc32(prefix.encode()) % 250 + 1}.0/24")
+
+
+def subnet_taken(prefix):
+    """Whether the fleet of another prefix has the addresses that this one would get."""
+    subnet = default_subnet(prefix)
+    gateway = f"{subnet[1]}/{subnet.prefixlen}"
+    return any(line.split()[1].split("@")[0] != f"{prefix}-root" for line in run("ip", "-o", "-4", "address").stdout.splitlines()
+               if gateway in line.split())
+
+
+def started_at(pid):
+    """When this process started, in ticks since the machine's start; None if there is none or only its exit code is left."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return None if fields[0] in "ZX" else int(fields[19])
     return None
 
 

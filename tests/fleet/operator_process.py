@@ -88,6 +88,7 @@ class Operator:
                  "--listen", f"127.0.0.1:{self.port}", "--metrics-listen", f"127.0.0.1:{self.metrics_port}",
                  "--mover-image", self.mover_image],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+        self.fleet.adopt(self.process)
 
     def _answers(self):
         if self.process.poll() is not None:

@@ -5,19 +5,17 @@ import os
 import pathlib
 import signal
 import subprocess
+import sys
 import time
 
 import fleet as fleet_module
 import pytest
-from fleet import Fleet, FleetError, wait_for
-
-PREFIX = "self"
-
+from fleet import Fleet, FleetError, claim_prefix, wait_for
 
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory):
     fleet_module.ensure_images()
-    made = Fleet(tmp_path_factory.mktemp("fleet"), PREFIX, uat_disk_mib=300)
+    made = Fleet(tmp_path_factory.mktemp("fleet"), claim_prefix("self"), uat_disk_mib=300)
     started = time.monotonic()
     made.up()
     made.seconds_to_come_up = time.monotonic() - started
@@ -25,16 +23,16 @@ def fleet(tmp_path_factory):
     made.down()
 
 
-def traces():
+def traces(prefix):
     """What a fleet of this prefix leaves on the machine."""
     said = subprocess.run(["ip", "-br", "link"], capture_output=True, text=True, check=True).stdout
-    names = [path.name for path in fleet_module.NETNS.glob(f"{PREFIX}-*")] if fleet_module.NETNS.exists() else []
-    names += [line for line in said.splitlines() if line.startswith(f"{PREFIX}-")]
-    names += map(str, pathlib.Path("/sys/fs/cgroup").glob(f"*/{PREFIX}-*"))
+    names = [path.name for path in fleet_module.NETNS.glob(f"{prefix}-*")] if fleet_module.NETNS.exists() else []
+    names += [line for line in said.splitlines() if line.startswith(f"{prefix}-")]
+    names += map(str, pathlib.Path("/sys/fs/cgroup").glob(f"*/{prefix}-*"))
     for process in pathlib.Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             arguments = (process / "cmdline").read_bytes().decode(errors="replace")
-            if f"roadstead-{PREFIX}" in arguments:
+            if f"roadstead-{prefix}" in arguments:
                 names.append(arguments)
     return names
 
@@ -114,15 +112,52 @@ def test_volumes_on_uat_have_the_small_disk(fleet):
 
 def test_another_directory_cannot_take_its_prefix(fleet, tmp_path):
     with pytest.raises(FleetError, match="belongs to the fleet in"):
-        Fleet(tmp_path, PREFIX).up()
+        Fleet(tmp_path, fleet.prefix).up()
 
 
 def test_after_a_crash_it_comes_up_anew_and_leaves_nothing_behind(fleet):
     for pid in fleet.annex2.pids()[:1] + fleet.uat.pids()[-1:]:
         os.kill(pid, signal.SIGKILL)
     (fleet.dir / "fleet.json").unlink()
-    again = Fleet(fleet.dir, PREFIX)
+    again = Fleet(fleet.dir, fleet.prefix)
     again.up()
     assert again.annex2.docker("ps", "-q").stdout == ""
     again.down()
-    assert traces() == []
+    assert traces(fleet.prefix) == []
+
+
+HOLDS_A_FLEET = """
+import sys, fleet, subprocess, time
+made = fleet.Fleet(sys.argv[1], fleet.claim_prefix("gone"))
+made.up(say=lambda _: None)
+companion = subprocess.Popen(["sleep", "infinity"], start_new_session=True)
+made.adopt(companion)
+print(made.prefix, companion.pid, flush=True)
+sys.stdin.read()
+"""
+
+
+def test_what_a_killed_run_left_is_taken_down_by_the_next_and_a_running_one_is_left_alone(tmp_path):
+    fleet_module.ensure_images()
+    holder = subprocess.Popen([sys.executable, "-c", HOLDS_A_FLEET, tmp_path / "fleet"], cwd=pathlib.Path(__file__).parent, text=True,
+                              stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        prefix, companion = holder.stdout.readline().split()
+        beside = claim_prefix("gone")
+        assert beside != prefix and fleet_module.engine_answers(Fleet.load(tmp_path / "fleet").annex2.socket)
+    finally:
+        holder.kill()
+        holder.wait()
+    assert fleet_module.started_at(int(companion)) is not None and traces(prefix)
+    assert claim_prefix("gone") == prefix
+    assert fleet_module.started_at(int(companion)) is None and traces(prefix) == []
+
+
+def test_a_fleet_made_to_last_is_not_taken_down_by_a_test_run(tmp_path):
+    lasting = Fleet(tmp_path / "fleet", "lasts")
+    lasting.up()
+    try:
+        assert claim_prefix("lasts") != "lasts"
+        assert fleet_module.engine_answers(lasting.uat.socket)
+    finally:
+        lasting.down()

@@ -7,7 +7,7 @@ import time
 import pytest
 from fleet import DATABASE, VOLUME, wait_for
 from operator_process import ProgressWatch, condition_of, is_finished
-from scene import INITIAL, ITEM, POLICY, SERVER, Sampler, explain, names_cause_and_command, results_of, steps_of
+from scene import INITIAL, POLICY, SERVER, Sampler, explain, names_cause_and_command, results_of, steps_of
 
 AFTER = f"just after the point, {time.time():.0f}"  # a row of production's that no restore here may have
 AGE = f'{{namespace="default",server="{SERVER}"}}'

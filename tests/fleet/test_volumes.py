@@ -13,7 +13,7 @@ import time
 import pytest
 import volume_tree
 from fleet import REPOSITORY as SOURCES
-from fleet import run, wait_for
+from fleet import claim_prefix, run, wait_for
 from operator_process import PROGRAM, ProgressWatch, condition_of, is_finished
 from scene import explain
 from volume_scene import APPLICATION, POLICY, VOLUME, VolumeScene
@@ -27,7 +27,7 @@ READER = SOURCES / "docs/read_repository.py"
 def site(tmp_path_factory):
     """The site with a first backup made."""
     assert PROGRAM.exists(), f"{PROGRAM} is not there; `make build`, or set ROADSTEAD_BUILD"
-    made = VolumeScene(tmp_path_factory.mktemp("volumes"), os.environ.get("ROADSTEAD_PREFIX", "e2v"))
+    made = VolumeScene(tmp_path_factory.mktemp("volumes"), claim_prefix("e2v"))
     try:
         made.up()
         made.operator.apply(made.policy())
