@@ -34,7 +34,7 @@ struct Progress {
   std::optional<std::string> phase;  ///< What it is doing, in the tool's own word: "streaming database files".
   std::optional<std::int64_t> bytes_done;
   std::optional<std::int64_t> bytes_total;
-  std::optional<std::int64_t> percent;  ///< 0 to 100, never goes backwards.
+  std::optional<std::int64_t> percent;     ///< 0 to 100, never goes backwards.
   std::optional<std::int64_t> files_done;  ///< Of backups of volumes only, as the next.
   std::optional<std::int64_t> files_total;
   std::optional<std::int64_t> bytes_per_second;

@@ -23,6 +23,18 @@ std::string to_string(const FieldError& error) {
   return error.field.empty() ? error.message : error.field + ": " + error.message;
 }
 
+std::string message_with_hint(const FieldError& error) {
+  return error.hint.empty() ? error.message : fmt::format("{} ({})", error.message, error.hint);
+}
+
+std::string joined(const std::vector<FieldError>& errors) {
+  std::vector<std::string> texts;
+  texts.reserve(errors.size());
+  for (const FieldError& error : errors)
+    texts.push_back(error.field.empty() ? message_with_hint(error) : error.field + ": " + message_with_hint(error));
+  return texts.size() == 1 ? texts.front() : fmt::format("[{}]", fmt::join(texts, ", "));
+}
+
 std::string FieldPath::field() const {
   if (parent_ == nullptr) return {};
   const std::string before = parent_->field();

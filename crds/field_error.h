@@ -22,6 +22,10 @@ inline constexpr std::string_view kUnknownField =
 
 /// "spec.keep: Invalid value: ..."
 std::string to_string(const FieldError& error);
+/// "Invalid value: ... (did you mean "keep"?)": without the field.
+std::string message_with_hint(const FieldError& error);
+/// All of them with their hints, as Kubernetes joins them: the one alone, or "[a, b]" of several.
+std::string joined(const std::vector<FieldError>& errors);
 
 /// A place in a value: a chain on the stack while walking down, made into text only when there is something to say.
 class FieldPath {

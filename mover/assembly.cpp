@@ -241,7 +241,7 @@ Outcome<bool> Worker::read_rest(const Pending& pending, std::span<const std::byt
   const bool unread = out.empty();
   if (unread) {
     out.resize(spot.length);
-    const auto read = thread_->read_old(spot, *pending.state, *pending.have, out);
+    auto read = thread_->read_old(spot, *pending.state, *pending.have, out);
     if (!read || !*read) return read;
   }
   for (const Range& range : ranges_of(*pending.patch, spot.length)) {

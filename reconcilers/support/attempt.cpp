@@ -34,6 +34,8 @@ std::variant<WorkerSeen, Underway, EngineError> look_at_worker(const AttemptJob&
     if (!highest) return error(highest.error());
     if (attempt.started) {
       // It ran and is gone: what it did shows when the step, which may be run twice, is run again.
+      if (auto removed = remove_worker(engine, id, std::chrono::seconds(0), limits); !removed)
+        return error(removed.error());
       attempt = {std::max(attempt.number, *highest) + 1, false};
       return Underway{fmt::format("Worker {} has vanished; its step is run again.", worker_name(id)), Millis{0}, {}};
     }

@@ -40,9 +40,9 @@ WorkerState state_of(const ContainerInfo& info, const WorkerId& id) {
     case ContainerState::Restarting:
       return WorkerState::Running;
     case ContainerState::Removing:
+    case ContainerState::Dead:
       return WorkerState::Absent;
     case ContainerState::Exited:
-    case ContainerState::Dead:
       return WorkerState::Exited;
   }
   return WorkerState::Absent;
@@ -111,8 +111,9 @@ Result<WorkerSeen> observe_worker(Engine& engine, const WorkerId& id, const Limi
   seen.finished_at = info->finished_at;
   if (seen.state != WorkerState::Running && seen.state != WorkerState::Exited) return seen;
   auto lines = engine.logs(info->id, {.tail = tail_lines, .since = std::nullopt}, limits);
-  // Removed between the two calls: Absent, like any other vanished worker.
+  // Removed between the two calls, or being removed: Absent, like any other vanished worker.
   if (!lines && lines.error().kind == ErrorKind::NotFound) return WorkerSeen{};
+  if (!lines && lines.error().kind == ErrorKind::Conflict) return WorkerSeen{.id = info->id};
   if (!lines) return tl::unexpected(lines.error());
   seen.tail = std::move(*lines);
   read_lines(seen);
@@ -125,7 +126,7 @@ Result<WorkerSeen> observe_worker(Engine& engine, const WorkerId& id, const Limi
 Result<WorkerSeen> ensure_worker(Engine& engine, const WorkerSpec& spec, const Limits& limits) {
   auto seen = observe_worker(engine, spec.id, limits);
   if (!seen || seen->state == WorkerState::Running || seen->state == WorkerState::Exited) return seen;
-  if (seen->state == WorkerState::Stale) {
+  if (!seen->id.empty()) {  // what is stale, or half removed, still has the name
     auto info = engine.inspect_container(seen->id, limits);
     if (info && !is_of_this_installation(info->labels, spec.id))
       return fail(ErrorKind::Conflict,

@@ -43,7 +43,7 @@ enum class WorkerState {
 /// What is known of a worker now.
 struct WorkerSeen {
   WorkerState state = WorkerState::Absent;
-  std::string id;
+  std::string id;  ///< Also of an Absent one that an engine which died has only half removed: it still has the name.
   int attempt = 0;
   int exit_code = 0;
   /// Ended by a signal that was not ours (the engine stopped or was killed): a new attempt that does not count.
@@ -56,7 +56,8 @@ struct WorkerSeen {
   std::vector<LogLine> tail;                  ///< The newest lines, for observers of other people's images.
 };
 
-/// Reads one worker: state, and the end of its log. Errors: those of the engine; a missing one is Absent.
+/// Reads one worker: state, and the end of its log. Errors: those of the engine; a missing one is Absent, and so is one
+/// that is "dead" in Docker's words: its log and its end cannot be asked for any more.
 Result<WorkerSeen> observe_worker(Engine& engine, const WorkerId& id, const Limits& limits, int tail_lines = 50);
 
 /// Makes sure it runs or has run: Absent and Stale are created, get their files and are started; Running and Exited are

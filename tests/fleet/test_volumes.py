@@ -623,7 +623,8 @@ def test_two_hundred_kills_at_random_points_lose_nothing(site):
 @pytest.mark.soak
 def test_a_tree_of_everything_of_two_hundred_thousand_files_is_restored_equal(tmp_path_factory):
     """The whole of it: 200,000 small files and a sparse file of 20 GiB."""
-    site = VolumeScene(tmp_path_factory.mktemp("large"), "e2l", small_files=200_000, sparse_size=20 * volume_tree.GIB, uat_disk_mib=6000)
+    site = VolumeScene(tmp_path_factory.mktemp("large"), claim_prefix("e2l"), small_files=200_000, sparse_size=20 * volume_tree.GIB,
+                       uat_disk_mib=6000)
     try:
         site.up()
         site.operator.apply(site.policy())

@@ -9,20 +9,12 @@ namespace {
 
 using nlohmann::json;
 
+/// Of fields whose message names them itself.
 std::string joined_messages(const std::vector<crds::FieldError>& errors) {
   std::vector<std::string> texts;
   texts.reserve(errors.size());
-  for (const auto& error : errors)
-    texts.push_back(error.hint.empty() ? error.message : error.message + " (" + error.hint + ")");
+  for (const auto& error : errors) texts.push_back(crds::message_with_hint(error));
   return fmt::format("{}", fmt::join(texts, ", "));
-}
-
-std::string joined(const std::vector<crds::FieldError>& errors) {
-  std::vector<std::string> texts;
-  texts.reserve(errors.size());
-  for (const auto& error : errors)
-    texts.push_back(error.hint.empty() ? to_string(error) : to_string(error) + " (" + error.hint + ")");
-  return texts.size() == 1 ? texts.front() : fmt::format("[{}]", fmt::join(texts, ", "));
 }
 
 }  // namespace
@@ -46,7 +38,7 @@ Result<json> CrdsAdmission::admit(const json& incoming, const json* old, bool /*
   crd.schema.apply_defaults(object);
   if (const auto errors = crds::validate_object(crd, object, old); !errors.empty())
     return fail(ErrorKind::Invalid, "{}.{} \"{}\" is invalid: {}", kind, crd.group,
-                object.at("metadata").value("name", std::string()), joined(errors));
+                object.at("metadata").value("name", std::string()), crds::joined(errors));
   return object;
 }
 

@@ -50,14 +50,6 @@ tl::unexpected<Error> conflict(const ResourceType& type, std::string_view name, 
               why);
 }
 
-/// "[a, b]" of several, as Kubernetes joins them.
-std::string joined(const std::vector<crds::FieldError>& errors) {
-  std::vector<std::string> texts;
-  texts.reserve(errors.size());
-  for (const auto& error : errors) texts.push_back(crds::to_string(error));
-  return texts.size() == 1 ? texts.front() : fmt::format("[{}]", fmt::join(texts, ", "));
-}
-
 /// The first field of metadata that nobody knows; empty: none.
 std::string unknown_metadata(const json& metadata) {
   for (const auto& [field, value] : metadata.items())
@@ -152,7 +144,7 @@ Result<ObjectKey> Rules::key_of(const json& object) const {
   const std::string name = text_of(metadata, "name");
   const auto scope = type->namespaced ? crds::Scope::Namespaced : crds::Scope::Cluster;
   if (const auto errors = crds::validate_metadata(object, scope); !errors.empty())
-    return invalid(*type, name, joined(errors));
+    return invalid(*type, name, crds::joined(errors));
   return normalized({kind, text_of(metadata, "namespace"), name});
 }
 

@@ -160,14 +160,17 @@ TEST(VolumeBackup, ThatIsThereAlreadyIsFoundWithoutHooksAndCopies) {
 class PrunedWorker : public ::testing::TestWithParam<std::string> {};
 
 TEST_P(PrunedWorker, IsNotMissed) {
-  World world;
-  begin(world);
-  if (GetParam() == "look")  // an engine makes none where the directory is missing
-    world.hosts["annex2"].repository = {{"production2/outpack", {}}, {"production2/logs", {}}};
-  world.prune(GetParam());
-  ASSERT_TRUE(world.run()) << told(world);
-  EXPECT_EQ(world.pruned, 1) << "no worker of this step was there to be pruned";
-  expect_backed_up(world, GetParam() + " pruned");
+  for (const auto how : {World::Pruned::Whole, World::Pruned::Half}) {
+    World world;
+    begin(world);
+    if (GetParam() == "look")  // an engine makes none where the directory is missing
+      world.hosts["annex2"].repository = {{"production2/outpack", {}}, {"production2/logs", {}}};
+    world.prune(GetParam(), how);
+    ASSERT_TRUE(world.run()) << told(world);
+    EXPECT_EQ(world.pruned, 1) << "no worker of this step was there to be pruned";
+    expect_backed_up(world, GetParam() + " pruned");
+    EXPECT_EQ(world.workers(), 0);
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(EveryWorker, PrunedWorker, ::testing::Values("look", "directory", "copy-send", "copy-receive"),

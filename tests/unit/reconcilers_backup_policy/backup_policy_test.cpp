@@ -249,6 +249,19 @@ TEST(BackupPolicy, SaysWhatIsWrongWithItsSchedule) {
             std::string::npos);
 }
 
+TEST(BackupPolicy, SaysThatItsScheduleMatchesNoDayAndWhereToCorrectIt) {
+  const auto never = plan(policy("0 0 30 2 *"), at("2026-11-20T13:30:00Z"));
+  EXPECT_FALSE(never.create);
+  const auto* ready = crds::find_condition(never.status.conditions, "Ready");
+  EXPECT_EQ(ready->status, crds::ConditionStatus::False);
+  EXPECT_EQ(ready->reason, "NeverRuns");
+  EXPECT_NE(ready->message.find("\"0 0 30 2 *\" matches no time"), std::string::npos);
+  EXPECT_NE(ready->message.find("correct spec.schedule.cron"), std::string::npos);
+  EXPECT_NE(ready->message.find("`roadstead apply -f` it"), std::string::npos);
+  const auto corrected = plan(policy("0 0 28 2 *"), at("2026-11-20T13:30:00Z"));
+  EXPECT_EQ(crds::find_condition(corrected.status.conditions, "Ready")->reason, "Scheduled");
+}
+
 crds::BackupPolicy jittered(const char* cron, std::int64_t seconds, const char* name = "montagu-base") {
   auto one = policy(cron);
   one.metadata.name = name;

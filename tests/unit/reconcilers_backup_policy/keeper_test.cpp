@@ -1,5 +1,6 @@
 // A policy and its repositories in a small world: engines whose workers list, forget and verify in memory, an API in
 // memory, an operator that can be killed at any call of either.
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -24,6 +25,8 @@ namespace {
 
 using Json = nlohmann::json;
 using namespace std::chrono_literals;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
 
 const Time kStart = parse_rfc3339("2026-11-20T12:00:00Z").value();
 const std::string kRepository = "/var/lib/docker/volumes/roadstead_repository/_data/";
@@ -747,6 +750,9 @@ TEST_F(Repositories, OfAHostThatDoesNotAnswerAreAskedAgain) {
   settle(15s);
   EXPECT_EQ(status()["repositories"][0]["message"], "host annex2: connection refused");
   EXPECT_EQ(condition("RepositoryHealthy")["status"], "Unknown");
+  EXPECT_EQ(condition("RepositoryHealthy")["reason"], "NotLookedAtYet");
+  EXPECT_THAT(std::string(condition("RepositoryHealthy")["message"]),
+              AllOf(HasSubstr("connection refused"), HasSubstr("`roadstead describe host annex2`")));
   world_.reachable = true;
   settle();
   EXPECT_EQ(backups().size(), 1U);

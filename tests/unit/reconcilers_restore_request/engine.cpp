@@ -317,7 +317,7 @@ class FakeEngine final : public WorkerEngine {
       world_.history.push_back("exchange");
     }
     end(container, true, "Exchanged",
-        mover::to_json(mover::ExchangeData{false, volume.data.inode, tree ? tree->inode : 0}));
+        mover::to_json(mover::ExchangeData{false, volume.undone ? 0 : volume.data.inode, tree ? tree->inode : 0}));
   }
 
   void perform(Container& container, const mover::Discard& discard) {

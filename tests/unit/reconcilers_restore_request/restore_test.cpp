@@ -12,6 +12,7 @@ namespace roadstead::testing {
 namespace {
 
 using Json = nlohmann::json;
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
@@ -63,13 +64,16 @@ TEST(Restore, ARequestThatEndedIsNotDoneAgainAfterTheStoreWasLost) {
 class PrunedWorker : public ::testing::TestWithParam<std::string> {};
 
 TEST_P(PrunedWorker, IsRunAgain) {
-  World world;
-  world.apply(request_manifest());
-  world.prune(GetParam());
-  ASSERT_TRUE(world.run()) << told(world);
-  EXPECT_EQ(world.pruned, 1) << "no worker of this step was there to be pruned";
-  expect_restored(world, GetParam() + " pruned");
-  EXPECT_EQ(world.bytes_sent, 1000u);
+  for (const auto how : {World::Pruned::Whole, World::Pruned::Half}) {
+    World world;
+    world.apply(request_manifest());
+    world.prune(GetParam(), how);
+    ASSERT_TRUE(world.run()) << told(world);
+    EXPECT_EQ(world.pruned, 1) << "no worker of this step was there to be pruned";
+    expect_restored(world, GetParam() + " pruned");
+    EXPECT_EQ(world.bytes_sent, 1000u);
+    EXPECT_EQ(world.workers(), 0);
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(EveryWorker, PrunedWorker,
@@ -324,6 +328,24 @@ TEST(Restore, ACancelWhileTheExchangeOnlyWaitsBringsTheApplicationBack) {
   EXPECT_EQ(world.phase(), "Cancelled");
   EXPECT_EQ(world.target_volume().data.content, "old");
   EXPECT_TRUE(world.applications_run());
+}
+
+TEST(Restore, WhoElseWorksOnTheVolumeIsAskedForWhenItDoesNotHoldTheNewData) {
+  World world;
+  world.apply(request_manifest());
+  ASSERT_TRUE(run_until_stopped(world));
+  world.target_volume().undone = true;
+  std::string said;
+  ASSERT_TRUE(world.kill_once([&] {
+    for (const Json& step : world.status().value("steps", Json::array()))
+      if (step.at("name") == "db/exchange" && step.at("state") == "Failed") said = step.at("message");
+    return !said.empty();
+  })) << told(world);
+  EXPECT_THAT(said, AllOf(HasSubstr("the data of volume montagu_db_volume on host uat is not the new one"),
+                          HasSubstr(" ps --all --filter volume=montagu_db_volume`")));
+  world.target_volume().undone = false;
+  ASSERT_TRUE(world.run()) << told(world);
+  expect_restored(world, "once nobody else works on it");
 }
 
 TEST(Restore, AContainerThatCannotBeStartedDoesNotKeepTheOthersDown) {

@@ -30,7 +30,8 @@ struct Volume {
   std::string name;
   std::map<std::string, std::string> options;
   Tree data;
-  bool used = false;  ///< An application was started on what it holds now.
+  bool used = false;    ///< An application was started on what it holds now.
+  bool undone = false;  ///< Somebody puts other data into it just after an exchange.
   struct Beside {
     std::optional<std::string> mark;
     std::optional<Tree> tree;

@@ -148,14 +148,24 @@ int WorkerWorld::workers() {
   return static_cast<int>(count);
 }
 
-void WorkerWorld::prune(const std::string& step) {
-  before_call = [this, step](int) {
+void WorkerWorld::prune(const std::string& step, Pruned how) {
+  before_call = [this, step, how](int) {
     if (pruned > 0) return;
-    for (auto* engine : engines())
-      pruned += static_cast<int>(std::erase_if(engine->containers, [&](const auto& one) {
-        return one.second.state == ContainerState::Exited &&
-               one.second.spec.name.find("-" + step + "-1") != std::string::npos;
-      }));
+    const auto is_meant = [&](const auto& one) {
+      return one.second.state == ContainerState::Exited &&
+             one.second.spec.name.find("-" + step + "-1") != std::string::npos;
+    };
+    for (auto* engine : engines()) {
+      if (how == Pruned::Whole) {
+        pruned += static_cast<int>(std::erase_if(engine->containers, is_meant));
+        continue;
+      }
+      for (auto& one : engine->containers) {
+        if (!is_meant(one)) continue;
+        one.second.state = ContainerState::Dead;
+        ++pruned;
+      }
+    }
   };
 }
 
@@ -178,6 +188,8 @@ Result<void> WorkerEngine::start_container(const std::string& name, const Limits
   if (!found) return tl::unexpected(found.error());
   Container& container = **found;
   if (container.state == ContainerState::Running) return {};
+  if (container.state == ContainerState::Dead)
+    return fail(ErrorKind::Conflict, "container is marked for removal and cannot be started");
   if (auto allowed = starting(container); !allowed) return allowed;
   container.state = ContainerState::Running;
   container.started_at = world_.clock.now();
@@ -262,6 +274,8 @@ Result<int> WorkerEngine::wait_container(const std::string& name, const Limits&)
 Result<std::vector<LogLine>> WorkerEngine::logs(const std::string& name, const LogOptions&, const Limits&) {
   const auto container = enter(name);
   if (!container) return tl::unexpected(container.error());
+  if ((*container)->state == ContainerState::Dead)
+    return fail(ErrorKind::Conflict, "can not get logs from container which is dead or marked for removal");
   std::vector<LogLine> lines;
   for (const auto& line : (*container)->log) lines.push_back({world_.clock.now(), false, line});
   return lines;

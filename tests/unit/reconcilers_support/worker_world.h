@@ -83,8 +83,9 @@ class WorkerWorld : public SmallWorld {
   /// Looks until `holds`; time does not pass any more once it does.
   bool run_until(const std::function<bool()>& holds, const std::string& name = "", int limit = 400);
   [[nodiscard]] int workers();
+  enum class Pruned { Whole, Half };  ///< Half: the engine died in it, and calls the container dead.
   /// The first worker of this step is removed behind the operator's back as soon as it has ended.
-  void prune(const std::string& step);
+  void prune(const std::string& step, Pruned how = Pruned::Whole);
 
   // ---- what the ports do
   std::string next_id() { return "id" + std::to_string(++ids_); }
