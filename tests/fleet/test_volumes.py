@@ -443,6 +443,37 @@ def test_hooks_run_around_the_copy_and_a_failed_one_copies_nothing(site):
     site.production.docker("rm", "-f", "hooked")
 
 
+def die_in_removal(host, container):
+    """The host's engine dies while it removes the container: after its next start it calls it dead."""
+    host.docker("wait", container)
+    host.stop_engine(hard=True)
+    settings = host.data_root / "containers" / container / "config.v2.json"
+    told = json.loads(settings.read_text())
+    told["State"]["RemovalInProgress"] = True
+    settings.write_text(json.dumps(told))
+    host.start_engine()
+    assert host.docker("inspect", "-f", "{{.State.Status}}", container).stdout.strip() == "dead"
+
+
+def test_a_worker_that_a_dying_engine_removed_by_half_is_made_anew(site):
+    volume = "halved"
+    site.make_volume(volume, lambda place: volume_tree.large_file(place / "large", 40 * MIB))
+    site.operator.apply(site.policy(volume, [volume]))
+    with site.fleet.slow_line_to(site.annex, 160):
+        site.operator.apply(site.backup("halved-1", volume))
+        name = wait_for("the receiver on annex2", lambda: next(
+            (name for _, name in site.running_workers("halved-1") if "-copy-receive-" in name), None))
+        site.operator.kill()
+        worker = site.annex.docker("inspect", "-f", "{{.Id}}", name).stdout.strip()
+        site.annex.docker("kill", name)
+        die_in_removal(site.annex, worker)
+        site.operator.start()
+    site.end_of("backup", "halved-1")
+    assert site.snapshots(volume=volume) == ["default.halved-1"]
+    site.verify(volume=volume)
+    assert site.annex.docker("inspect", worker, check=False).returncode != 0
+
+
 # ----------------------------------------------------------------------------------------------------------------- kills
 
 
