@@ -20,6 +20,13 @@ std::span<const std::byte> zeros(std::size_t length) {
 
 }  // namespace
 
+std::vector<std::uint32_t> Troubles::take() {
+  const std::lock_guard lock(mutex_);
+  std::ranges::sort(files_);
+  files_.erase(std::ranges::unique(files_).begin(), files_.end());
+  return std::exchange(files_, {});
+}
+
 Worker::Worker(Assembly& assembly, PieceQueue& queue, const Tick& tick)
     : assembly_(assembly), queue_(queue), tick_(tick), thread_(assembly.sink.thread()) {}
 

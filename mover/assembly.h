@@ -47,10 +47,8 @@ class Troubles {
     const std::lock_guard lock(mutex_);
     files_.push_back(file);
   }
-  std::vector<std::uint32_t> take() {
-    const std::lock_guard lock(mutex_);
-    return std::exchange(files_, {});
-  }
+  /// Each once, by number.
+  std::vector<std::uint32_t> take();
 
  private:
   std::mutex mutex_;  // guards files_

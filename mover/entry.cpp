@@ -161,10 +161,8 @@ Outcome<void> EntryList::add(const Entry& entry) {
     details_.push_back({entry.link_target, {}});
   }
   if (entry.type == EntryType::File) {
-    node.first_extent = extents_;
     keep_file(node, entry);
     ++files_;
-    extents_ += static_cast<std::uint32_t>(extents_in(entry));
   }
   if (!nodes_.empty()) {
     Node& parent = nodes_[entry.parent];
@@ -176,6 +174,8 @@ Outcome<void> EntryList::add(const Entry& entry) {
 }
 
 void EntryList::keep_file(Node& node, const Entry& entry) {
+  node.first_extent = extents_;
+  extents_ += static_cast<std::uint32_t>(extents_in(entry));
   node.size = entry.size;
   node.stamp = entry.stamp;
   node.sparse = entry.sparse;
@@ -208,7 +208,6 @@ Outcome<void> EntryList::restate(std::uint32_t id, const Entry& entry) {
   if (attribute_bytes_ > kMaxAllAttributeBytes)
     return failed(protocol_error("the files that changed have more attributes than a tree may have"));
   keep_file(node, entry);
-  restated_.insert(id);
   return {};
 }
 

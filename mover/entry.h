@@ -6,7 +6,6 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
-#include <unordered_set>
 #include <vector>
 
 #include "mover/outcome.h"
@@ -97,7 +96,7 @@ struct Node {
   std::uint32_t attributes = 0;  ///< Which set of the list's; 0: none.
   std::uint32_t detail = 0;      ///< Hard links: link_to. Sparse files, symbolic links: where the list keeps the rest.
   std::uint32_t first_extent =
-      0;  ///< Files: how many extents the files before it have. Directories: their first child.
+      0;  ///< Files: how many extents were added before its own. Directories: their first child.
   std::int64_t mtime_seconds = 0;
   std::uint64_t size = 0;  ///< Files: bytes. Devices: major << 32 | minor. Directories: how many children.
   std::uint64_t stamp = 0;
@@ -148,9 +147,8 @@ class EntryList {
   Outcome<void> add(const Entry& entry);
 
   /// Puts what is known now of a file that has changed since it was added; name and place stay. ProtocolError as add().
-  /// Its extents are no longer those counted by first_extent: see restated().
+  /// Its first_extent changes: its extents count anew, behind all others.
   Outcome<void> restate(std::uint32_t id, const Entry& entry);
-  [[nodiscard]] bool restated(std::uint32_t id) const { return !restated_.empty() && restated_.contains(id); }
 
   [[nodiscard]] std::uint32_t size() const { return static_cast<std::uint32_t>(nodes_.size()); }
   [[nodiscard]] const Node& operator[](std::uint32_t id) const { return nodes_[id]; }
@@ -181,7 +179,7 @@ class EntryList {
   [[nodiscard]] std::uint64_t data_bytes() const { return data_bytes_; }
   [[nodiscard]] std::uint64_t logical_bytes() const { return logical_bytes_; }
   [[nodiscard]] std::uint64_t files() const { return files_; }
-  /// Of all files as they were added.
+  /// Of all files as they were added, and as they were restated.
   [[nodiscard]] std::uint32_t extents() const { return extents_; }
   /// How many ranges further sparse files may have.
   [[nodiscard]] std::size_t ranges_left() const { return kMaxAllRanges - ranges_; }
@@ -212,7 +210,6 @@ class EntryList {
   std::uint64_t files_ = 0;
   std::uint32_t extents_ = 0;
   std::size_t ranges_ = 0;
-  std::unordered_set<std::uint32_t> restated_;
 };
 
 /// The first piece of a range: up to the next multiple of kExtent, so that both trees are cut alike.

@@ -7,7 +7,6 @@
 #include <deque>
 #include <map>
 #include <mutex>
-#include <set>
 
 #include "mover/directory_cursor.h"
 #include "mover/piece_hash.h"
@@ -30,13 +29,15 @@ class Watch {
  public:
   void changed(std::uint32_t file) {
     const std::lock_guard lock(mutex_);
-    changed_.insert(file);
+    if (changed_.size() <= file) changed_.resize(file + 1);
+    changed_[file] = true;
   }
   void unreadable(std::uint32_t file, std::string why) {
     const std::lock_guard lock(mutex_);
     why_[file] = std::move(why);
   }
-  std::set<std::uint32_t> take_changed() {
+  /// By number: which of them changed; those behind its end did not.
+  std::vector<bool> take_changed() {
     const std::lock_guard lock(mutex_);
     return std::exchange(changed_, {});
   }
@@ -47,8 +48,8 @@ class Watch {
   }
 
  private:
-  std::mutex mutex_;  // guards what follows
-  std::set<std::uint32_t> changed_;
+  std::mutex mutex_;           // guards what follows
+  std::vector<bool> changed_;  ///< All files of a tree may have.
   std::map<std::uint32_t, std::string> why_;
 };
 
@@ -231,30 +232,29 @@ class DirectorySource final : public TreeSource {
   std::unique_ptr<TreeReader> reader() override { return std::make_unique<DirectoryReader>(shared_); }
   [[nodiscard]] const Changes& changes() const override { return changes_; }
 
-  Outcome<std::vector<Restated>> restate(const std::vector<std::uint32_t>& troubled, const Tick& tick) override {
-    std::set<std::uint32_t> files = shared_.watch.take_changed();
-    std::vector<Restated> all;
-    if (shared_.last_round) {
+  Outcome<void> restate(const std::vector<std::uint32_t>& troubled, const Tell& tell, const Tick& tick) override {
+    std::vector<bool> meant = shared_.watch.take_changed();
+    meant.resize(entries().size());
+    const auto say = [&](const Restated& one) {
+      take(changes_, one, entries());
+      return tell(one);
+    };
+    if (std::exchange(shared_.last_round, true)) {
       for (const std::uint32_t file : troubled) {
-        all.push_back({.file = file, .unreadable = shared_.watch.why(file)});
-        files.erase(file);
+        if (auto said = say({.file = file, .unreadable = shared_.watch.why(file)}); !said) return said;
+        meant[file] = false;
       }
-      for (const std::uint32_t file : files)
-        all.push_back({.file = file, .entry = entries().entry_of(file), .final = true});
     } else {
-      files.insert(troubled.begin(), troubled.end());
-      if (auto looked = add_changed_since(files, tick); !looked) return failed(looked.error());
-      DirectoryCursor directories(entries(), shared_.scan.root.get(), Mounts::Entered);
-      for (const std::uint32_t file : files) {
-        if (auto go_on = tick(); !go_on) return failed(go_on.error());
-        all.push_back(as_it_is_now(file, directories));
-      }
-      for (const std::uint32_t directory : changed_directories_)
-        all.push_back({.file = directory, .entry = entries().entry_of(directory), .final = true});
-      shared_.last_round = true;
+      for (const std::uint32_t file : troubled) meant[file] = true;
+      std::vector<bool> directories(entries().size());
+      if (auto looked = look_again(meant, directories, tick); !looked) return looked;
+      if (auto said = say_files_as_they_are(meant, say, tick); !said) return said;
+      meant = std::move(directories);
     }
-    for (const Restated& one : all) take(changes_, one, entries());
-    return all;
+    for (std::uint32_t id = 0; id < meant.size(); ++id)
+      if (meant[id])
+        if (auto said = say({.file = id, .entry = entries().entry_of(id), .final = true}); !said) return said;
+    return {};
   }
 
  private:
@@ -265,26 +265,25 @@ class DirectorySource final : public TreeSource {
 
   /// Files that nobody has read in this run, or only before they changed: without them a snapshot could hold one file
   /// from before and another from after something, and say that nothing had changed.
-  Outcome<void> add_changed_since(std::set<std::uint32_t>& files, const Tick& tick) {
+  Outcome<void> look_again(std::vector<bool>& files, std::vector<bool>& directories, const Tick& tick) const {
     Pool pool;
     std::deque<std::future<Outcome<Different>>> coming;
     for (std::uint32_t next = 0; next < entries().size() || !coming.empty();) {
       while (next < entries().size() && coming.size() < kChunksAhead) {
         const std::uint32_t count = std::min(kChunk, entries().size() - next);
-        coming.push_back(pool.add([this, next, count] { return look_again(next, count); }));
+        coming.push_back(pool.add([this, next, count] { return different_in(next, count); }));
         next += count;
       }
       auto different = pool.wait(coming.front(), tick);
       if (!different) return failed(different.error());
       coming.pop_front();
-      files.insert(different->files.begin(), different->files.end());
-      changed_directories_.insert(changed_directories_.end(), different->directories.begin(),
-                                  different->directories.end());
+      for (const std::uint32_t id : different->files) files[id] = true;
+      for (const std::uint32_t id : different->directories) directories[id] = true;
     }
     return {};
   }
 
-  Outcome<Different> look_again(std::uint32_t first, std::uint32_t count) const {
+  Outcome<Different> different_in(std::uint32_t first, std::uint32_t count) const {
     DirectoryCursor directories(entries(), shared_.scan.root.get(), Mounts::Entered);
     Different different;
     for (std::uint32_t id = first; id < first + count; ++id) {
@@ -315,6 +314,17 @@ class DirectorySource final : public TreeSource {
     return above && ::fstatat(*above, entries()[id].name_bytes, &status, AT_SYMLINK_NOFOLLOW) == 0;
   }
 
+  template <class Say>
+  Outcome<void> say_files_as_they_are(const std::vector<bool>& files, const Say& say, const Tick& tick) {
+    DirectoryCursor directories(entries(), shared_.scan.root.get(), Mounts::Entered);
+    for (std::uint32_t file = 0; file < files.size(); ++file) {
+      if (!files[file]) continue;
+      if (auto go_on = tick(); !go_on) return go_on;
+      if (auto said = say(as_it_is_now(file, directories)); !said) return said;
+    }
+    return {};
+  }
+
   Restated as_it_is_now(std::uint32_t file, DirectoryCursor& directories) {
     Restated restated{.file = file};
     Entry entry = entries().entry_of(file);
@@ -339,7 +349,6 @@ class DirectorySource final : public TreeSource {
 
   Shared shared_;
   Changes changes_;
-  std::vector<std::uint32_t> changed_directories_;  ///< Since they were listed.
 };
 
 }  // namespace

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <future>
-#include <set>
 #include <thread>
 
 #include "mover/answerer.h"
@@ -152,20 +151,29 @@ class Receipt {
     return end;
   }
 
-  /// Takes restated files; those that are to be asked for again are returned.
-  Outcome<std::vector<std::uint32_t>> restate(const std::vector<Restated>& all, Sink& sink) {
-    std::vector<std::uint32_t> again;
-    for (const Restated& one : all) {
-      const bool known = one.file < entries_.size();
-      const bool told = known && one.final && entries_[one.file].type == EntryType::Directory;
-      if (!told && (!known || entries_[one.file].type != EntryType::File))
-        return failed(protocol_error("the peer restates what is no file"));
-      take(changes, one, entries_);
-      if (one.final) continue;
-      if (auto done = one.entry ? sink.restate(one.file) : sink.leave_out(one.file); !done) return failed(done.error());
-      if (one.entry) again.push_back(one.file);
-    }
-    return again;
+  /// One round of restated files.
+  struct Round {
+    std::vector<bool> told;            ///< By number, of all entries.
+    std::vector<std::uint32_t> again;  ///< They are to be asked for once more.
+  };
+
+  /// Nothing is taken of what the peer may not say, or says twice: it could go on like that for ever.
+  Outcome<void> check(const Restated& one, Round& round) const {
+    const bool known = one.file < entries_.size();
+    const bool told = known && one.final && entries_[one.file].type == EntryType::Directory;
+    if (!told && (!known || entries_[one.file].type != EntryType::File))
+      return failed(protocol_error("the peer restates what is no file"));
+    if (round.told[one.file]) return failed(protocol_error("the peer restates a file twice"));
+    round.told[one.file] = true;
+    return {};
+  }
+
+  Outcome<void> restate(const Restated& one, Sink& sink, Round& round) {
+    take(changes, one, entries_);
+    if (one.final) return {};
+    if (!one.entry) return sink.leave_out(one.file);
+    round.again.push_back(one.file);
+    return sink.restate(one.file);
   }
 
   Counts counts;
@@ -293,28 +301,37 @@ class Receiving {
     if (!receipt_.announced.live) return std::vector<std::uint32_t>{};
     if (auto all = source.nothing_left(); !all) return failed(all.error());
     const auto troubled = receipt_.troubles.take();
-    if (auto sent = first().send(FrameType::Troubled, encode(troubled)); !sent) return failed(sent.error());
-    std::set<std::uint32_t> open(troubled.begin(), troubled.end());
-    std::vector<std::uint32_t> again;
+    if (auto told = tell_troubled(troubled); !told) return failed(told.error());
+    Receipt::Round round;
+    round.told.resize(entries_.size());
     for (;;) {
       const auto frame = first().receive();
       if (!frame) return failed(frame.error());
       if (frame->type == FrameType::Alive) continue;
       if (frame->type != FrameType::Restated) return failed(protocol_error("the peer did not say what has changed"));
-      if (frame->payload.empty() && !open.empty())
+      if (frame->payload.empty()) {
+        if (std::ranges::all_of(troubled, [&](std::uint32_t file) { return round.told[file]; }))
+          return std::move(round.again);
         return failed(protocol_error("the peer did not say what became of a file that it could not give"));
-      if (frame->payload.empty()) return again;
+      }
       const auto restated = decode_restated(frame->payload);
       if (!restated) return failed(restated.error());
       for (const Restated& one : *restated) {
-        open.erase(one.file);
-        if (one.entry && !one.final && one.file < entries_.size())
+        if (auto checked = receipt_.check(one, round); !checked) return failed(checked.error());
+        if (one.entry && !one.final)
           if (auto noted = entries_.restate(one.file, *one.entry); !noted) return failed(noted.error());
+        if (auto taken = receipt_.restate(one, *sink_, round); !taken) return failed(taken.error());
       }
-      const auto more = receipt_.restate(*restated, *sink_);
-      if (!more) return more;
-      again.insert(again.end(), more->begin(), more->end());
     }
+  }
+
+  Outcome<void> tell_troubled(std::span<const std::uint32_t> files) {
+    while (!files.empty()) {
+      const auto part = files.first(std::min(files.size(), kMaxTroubled));
+      if (auto sent = first().send(FrameType::Troubled, encode(part)); !sent) return sent;
+      files = files.subspan(part.size());
+    }
+    return first().send(FrameType::Troubled);
   }
 
   Outcome<void> say_done() {
@@ -446,9 +463,10 @@ class Copying {
   Outcome<std::vector<std::uint32_t>> restate(LocalSource& source) {
     if (!receipt_->announced.live) return std::vector<std::uint32_t>{};
     if (auto closed = source.end(); !closed) return failed(closed.error());
-    const auto restated = source_->restate(receipt_->troubles.take(), tick_);
-    if (!restated) return failed(restated.error());
-    return receipt_->restate(*restated, *sink_);
+    Receipt::Round round;
+    const auto tell = [&](const Restated& one) { return receipt_->restate(one, *sink_, round); };
+    if (auto told = source_->restate(receipt_->troubles.take(), tell, tick_); !told) return failed(told.error());
+    return std::move(round.again);
   }
 
   Outcome<void> go_on() {

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
-#include <unordered_map>
+#include <deque>
 
 #include "mover/repository/manifest.h"
 #include "mover/repository/repository.h"
@@ -17,7 +17,11 @@ Time now() { return std::chrono::time_point_cast<Millis>(std::chrono::system_clo
 /// sizes were announced.
 class DigestTable {
  public:
-  explicit DigestTable(std::uint32_t extents) : blocks_((std::size_t{extents} + kBlock - 1) / kBlock) {}
+  /// Room for so many, where there was less. Not while another thread puts.
+  void grow(std::uint32_t extents) {
+    const std::size_t blocks = (std::size_t{extents} + kBlock - 1) / kBlock;
+    while (blocks_.size() < blocks) blocks_.emplace_back();
+  }
 
   void put(std::uint32_t extent, const Digest& digest) { block(extent / kBlock)[extent % kBlock] = digest; }
 
@@ -43,7 +47,7 @@ class DigestTable {
     return one.digests.get();
   }
 
-  std::vector<Block> blocks_;
+  std::deque<Block> blocks_;  ///< They do not move.
 };
 
 /// What a file's extents are compared with.
@@ -59,8 +63,7 @@ struct Shared {
   const EntryList* entries = nullptr;
   std::vector<std::uint32_t>
       base_directory;  ///< By entry, for directories: the base's of the same path, plus 1; 0: none.
-  std::unique_ptr<DigestTable> digests;
-  std::unordered_map<std::uint32_t, std::unique_ptr<DigestTable>> restated;  ///< Files that have other extents by now.
+  DigestTable digests;
 };
 
 class RepositoryThread final : public SinkThread {
@@ -178,10 +181,7 @@ class RepositoryThread final : public SinkThread {
   }
 
   void put_digest(std::uint32_t file, std::uint32_t index, const Digest& digest) {
-    if (const auto found = shared_.restated.find(file); found != shared_.restated.end())
-      found->second->put(index, digest);
-    else
-      shared_.digests->put(entries_[file].first_extent + index, digest);
+    shared_.digests.put(entries_[file].first_extent + index, digest);
   }
 
   Shared& shared_;
@@ -210,7 +210,7 @@ class RepositorySink final : public Sink {
 
   Outcome<void> prepare(const EntryList& entries, const EntriesEnd& announced, const Tick& tick) override {
     shared_.entries = &entries;
-    shared_.digests = std::make_unique<DigestTable>(entries.extents());
+    shared_.digests.grow(entries.extents());
     if (auto taken = take_header(announced); !taken) return taken;
     if (!previous_) {
       // No more than a listed entry is worth: sizes are only what the peer says.
@@ -227,8 +227,8 @@ class RepositorySink final : public Sink {
   [[nodiscard]] bool wants_names() const override { return true; }
   std::unique_ptr<SinkThread> thread() override { return std::make_unique<RepositoryThread>(shared_); }
 
-  Outcome<void> restate(std::uint32_t file) override {
-    shared_.restated[file] = std::make_unique<DigestTable>(shared_.entries->extents_of(file));
+  Outcome<void> restate(std::uint32_t) override {
+    shared_.digests.grow(shared_.entries->extents());
     return {};
   }
 
@@ -250,10 +250,7 @@ class RepositorySink final : public Sink {
     header_.millis = static_cast<std::uint64_t>(std::max<Millis>(now() - began_, Millis{0}).count());
     std::vector<Digest> scratch;
     const auto digests_of = [&](std::uint32_t file) -> std::span<const Digest> {
-      const std::uint32_t extents = shared_.entries->extents_of(file);
-      if (const auto found = shared_.restated.find(file); found != shared_.restated.end())
-        return found->second->get(0, extents, scratch);
-      return shared_.digests->get((*shared_.entries)[file].first_extent, extents, scratch);
+      return shared_.digests.get((*shared_.entries)[file].first_extent, shared_.entries->extents_of(file), scratch);
     };
     auto made = while_ticking(
         tick, [&] { return commit(shared_.repository, header_, *shared_.entries, digests_of, left_out_); });

@@ -104,7 +104,7 @@ class Server {
         case FrameType::Troubled:
           if (!is_first || !shared_.source.end_of_entries().live || shared_.others > 0)
             return failed(protocol_error("the peer asks for changes where there are none to tell yet"));
-          if (auto told = restate(frame->payload); !told) return told;
+          if (auto taken = frame->payload.empty() ? restate() : take_troubled(frame->payload); !taken) return taken;
           break;
         case FrameType::End:
           if (auto closed = answerer_.end(); !closed) return closed;
@@ -159,31 +159,40 @@ class Server {
     return sent;
   }
 
-  /// All other connections have ended: what they held open is closed, what changed under them is known.
-  Outcome<void> restate(std::span<const std::byte> payload) {
-    const auto troubled = decode_troubled(payload);
-    if (!troubled) return failed(troubled.error());
-    for (const std::uint32_t file : *troubled)
+  Outcome<void> take_troubled(std::span<const std::byte> payload) {
+    const auto more = decode_troubled(payload);
+    if (!more) return failed(more.error());
+    for (const std::uint32_t file : *more) {
       if (file >= shared_.source.entries().size() || shared_.source.entries()[file].type != EntryType::File)
         return failed(protocol_error("the peer asks for what is no file"));
+      if (troubled_.size() >= shared_.source.entries().size())
+        return failed(protocol_error("the peer asks for more files than there are"));
+      troubled_.push_back(file);
+    }
+    return {};
+  }
+
+  /// All other connections have ended: what they held open is closed, what changed under them is known.
+  Outcome<void> restate() {
     if (auto closed = answerer_.end(); !closed) return closed;
-    std::vector<Restated> part;
-    std::size_t bytes = 0;
-    auto all = shared_.source.restate(*troubled, [this]() -> Outcome<void> {
+    Bytes part;
+    const auto flush = [&]() -> Outcome<void> {
+      auto sent = connection_.send(FrameType::Restated, part);
+      part.clear();
+      return sent;
+    };
+    const auto tell = [&](const Restated& one) -> Outcome<void> {
+      append(part, one);
+      return part.size() < kRestatedFrame ? Outcome<void>{} : flush();
+    };
+    auto told = shared_.source.restate(std::exchange(troubled_, {}), tell, [this]() -> Outcome<void> {
       if (Session::Clock::now() - connection_.last_sent() < kAlive) return {};
       return connection_.send(FrameType::Alive);
     });
-    if (!all) return failed(all.error());
-    for (Restated& one : *all) {
-      part.push_back(std::move(one));
-      bytes += encode(std::vector{part.back()}).size();
-      if (bytes < kRestatedFrame) continue;
-      if (auto sent = connection_.send(FrameType::Restated, encode(std::exchange(part, {}))); !sent) return sent;
-      bytes = 0;
-    }
+    if (!told) return told;
     if (!part.empty())
-      if (auto sent = connection_.send(FrameType::Restated, encode(part)); !sent) return sent;
-    return connection_.send(FrameType::Restated);
+      if (auto sent = flush(); !sent) return sent;
+    return flush();  // empty: that is all
   }
 
   Sending& shared_;
@@ -192,6 +201,7 @@ class Server {
   Bytes out_;  ///< A frame in the making; files are read straight into it.
   std::size_t used_ = kFrameHeader;
   std::uint64_t bytes_ = 0;  ///< Of files, answered so far.
+  std::vector<std::uint32_t> troubled_;
 };
 
 /// What the receiver's repository has, up to the frame that says that this is all. False: the receiver has everything.

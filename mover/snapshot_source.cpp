@@ -84,9 +84,7 @@ class SnapshotSource final : public TreeSource {
   }
 
   std::unique_ptr<TreeReader> reader() override { return std::make_unique<SnapshotReader>(repository_, manifest_); }
-  Outcome<std::vector<Restated>> restate(const std::vector<std::uint32_t>&, const Tick&) override {
-    return std::vector<Restated>{};
-  }
+  Outcome<void> restate(const std::vector<std::uint32_t>&, const Tell&, const Tick&) override { return {}; }
   [[nodiscard]] const Changes& changes() const override { return none_; }
 
  private:

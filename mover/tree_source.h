@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -47,6 +48,8 @@ class TreeReader {
 /// A tree to be read: a directory, or a snapshot of a repository. Safe from several threads, but for restate().
 class TreeSource {
  public:
+  using Tell = std::function<Outcome<void>(const Restated&)>;
+
   virtual ~TreeSource() = default;
 
   [[nodiscard]] virtual const EntryList& entries() const = 0;
@@ -55,8 +58,8 @@ class TreeSource {
   virtual std::unique_ptr<TreeReader> reader() = 0;
 
   /// Live sources: what became of the files that could not be had, and of others that have changed. In the first round
-  /// they are to be had once more; what goes wrong after that is only told.
-  virtual Outcome<std::vector<Restated>> restate(const std::vector<std::uint32_t>& troubled, const Tick& tick) = 0;
+  /// they are to be had once more; what goes wrong after that is only told. Each is told once in a round.
+  virtual Outcome<void> restate(const std::vector<std::uint32_t>& troubled, const Tell& tell, const Tick& tick) = 0;
 
   /// Live sources: what restate() told so far.
   [[nodiscard]] virtual const Changes& changes() const = 0;

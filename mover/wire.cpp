@@ -196,7 +196,7 @@ std::size_t payload_limit(FrameType type) {
     case FrameType::Known:
       return kMaxKnown * sizeof(std::uint64_t);
     case FrameType::Troubled:
-      return std::size_t{32} << 20;  // a renamed directory may hold millions of files
+      return kMaxTroubled * sizeof(std::uint32_t);
     case FrameType::Restated:
       return std::size_t{2} << 20;
     case FrameType::Alive:
@@ -430,7 +430,7 @@ Outcome<AnswerHeader> take_answer(std::span<const std::byte>& payload) {
   return answer;
 }
 
-Bytes encode(const std::vector<std::uint32_t>& troubled) {
+Bytes encode(std::span<const std::uint32_t> troubled) {
   Bytes out;
   for (const std::uint32_t file : troubled) put(out, file);
   return out;
@@ -444,17 +444,13 @@ Outcome<std::vector<std::uint32_t>> decode_troubled(std::span<const std::byte> p
   return files;
 }
 
-Bytes encode(const std::vector<Restated>& restated) {
-  Bytes out;
-  for (const Restated& one : restated) {
-    put(out, one.file);
-    put(out, static_cast<std::uint8_t>((one.entry ? 0 : kUnreadable) | (one.final ? kFinal : 0)));
-    if (one.entry)
-      append(out, *one.entry);
-    else
-      put_text(out, one.unreadable, kMaxText);
-  }
-  return out;
+void append(Bytes& out, const Restated& restated) {
+  put(out, restated.file);
+  put(out, static_cast<std::uint8_t>((restated.entry ? 0 : kUnreadable) | (restated.final ? kFinal : 0)));
+  if (restated.entry)
+    append(out, *restated.entry);
+  else
+    put_text(out, restated.unreadable, kMaxText);
 }
 
 Outcome<std::vector<Restated>> decode_restated(std::span<const std::byte> payload) {

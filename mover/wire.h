@@ -20,7 +20,7 @@
 namespace roadstead::mover {
 
 inline constexpr std::uint32_t kMagic = 0x564d5352;  // "RSMV"
-inline constexpr std::uint16_t kVersion = 3;
+inline constexpr std::uint16_t kVersion = 4;
 
 enum class FrameType : std::uint8_t {
   Hello = 1,       ///< Caller, first on every connection.
@@ -43,6 +43,7 @@ enum class FrameType : std::uint8_t {
 inline constexpr std::size_t kFrameHeader = 8;
 inline constexpr std::size_t kMaxExtent = std::size_t{4} << 20;    ///< Bytes of a file in one extent.
 inline constexpr std::size_t kMaxWants = 512;                      ///< In one frame.
+inline constexpr std::size_t kMaxTroubled = std::size_t{1} << 17;  ///< Files in one frame.
 inline constexpr std::size_t kMaxKnown = std::size_t{1} << 16;     ///< Extents named in one frame.
 inline constexpr std::size_t kMaxAllKnown = std::size_t{1} << 22;  ///< And in all of them.
 
@@ -171,10 +172,11 @@ struct Restated {
   bool final = false;            ///< Nothing is asked for again: told only (it changed once more).
 };
 
-Bytes encode(const std::vector<std::uint32_t>& troubled);
+/// At most kMaxTroubled of them; a frame without any ends the list.
+Bytes encode(std::span<const std::uint32_t> troubled);
 Outcome<std::vector<std::uint32_t>> decode_troubled(std::span<const std::byte> payload);
-/// One frame's worth; a frame without any says that all was told.
-Bytes encode(const std::vector<Restated>& restated);
+/// To a frame's payload; a frame without any says that all was told.
+void append(Bytes& out, const Restated& restated);
 Outcome<std::vector<Restated>> decode_restated(std::span<const std::byte> payload);
 
 Bytes encode(const Tally& tally);

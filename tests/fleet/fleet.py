@@ -61,6 +61,7 @@ HOSTS = {  # name -> last number of its address, images it has from the start
     "uat": (13, (POSTGRES_IMAGE,)),
 }
 DATA_PORTS = "10022-10031"
+LINE_BURST, LINE_LATENCY = 256 << 10, 0.1  # of slow lines: bytes, seconds
 DATABASE = "montagu-db"
 VOLUME = "montagu_db_volume"
 WRITER_LOG = "writer.jsonl"
@@ -664,11 +665,17 @@ class Fleet:
     def slow_line_to(self, host, mbit):
         """Until the end of the block the host receives no faster than this."""
         shape = ("tc", "-n", self.lan, "qdisc")
-        run(*shape, "replace", "dev", host.name, "root", "tbf", "rate", f"{mbit}mbit", "burst", "256kb", "latency", "100ms")
+        run(*shape, "replace", "dev", host.name, "root", "tbf", "rate", f"{mbit}mbit", "burst", str(LINE_BURST),
+            "latency", f"{LINE_LATENCY}s")
         try:
             yield
         finally:
             run(*shape, "del", "dev", host.name, "root", check=False)
+
+    @staticmethod
+    def waiting_in_line(mbit):
+        """Bytes that a slow line holds at most: they arrive although who was to get them has died."""
+        return int(mbit * 1e6 / 8 * LINE_LATENCY) + LINE_BURST
 
     def received_by(self, host):
         """Bytes that the network has brought to the host."""

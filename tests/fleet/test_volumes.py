@@ -524,6 +524,7 @@ def survive(site, kind, name, chance, strikes, pause, after_strike=lambda: None)
 CONNECTIONS = 4             # at most, of one copy
 PER_ATTEMPT = MIB           # what each attempt sends beside data: the tree's list, and what the engine is told
 ON_THE_WIRE = 1.06          # frames and headers of every layer
+KILLED_LINE = 160           # Mbit/s: slow enough to be struck amid a copy
 
 
 def frozen_copy(site, top, name):
@@ -558,7 +559,8 @@ def back_up_a_round(site, volume, name, chance, strikes, known):
     site.operator.apply(site.backup(name, volume))
     backup, done = survive(site, "backup", name, chance, strikes, 3)
     sent = site.fleet.received_by(site.annex) - before
-    most = (clean + len(done) * CONNECTIONS * MIB) * ON_THE_WIRE + (len(done) + 1) * PER_ATTEMPT
+    most = ((clean + len(done) * CONNECTIONS * MIB) * ON_THE_WIRE + (len(done) + 1) * PER_ATTEMPT
+            + len(done) * site.fleet.waiting_in_line(KILLED_LINE))
     assert sent <= most, f"{sent} bytes of {clean} that are new were sent, after {done}"
     assert status_of(backup, volume=volume)["sentBytes"] <= clean
     assert f"default.{name}" in site.snapshots(volume=volume)
@@ -602,7 +604,7 @@ def kill_a_round(site, number, chance, strikes, known):
     top = site.data(site.production, volume)
     volume_tree.change_pages(top, 0.3)
     volume_tree.small_files(top / f"more-{number}", 50, seed=number + 2)
-    with site.fleet.slow_line_to(site.annex, 160), site.fleet.slow_line_to(site.uat, 160):
+    with site.fleet.slow_line_to(site.annex, KILLED_LINE), site.fleet.slow_line_to(site.uat, KILLED_LINE):
         done = back_up_a_round(site, volume, name, chance, strikes, known)
         frozen = frozen_copy(site, top, name)
         done += restore_a_round(site, volume, name, chance, strikes, frozen)

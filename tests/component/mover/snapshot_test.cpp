@@ -421,6 +421,30 @@ TEST_F(Live, WhatChangesWhileItIsReadIsBroughtAsItIsNowAndTold) {
   EXPECT_EQ(then, now);
 }
 
+/// Of this program, since the last call of forget_peak().
+std::size_t peak_kib() {
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);)
+    if (line.starts_with("VmHWM:")) return std::stoul(line.substr(6));
+  return 0;
+}
+
+void forget_peak() { std::ofstream("/proc/self/clear_refs") << "5"; }
+
+TEST_F(Live, ThousandsOfFilesThatChangeMeanwhileCostLittleMemory) {
+  constexpr int kFiles = 4000;
+  for (int i = 0; i < kFiles; ++i) write_file(source_ / fmt::format("many/{}", i), "x");
+  forget_peak();
+  const std::size_t before = peak_kib();
+  const Ends ends = back_up_while([&] {
+    for (int i = 0; i < kFiles; ++i) write_file(source_ / fmt::format("many/{}", i), "longer");
+  });
+  expect_well(ends);
+  EXPECT_GE(ends.received.data.changed.count, kFiles);
+  EXPECT_LT(peak_kib() - before, 100'000U) << "both sides together, whose fixed part is 50 MiB each";
+  EXPECT_EQ(restored("live"), snapshot(source_));
+}
+
 TEST_F(Live, AFileThatLosesItsFirstNameIsReadByAnother) {
   for (const char* name : {"replaced", "gone"})
     fs::create_hard_link(source_ / name, source_ / (std::string("z other name of ") + name));

@@ -357,14 +357,20 @@ class Hostile : public Transfer {
   }
 
   /// Announces a root and one file "f" of `size`, and returns the receiver's first want.
-  static Want announce_one(Connection& connection, std::uint64_t size) {
+  static Want announce_one(Connection& connection, std::uint64_t size, bool live = false) {
     EXPECT_TRUE(connection.send(FrameType::Entries, entries({root(), file("f", size)})));
-    EXPECT_TRUE(connection.send(FrameType::EntriesEnd, encode(EntriesEnd{2, size, 0, {}})));
+    EXPECT_TRUE(connection.send(FrameType::EntriesEnd, encode(EntriesEnd{2, size, {}, {}, live, {}})));
     for (;;) {
       const auto frame = connection.receive();
       if (!frame) return {};
       if (frame->type == FrameType::Want) return decode_wants(frame->payload)->front();
     }
+  }
+
+  static Bytes restated(const Restated& one) {
+    Bytes payload;
+    append(payload, one);
+    return payload;
   }
 
   static Bytes answer(const AnswerHeader& header, std::span<const std::byte> data = {}) {
@@ -581,9 +587,63 @@ TEST_F(Hostile, AFileAtRestCannotBeRestated) {
   expect_refused(
       [&](Connection& c) {
         const Want want = announce_one(c, 10);
-        EXPECT_TRUE(c.send(FrameType::Restated, encode(std::vector<Restated>{{.file = want.file, .unreadable = "x"}})));
+        EXPECT_TRUE(c.send(FrameType::Restated, restated({.file = want.file, .unreadable = "x"})));
       },
       "something else than extents");
+}
+
+TEST_F(Hostile, AFileIsRestatedOnceOnly) {
+  fs::create_directories(scratch_ / "repository");
+  snapshot_ = Snapshot{(scratch_ / "repository").string(), "s", "{}"};
+  expect_refused(
+      [&](Connection& c) {
+        const Want want = announce_one(c, 10, true);
+        EXPECT_TRUE(
+            c.send(FrameType::Extents, answer({AnswerKind::Trouble, kPlain, want.file, want.offset, want.length})));
+        for (int i = 0; i < 2; ++i) {
+          const Entry other{.name = "f", .size = 11};
+          EXPECT_TRUE(c.send(FrameType::Restated, restated({.file = want.file, .entry = other})));
+        }
+      },
+      "restates a file twice");
+}
+
+/// Up to the frame that ends the list; what it says of them.
+std::vector<Restated> restated_by(Connection& connection, const std::vector<std::vector<std::uint32_t>>& troubled) {
+  for (const auto& part : troubled) EXPECT_TRUE(connection.send(FrameType::Troubled, encode(part)));
+  EXPECT_TRUE(connection.send(FrameType::Troubled));
+  std::vector<Restated> all;
+  for (;;) {
+    const auto frame = connection.receive();
+    if (!frame || frame->payload.empty()) return all;
+    auto more = decode_restated(frame->payload);
+    EXPECT_TRUE(more);
+    all.insert(all.end(), more->begin(), more->end());
+  }
+}
+
+TEST_F(Hostile, ASenderHearsOfTroubledFilesInSeveralFramesAndNotOfMoreThanThereAre) {
+  for (const char* name : {"a", "b", "c"}) write_file(scratch_ / "source" / name, name);
+  source_.live = true;
+  std::size_t told = 0;
+  const CopyEnd well = send_to([&](Connection& c) {
+    while (const auto frame = c.receive())
+      if (frame->type == FrameType::EntriesEnd) break;
+    EXPECT_TRUE(c.send(FrameType::Known));
+    for (const Restated& one : restated_by(c, {{1}, {3}})) told += one.file == 1 || one.file == 3 ? 1 : 100;
+    EXPECT_TRUE(c.send(FrameType::Done, encode(Tally{})));
+    wait_for_the_end(c);
+  });
+  EXPECT_FALSE(well.failure) << well.failure->message;
+  EXPECT_EQ(told, 2U);
+  const CopyEnd refused = send_to([&](Connection& c) {
+    while (const auto frame = c.receive())
+      if (frame->type == FrameType::EntriesEnd) break;
+    EXPECT_TRUE(c.send(FrameType::Known));
+    restated_by(c, {{1, 2}, {1, 2, 3}});
+  });
+  ASSERT_TRUE(refused.failure);
+  EXPECT_NE(refused.failure->message.find("more files than there are"), std::string::npos) << refused.failure->message;
 }
 
 TEST_F(Hostile, AReceiverThatKnowsTooMuchIsRefused) {

@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "mover/answerer.h"
+#include "mover/assembly.h"
 #include "mover/piece_hash.h"
 #include "mover/throttle.h"
 #include "mover/ticking.h"
@@ -260,6 +261,13 @@ TEST(AThrottle, LetsThroughItsRateAndSharesIt) {
   for (int i = 0; i < 100; ++i) next = throttle.take(50'000, next);
   const std::chrono::duration<double> time = next - begin;
   EXPECT_NEAR(time.count(), 5.0, 0.15) << "5 MB";
+}
+
+TEST(Troubles, AreTakenEachOnceHoweverManyOfAFilesExtentsCouldNotBeHad) {
+  Troubles troubles;
+  for (const std::uint32_t file : {7, 3, 7, 3, 5}) troubles.add(file);
+  EXPECT_EQ(troubles.take(), (std::vector<std::uint32_t>{3, 5, 7}));
+  EXPECT_TRUE(troubles.take().empty());
 }
 
 }  // namespace

@@ -72,6 +72,18 @@ class SourceTree : public ::testing::Test {
     return std::move(*opened);
   }
 
+  /// A round of restated files.
+  static Outcome<std::vector<Restated>> restated_by(TreeSource& source, const std::vector<std::uint32_t>& troubled = {},
+                                                    const Tick& tick = kOn) {
+    std::vector<Restated> all;
+    const auto tell = [&](const Restated& one) -> Outcome<void> {
+      all.push_back(one);
+      return {};
+    };
+    if (auto told = source.restate(troubled, tell, tick); !told) return failed(told.error());
+    return all;
+  }
+
   /// "name: what" of each.
   static std::vector<std::string> told(const TreeSource& source, const std::vector<Restated>& all) {
     std::vector<std::string> lines;
@@ -120,7 +132,7 @@ TEST_F(SourceTree, IsListedAndLookedAtAgainByTheCallerAloneWhereNoThreadCanStart
   const auto source = opened(live());
   EXPECT_EQ(paths_of(source->entries()), expected);
   write_file(root_ / "many/file 700", "longer");
-  const auto restated = source->restate({}, kOn);
+  const auto restated = restated_by(*source);
   ASSERT_TRUE(restated) << restated.error().message;
   EXPECT_EQ(told(*source, *restated), (Lines{"many/file 700: 6 bytes"}));
 }
@@ -143,7 +155,7 @@ TEST_F(SourceTree, WhatIsMountedInItStaysEmptyAndHasNotChanged) {
   ASSERT_EQ(::mount("tmpfs", (root_ / "mounted").c_str(), "tmpfs", 0, ""), 0) << "run the tests as root";
   write_file(root_ / "mounted/inside", "x");
   const auto source = opened(live());
-  const auto restated = source->restate({}, kOn);
+  const auto restated = restated_by(*source);
   ::umount((root_ / "mounted").c_str());
   EXPECT_EQ(paths_of(source->entries()), (Lines{".", "file", "mounted"}));
   ASSERT_TRUE(restated);
@@ -158,7 +170,7 @@ TEST_F(SourceTree, AFileWhoseDirectoryBecameSomethingElseHasVanished) {
   fs::create_symlink(scratch_ / "elsewhere", root_ / "a");
   fs::remove_all(root_ / "b");
   write_file(root_ / "b", "a file");
-  const auto restated = source->restate({}, kOn);
+  const auto restated = restated_by(*source);
   ASSERT_TRUE(restated);
   EXPECT_EQ(told(*source, *restated),
             (Lines{"a/file: vanished", "b/file: vanished", ".: 0 bytes", "a: 0 bytes", "b: 0 bytes"}));
@@ -168,11 +180,11 @@ TEST_F(SourceTree, ATroubledFileIsRestatedAlthoughItLooksUnchangedAndInTheEndItI
   write_file(root_ / "a", "x");
   write_file(root_ / "b", "yy");
   const auto source = opened(live());
-  const auto again = source->restate({2}, kOn);
+  const auto again = restated_by(*source, {2});
   ASSERT_TRUE(again);
   EXPECT_EQ(told(*source, *again), (Lines{"b: 2 bytes"}));
   EXPECT_FALSE(again->front().final);
-  const auto last = source->restate({2}, kOn);
+  const auto last = restated_by(*source, {2});
   ASSERT_TRUE(last);
   EXPECT_EQ(told(*source, *last), (Lines{"b: it changes all the time"}));
   EXPECT_EQ(source->changes().unreadable.count, 1U);
@@ -183,7 +195,7 @@ TEST_F(SourceTree, ASparseFileThatChangedIsRestatedWithItsHoles) {
   const auto source = opened(live());
   await_next_tick();
   write_sparse(root_ / "file", 4 << 20, {1 << 20}, "data");
-  const auto restated = source->restate({}, kOn);
+  const auto restated = restated_by(*source);
   ASSERT_TRUE(restated);
   ASSERT_EQ(restated->size(), 1U);
   EXPECT_TRUE(restated->front().entry->sparse);
@@ -213,7 +225,7 @@ TEST_F(SourceTree, ASparseFileIsDescribedWithoutItsHolesWhereTheListHasNoRoomFor
 TEST_F(SourceTree, TheSecondLookEndsWhereItsTickFails) {
   make_many();
   const auto source = opened(live());
-  const auto restated = source->restate({}, []() -> Outcome<void> { return failed("Test", "enough", ""); });
+  const auto restated = restated_by(*source, {}, []() -> Outcome<void> { return failed("Test", "enough", ""); });
   ASSERT_FALSE(restated);
   EXPECT_EQ(restated.error().reason, "Test");
 }

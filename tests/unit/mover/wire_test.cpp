@@ -174,8 +174,9 @@ TEST(Entries, ThatChangedAreStatedAgainInTheirPlace) {
   EXPECT_EQ(entries[1].name(), "a");
   EXPECT_EQ(entries.data_bytes(), 15U);
   EXPECT_EQ(entries.extents_of(1), 1U);
-  EXPECT_TRUE(entries.restated(1));
-  EXPECT_FALSE(entries.restated(2));
+  EXPECT_EQ(entries[1].first_extent, 4U) << "its place among the names of extents would be another file's";
+  EXPECT_EQ(entries[2].first_extent, 3U);
+  EXPECT_EQ(entries.extents(), 5U);
   EXPECT_FALSE(entries.restate(0, file(0, "x")));
 }
 
