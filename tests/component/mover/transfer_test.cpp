@@ -5,7 +5,6 @@
 #include <openssl/evp.h>
 #include <openssl/x509.h>
 #include <poll.h>
-#include <signal.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -24,8 +23,6 @@ namespace {
 
 using namespace testing;
 using namespace std::chrono_literals;
-
-[[maybe_unused]] const auto kNoPipeSignal = ::signal(SIGPIPE, SIG_IGN);
 
 Key key_of(unsigned char byte) {
   Key key{};

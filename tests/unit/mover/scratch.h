@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <signal.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
@@ -22,6 +23,9 @@
 namespace roadstead::mover::testing {
 
 namespace fs = std::filesystem;
+
+/// As the program: a peer that has gone is heard of by an error.
+[[maybe_unused]] inline const auto kNoPipeSignal = ::signal(SIGPIPE, SIG_IGN);
 
 /// Gone with everything in it at the end.
 class Scratch {

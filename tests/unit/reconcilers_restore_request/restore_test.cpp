@@ -200,7 +200,9 @@ TEST(Restore, AWayBackThatIsNotKnownIsToldWithWhatToDoByHand) {
         "`kubectl --kubeconfig DATA/admin.kubeconfig patch restorerequest uat-november -n default --type merge -p "
         "'{\"metadata\":{\"finalizers\":null}}'`"})
     EXPECT_THAT(message, HasSubstr(part));
-  for (const Json& entry : world.request()["status"]["ledger"]) {
+  const Json ledger = world.status().at("ledger");
+  EXPECT_FALSE(ledger.empty());
+  for (const Json& entry : ledger) {
     const std::string name = entry.at("name"), policy = entry.at("restartPolicy");
     EXPECT_THAT(message, HasSubstr(fmt::format(" update --restart {} {}`", policy, name)));
   }
