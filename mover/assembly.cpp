@@ -22,8 +22,8 @@ std::span<const std::byte> zeros(std::size_t length) {
 
 std::vector<std::uint32_t> Troubles::take() {
   const std::lock_guard lock(mutex_);
-  std::ranges::sort(files_);
-  files_.erase(std::ranges::unique(files_).begin(), files_.end());
+  std::sort(files_.begin(), files_.end());
+  files_.erase(std::unique(files_.begin(), files_.end()), files_.end());
   return std::exchange(files_, {});
 }
 

@@ -48,7 +48,7 @@ class SnapshotReader final : public TreeReader {
   }
 
   Outcome<bool> read(const Spot& spot, const std::vector<Range>& ranges, Bytes& out) override {
-    if (const auto found = find(spot, {}, true); !found) return found;
+    if (auto found = find(spot, {}, true); !found) return found;
     out.clear();
     if (is_zero()) {
       for (const Range& range : ranges) out.resize(out.size() + range.length);

@@ -179,10 +179,6 @@ Told take_told(Reader& reader) {
 
 std::size_t payload_limit(FrameType type) {
   switch (type) {
-    case FrameType::Hello:
-      return 64;
-    case FrameType::Welcome:
-      return 64;
     case FrameType::Entries:
       return std::size_t{2} << 20;
     case FrameType::EntriesEnd:
@@ -199,6 +195,8 @@ std::size_t payload_limit(FrameType type) {
       return kMaxTroubled * sizeof(std::uint32_t);
     case FrameType::Restated:
       return std::size_t{2} << 20;
+    case FrameType::Hello:
+    case FrameType::Welcome:
     case FrameType::Alive:
     case FrameType::End:
     case FrameType::Done:
