@@ -17,21 +17,22 @@ bool is_plain_key(std::string_view key) {
   });
 }
 
+std::string with_hint(std::string text, const FieldError& error) {
+  return error.hint.empty() ? text : fmt::format("{} ({})", text, error.hint);
+}
+
 }  // namespace
 
 std::string to_string(const FieldError& error) {
   return error.field.empty() ? error.message : error.field + ": " + error.message;
 }
 
-std::string message_with_hint(const FieldError& error) {
-  return error.hint.empty() ? error.message : fmt::format("{} ({})", error.message, error.hint);
-}
+std::string message_with_hint(const FieldError& error) { return with_hint(error.message, error); }
 
 std::string joined(const std::vector<FieldError>& errors) {
   std::vector<std::string> texts;
   texts.reserve(errors.size());
-  for (const FieldError& error : errors)
-    texts.push_back(error.field.empty() ? message_with_hint(error) : error.field + ": " + message_with_hint(error));
+  for (const FieldError& error : errors) texts.push_back(with_hint(to_string(error), error));
   return texts.size() == 1 ? texts.front() : fmt::format("[{}]", fmt::join(texts, ", "));
 }
 

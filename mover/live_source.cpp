@@ -235,7 +235,7 @@ class DirectorySource final : public TreeSource {
   Outcome<void> restate(const std::vector<std::uint32_t>& troubled, const Tell& tell, const Tick& tick) override {
     std::vector<bool> meant = shared_.watch.take_changed();
     meant.resize(entries().size());
-    const auto say = [&](const Restated& one) {
+    const Tell say = [&](const Restated& one) {
       take(changes_, one, entries());
       return tell(one);
     };
@@ -248,7 +248,7 @@ class DirectorySource final : public TreeSource {
       for (const std::uint32_t file : troubled) meant[file] = true;
       std::vector<bool> directories(entries().size());
       if (auto looked = look_again(meant, directories, tick); !looked) return looked;
-      if (auto said = say_files_as_they_are(meant, say, tick); !said) return said;
+      if (auto said = tell_as_they_are(meant, say, tick); !said) return said;
       meant = std::move(directories);
     }
     for (std::uint32_t id = 0; id < meant.size(); ++id)
@@ -314,13 +314,12 @@ class DirectorySource final : public TreeSource {
     return above && ::fstatat(*above, entries()[id].name_bytes, &status, AT_SYMLINK_NOFOLLOW) == 0;
   }
 
-  template <class Say>
-  Outcome<void> say_files_as_they_are(const std::vector<bool>& files, const Say& say, const Tick& tick) {
+  Outcome<void> tell_as_they_are(const std::vector<bool>& files, const Tell& tell, const Tick& tick) {
     DirectoryCursor directories(entries(), shared_.scan.root.get(), Mounts::Entered);
     for (std::uint32_t file = 0; file < files.size(); ++file) {
       if (!files[file]) continue;
       if (auto go_on = tick(); !go_on) return go_on;
-      if (auto said = say(as_it_is_now(file, directories)); !said) return said;
+      if (auto told = tell(as_it_is_now(file, directories)); !told) return told;
     }
     return {};
   }

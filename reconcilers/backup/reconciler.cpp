@@ -190,11 +190,8 @@ class BackupReconciler final : public Reconciler {
     if (!requests) return tl::unexpected(requests.error());
     for (const auto& request : *requests) {
       if (crds::is_finished(request.status)) continue;
-      const std::string &ns = request.metadata.ns, &name = request.metadata.name;
-      const std::string next =
-          fmt::format("see `{}`, or end it while nothing is exchanged or overwritten yet: `{}`",
-                      describe_command<crds::RestoreRequest>(ns, name),
-                      patch_command<crds::RestoreRequest>(ns, name, R"({"spec":{"cancel":true}})"));
+      const std::string& name = request.metadata.name;
+      const std::string next = see_or_cancel(request.metadata.ns, name);
       if (backup::is_used_by(object, request))
         return fmt::format("RestoreRequest {} uses its snapshots; they are forgotten when that has ended; {}", name,
                            next);

@@ -429,12 +429,11 @@ void judge_backups(Conditions& conditions, const BarmanServer& server, const Obs
   if (limit && newest->end_time && now - *newest->end_time > std::chrono::seconds(*limit))
     return conditions.set(
         "BackupsHealthy", Truth::False, "TooOld",
-        fmt::format("The newest base backup is from {0}, older than {1} (spec.objectives.maxBaseBackupAgeSeconds); "
-                    "`roadstead get backups -n {2}` shows the runs since then, `roadstead describe backup NAME -n {2}` "
-                    "says why "
-                    "one failed, `roadstead backup POLICY -n {2}` with the BackupPolicy of this server makes one now",
-                    format_rfc3339(*newest->end_time), human_duration(std::chrono::seconds(*limit)),
-                    server.metadata.ns));
+        fmt::format(
+            "The newest base backup is from {0}, older than {1} (spec.objectives.maxBaseBackupAgeSeconds); "
+            "`roadstead get backups -n {2}` shows the runs since then, `roadstead describe backup NAME -n {2}` "
+            "says why one failed, `roadstead backup POLICY -n {2}` with the BackupPolicy of this server makes one now",
+            format_rfc3339(*newest->end_time), human_duration(std::chrono::seconds(*limit)), server.metadata.ns));
   const auto good = std::count_if(status.backups.begin(), status.backups.end(),
                                   [](const auto& backup) { return backup.status == "DONE"; });
   const std::int64_t wanted = server.spec.retention ? server.spec.retention->minimum_redundancy : 0;

@@ -428,9 +428,10 @@ class BarmanServerReconciler final : public Reconciler {
       const auto worker = observe_worker(engine, delete_worker(server, backup), limits);
       if (!worker || worker->state == WorkerState::Running) continue;
       const bool ok = worker->state == WorkerState::Exited && worker->exit_code == 0;
-      tell(context_.api, server, !ok, ok ? "LeftoverDeleted" : "LeftoverNotDeleted",
-           fmt::format("{} the unfinished base backup {}{}", ok ? "Deleted" : "Could not delete", backup,
-                       ok || worker->tail.empty() ? "" : ": " + worker->tail.back().text));
+      if (worker->state != WorkerState::Absent)  // else nobody knows, but the catalogue, which is read again
+        tell(context_.api, server, !ok, ok ? "LeftoverDeleted" : "LeftoverNotDeleted",
+             fmt::format("{} the unfinished base backup {}{}", ok ? "Deleted" : "Could not delete", backup,
+                         ok || worker->tail.empty() ? "" : ": " + worker->tail.back().text));
       (void)remove_worker(engine, delete_worker(server, backup), 0s, limits);
     }
     return !workers->empty();

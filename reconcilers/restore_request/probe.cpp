@@ -283,11 +283,9 @@ Outcome probe(Run& run, Frame& frame) {
     return Blocked{
         "WaitsForAnother",
         fmt::format(
-            "restore {0}/{1} comes first: it needs the same volume or the same recover volume; this one goes on when "
-            "that one has ended (`roadstead describe restorerequest {1} -n {0}`; to end it before its data is "
-            "exchanged, set "
-            "spec.cancel to true in its manifest and `roadstead apply -f FILE`)",
-            other->metadata.ns, other->metadata.name),
+            "restore {}/{} comes first: it needs the same volume or the same recover volume; this one goes on when "
+            "that one has ended; {}",
+            other->metadata.ns, other->metadata.name, see_or_cancel(other->metadata.ns, other->metadata.name)),
         kOtherRetry};
   auto target = run.target();
   if (!target) return from_lookup(target.error());

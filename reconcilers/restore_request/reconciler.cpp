@@ -198,7 +198,7 @@ class RestoreReconciler final : public Reconciler {
       return fmt::format(", `{}` gives the rollback up",
                          patch_command<RestoreRequest>(ns, name, R"({"spec":{"rollback":false}})"));
     if (finished || past_cancelling(request.status)) return {};
-    return fmt::format(", `{}` ends it", patch_command<RestoreRequest>(ns, name, R"({"spec":{"cancel":true}})"));
+    return fmt::format(", `{}` ends it", cancel_command(ns, name));
   }
 
   static std::string words_of_suspend(const RestoreRequest& request, const StepRef& ref, bool held) {

@@ -11,6 +11,7 @@
 
 #include "crds/host.h"
 #include "crds/kind.h"
+#include "crds/restore_request.h"
 
 namespace roadstead::reconcilers {
 
@@ -36,6 +37,16 @@ inline constexpr std::string_view kKubectl = "kubectl --kubeconfig DATA/admin.ku
 template <class T>
 std::string patch_command(const std::string& ns, const std::string& name, std::string_view patch) {
   return fmt::format("{} patch {} {} -n {} --type merge -p '{}'", kKubectl, kind_word<T>(), name, ns, patch);
+}
+
+inline std::string cancel_command(const std::string& ns, const std::string& name) {
+  return patch_command<crds::RestoreRequest>(ns, name, R"({"spec":{"cancel":true}})");
+}
+
+/// What to do about a restore that others wait for.
+inline std::string see_or_cancel(const std::string& ns, const std::string& name) {
+  return fmt::format("see `{}`, or end it while nothing is exchanged or overwritten yet: `{}`",
+                     describe_command<crds::RestoreRequest>(ns, name), cancel_command(ns, name));
 }
 
 /// "docker -H ssh://ops@annex2": speaks to the engine of a host.

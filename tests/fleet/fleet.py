@@ -496,9 +496,9 @@ class Fleet:
         mount_cgroups()
         self.dir.mkdir(parents=True, exist_ok=True)
         directory_file(self.prefix).parent.mkdir()
-        directory_file(self.prefix).write_text(str(self.dir))
         if self.prefix in CLAIMED:
             borrowed_file(self.prefix).touch()
+        directory_file(self.prefix).write_text(str(self.dir))
         try:
             self._make_secrets()
             self._make_network()
@@ -715,24 +715,27 @@ def claim_prefix(name):
     What a process that was killed has left under it is taken down; a fleet that somebody made to last is not touched."""
     for prefix in (name, *(f"{name}{number}" for number in range(2, 10))):
         lock = open(f"/run/roadstead-{prefix}.lock", "w", encoding="utf-8")
-        left = directory_of(prefix) if locked(lock) else None
-        if not locked(lock) or (left and not borrowed_file(prefix).exists()) or subnet_taken(prefix):
-            lock.close()
-            continue
-        CLAIMED[prefix] = lock
-        if left:
-            Fleet(left, prefix).down(say=lambda _: None)
-        return prefix
+        if locked(lock) and not lasts(prefix) and not subnet_taken(prefix):
+            CLAIMED[prefix] = lock
+            if left := directory_of(prefix):
+                Fleet(left, prefix).down(say=lambda _: None)
+            return prefix
+        lock.close()
     raise FleetError(f"prefix {name}: nine fleets have it and its numbers; `fleet.py down --dir D` those nobody needs (D: /run/roadstead-*/dir)")
 
 
 def locked(file):
-    """Whether this process could lock it, or has it locked."""
+    """Whether this process could lock it."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True
+
+
+def lasts(prefix):
+    """Whether there is a fleet of this prefix that does not end with a process."""
+    return directory_of(prefix) is not None and not borrowed_file(prefix).exists()
 
 
 def default_subnet(prefix):

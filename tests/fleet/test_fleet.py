@@ -12,6 +12,7 @@ import fleet as fleet_module
 import pytest
 from fleet import Fleet, FleetError, claim_prefix, wait_for
 
+
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory):
     fleet_module.ensure_images()
@@ -127,7 +128,7 @@ def test_after_a_crash_it_comes_up_anew_and_leaves_nothing_behind(fleet):
 
 
 HOLDS_A_FLEET = """
-import sys, fleet, subprocess, time
+import fleet, subprocess, sys
 made = fleet.Fleet(sys.argv[1], fleet.claim_prefix("gone"))
 made.up(say=lambda _: None)
 companion = subprocess.Popen(["sleep", "infinity"], start_new_session=True)

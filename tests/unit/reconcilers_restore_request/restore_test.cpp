@@ -476,6 +476,10 @@ TEST(Restore, TheSecondRequestForAVolumeWaitsForTheFirst) {
   ASSERT_TRUE(world.run_until_step("db/copy"));
   EXPECT_FALSE(world.run("uat-second", 10));
   EXPECT_EQ(world.condition("Blocked", "uat-second").value("reason", ""), "WaitsForAnother");
+  EXPECT_THAT(
+      world.condition("Blocked", "uat-second").value("message", ""),
+      AllOf(HasSubstr("`roadstead describe restorerequest uat-november -n default`"),
+            HasSubstr("patch restorerequest uat-november -n default"), HasSubstr(R"({"spec":{"cancel":true}})")));
   EXPECT_THAT(world.condition("Blocked", "uat-second").value("message", ""), HasSubstr("default/uat-november"));
   ASSERT_TRUE(world.run());
   ASSERT_TRUE(world.run("uat-second"));
